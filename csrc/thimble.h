@@ -1,0 +1,259 @@
+/*
+ * thimble.h: the whole C ABI of a thimble backend.
+ *
+ * A device is a shared library that exports exactly these functions: the CPU variant (csrc/cpu) and the CUDA
+ * variant (csrc/cuda) differ in nothing that can be seen from here. `scripts/gen-ffi.ts` reads this file and
+ * writes the TypeScript symbol table, the enums, and the CPU variant's run-time dispatch.
+ *
+ * Conventions
+ * - Arguments are pointers, int32_t and double only: bun:ffi passes those in a few nanoseconds.
+ * - Outputs come first. Every TH_KERNEL function returns a th_status; th_last_error() has the text.
+ * - Pointers are device memory, except those named host_*. They already point at the first element (the caller
+ *   adds the array's offset), and hold float32 unless a dtype or the name says otherwise. Elements are 4 bytes.
+ * - An array has at most 2^31 - 1 elements; sizes and strides count elements, and strides may be zero (broadcast)
+ *   or negative (flip).
+ * - "layout" is a host array {ndim, shape[ndim], strides of operand 0, strides of operand 1, …}: one shared shape,
+ *   then one row of strides for each operand in the order of the arguments. ndim is at most TH_MAX_NDIM.
+ * - The caller has validated shapes, dtypes and devices; kernels trust it. Only what is known to the data alone is
+ *   checked here (labels and ids against the number of classes or rows).
+ * - Nothing here throws, prints, exits, or reads the environment.
+ */
+#ifndef THIMBLE_H
+#define THIMBLE_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TH_ABI_VERSION 1
+#define TH_MAX_NDIM 16
+
+/* TH_API: compiled once. TH_KERNEL: arithmetic, compiled once for each instruction set (see csrc/cpu/dispatch.gen.c). */
+#define TH_API __attribute__((visibility("default")))
+#ifndef TH_KERNEL
+#define TH_KERNEL __attribute__((visibility("default")))
+#endif
+
+typedef enum {
+  TH_STATUS_OK = 0,
+  TH_STATUS_OUT_OF_MEMORY = 1, /* a kernel could not get its work space */
+  TH_STATUS_INDEX = 2,         /* a label or id in the data is outside its range */
+  TH_STATUS_UNSUPPORTED = 3,   /* this backend or machine does not have what was asked for */
+  TH_STATUS_DEVICE = 4,        /* the device reported an error */
+} th_status;
+
+typedef enum { TH_DTYPE_FLOAT32 = 0, TH_DTYPE_INT32 = 1 } th_dtype;
+
+typedef enum { TH_ISA_PORTABLE = 0, TH_ISA_AVX2 = 1, TH_ISA_AVX512 = 2 } th_isa;
+
+typedef enum {
+  TH_MEMORY_LIVE = 0,   /* bytes handed out by th_alloc and not freed */
+  TH_MEMORY_PEAK = 1,   /* the most of it since the start or th_memory_reset_peak */
+  TH_MEMORY_CACHED = 2, /* bytes freed and kept for reuse */
+  TH_MEMORY_LIMIT = 3,  /* th_alloc fails beyond this many live bytes; infinite by default */
+} th_memory;
+
+/* ------------------------------------------------------------------------------------------------ library */
+
+/** TH_ABI_VERSION of this build; the loader refuses another. */
+TH_API int32_t th_abi_version(void);
+/** Text of the last error on the calling thread; empty when there was none. Valid until the next call. */
+TH_API const char *th_last_error(void);
+/** Number of threads a kernel may use, at least 1. Default: the processors this process may run on. */
+TH_API int32_t th_get_threads(void);
+TH_API int32_t th_set_threads(int32_t count);
+/** The instruction set (th_isa) in use; the best this processor has, unless th_set_isa chose one. */
+TH_API int32_t th_get_isa(void);
+/** TH_STATUS_UNSUPPORTED when this processor or build lacks it. */
+TH_API int32_t th_set_isa(int32_t isa);
+
+/* ------------------------------------------------------------------------------------------------- memory */
+
+/** 64-byte aligned memory from the caching allocator; NULL when there is none. Thread-safe. */
+TH_API void *th_alloc(double bytes);
+/** Returns memory of th_alloc to the cache. Thread-safe. NULL is allowed. */
+TH_API void th_free(void *pointer);
+/** The function `void (void *pointer, void *context)` that calls th_free(pointer), for toArrayBuffer. */
+TH_API void *th_deallocator(void);
+/** One of th_memory, in bytes. */
+TH_API double th_memory_stat(int32_t which);
+TH_API void th_memory_reset_peak(void);
+/** Sets TH_MEMORY_LIMIT; 0 or less means none. */
+TH_API void th_memory_set_limit(double bytes);
+/** Gives all cached memory back to the system. */
+TH_API void th_memory_trim(void);
+/** Copies from host memory to the device, in order with the kernels. The host memory may be reused on return. */
+TH_API int32_t th_upload(void *out, const void *host_in, double bytes);
+/** Copies from the device to host memory, after all kernels before it; complete on return. */
+TH_API int32_t th_download(void *host_out, const void *in, double bytes);
+
+/* -------------------------------------------------------------------------------------------- elementwise */
+
+typedef enum {
+  TH_UNARY_NEG = 0,
+  TH_UNARY_EXP = 1,
+  TH_UNARY_LOG = 2,
+  TH_UNARY_SQRT = 3,
+  TH_UNARY_TANH = 4,
+  TH_UNARY_RELU = 5, /* NaN stays NaN */
+  TH_UNARY_SIGMOID = 6,
+  TH_UNARY_ABS = 7,
+  TH_UNARY_ADD_SCALAR = 8,      /* x + p */
+  TH_UNARY_MUL_SCALAR = 9,      /* x · p */
+  TH_UNARY_RSUB_SCALAR = 10,    /* p - x */
+  TH_UNARY_DIV_SCALAR = 11,     /* x / p */
+  TH_UNARY_RDIV_SCALAR = 12,    /* p / x */
+  TH_UNARY_POW_SCALAR = 13,     /* x^p as C's pow */
+  TH_UNARY_MAXIMUM_SCALAR = 14, /* max(x, p), NaN wins */
+  TH_UNARY_EQUAL_SCALAR = 15,   /* x == p ? 1 : 0 */
+  TH_UNARY_GREATER_SCALAR = 16, /* x > p ? 1 : 0 */
+} th_unary_op;
+
+typedef enum {
+  TH_BINARY_ADD = 0,
+  TH_BINARY_SUB = 1,
+  TH_BINARY_MUL = 2,
+  TH_BINARY_DIV = 3,
+  TH_BINARY_MAXIMUM = 4,           /* NaN wins */
+  TH_BINARY_EQUAL = 5,             /* 1 or 0 */
+  TH_BINARY_GREATER = 6,           /* 1 or 0 */
+  TH_BINARY_TANH_BACKWARD = 7,     /* (g, y): g · (1 - y²) */
+  TH_BINARY_SIGMOID_BACKWARD = 8,  /* (g, y): g · y · (1 - y) */
+  TH_BINARY_RELU_BACKWARD = 9,     /* (g, y): y > 0 ? g : 0 */
+  TH_BINARY_SQRT_BACKWARD = 10,    /* (g, y): g / (2y) */
+  TH_BINARY_ABS_BACKWARD = 11,     /* (g, x): g · sign(x) */
+  TH_BINARY_POW_BACKWARD = 12,     /* (g, x): g · p · x^(p - 1), zero where p is zero */
+  TH_BINARY_MAXIMUM_BACKWARD = 13, /* (a, b): the share of the gradient that a gets: 1, 1/2 on a tie, 0 */
+  TH_BINARY_EXP_SUB = 14,          /* (x, y): exp(x - y), and 1 where both are the same infinity */
+} th_binary_op;
+
+/** out[…] = value. layout: out. */
+TH_KERNEL int32_t th_fill(void *out, const int32_t *layout, double value, int32_t dtype);
+/** out[…] = in[…], any 4-byte elements. layout: out, in. They must not overlap. */
+TH_KERNEL int32_t th_copy(void *out, const void *in, const int32_t *layout);
+/** out[…] = in[…] converted from th_dtype `from` to `to`; floats are truncated towards zero, and saturate; NaN gives 0. */
+TH_KERNEL int32_t th_cast(void *out, const void *in, const int32_t *layout, int32_t from, int32_t to);
+/** out[…] = op(in[…], p). Both have the dtype; int32 takes NEG, ABS, ADD_SCALAR, MUL_SCALAR, RSUB_SCALAR,
+    MAXIMUM_SCALAR, EQUAL_SCALAR, GREATER_SCALAR and wraps on overflow. layout: out, in. `out` may be `in` at the same layout. */
+TH_KERNEL int32_t th_unary(void *out, const void *in, const int32_t *layout, int32_t op, int32_t dtype, double p);
+/** out[…] = op(a[…], b[…]). int32 takes ADD, SUB, MUL, MAXIMUM, EQUAL, GREATER and wraps on overflow. layout: out, a, b.
+    `out` may be `a` or `b` at the same layout. */
+TH_KERNEL int32_t th_binary(void *out, const void *a, const void *b, const int32_t *layout, int32_t op, int32_t dtype, double p);
+/** x[i] *= *factor for n contiguous elements, `factor` a scalar on the device. */
+TH_KERNEL int32_t th_scale(float *x, const float *factor, int32_t n);
+
+/* ----------------------------------------------------------------------------------------------- reduction */
+
+typedef enum {
+  TH_REDUCE_SUM = 0,
+  TH_REDUCE_MAX = 1,        /* NaN wins */
+  TH_REDUCE_LOG_SUM_EXP = 2, /* shifted by the maximum; -inf where all are -inf */
+  TH_REDUCE_ARG_MAX = 3,    /* int32: index, among the reduced elements in order, of the first maximum (or first NaN) */
+} th_reduce_op;
+
+/** Reduces the last `reduced` axes of `in`; out is contiguous over the first ndim - reduced. SUM is multiplied by
+    `scale` (a mean in one pass; float32 only). Sums are made in a fixed order: the same result on every run with the
+    same thread count. int32 takes SUM (wraps), MAX, ARG_MAX. The reduced axes are not empty for any op but SUM. layout: in. */
+TH_KERNEL int32_t th_reduce(void *out, const void *in, const int32_t *layout, int32_t reduced, int32_t op, int32_t dtype, double scale);
+
+/* ------------------------------------------------------------------------------------------ matrix product */
+
+/** c = a · b (+ bias on every row; NULL for none), c contiguous (batch…, m, n).
+    shape: {m, n, k, lda, ldb, a_transposed, b_transposed, batch_ndim, batch shape…, a's batch strides…, b's batch strides…}.
+    a is m × k with row stride lda, or, transposed, stored k × m with row stride lda; likewise b. */
+TH_KERNEL int32_t th_matmul(float *c, const float *a, const float *b, const float *bias, const int32_t *shape);
+
+/* --------------------------------------------------------------------------------------------- convolution */
+
+/* Cross-correlation over NHWC images, all arrays contiguous: x (n, h, w, c), weight (kh, kw, c, f), y (n, oh, ow, f) with
+   oh = (h + 2·padding - kh) / stride + 1. geometry: {n, h, w, c, f, kh, kw, stride, padding}. */
+
+/** y = conv(x, weight) (+ bias (f); NULL for none). */
+TH_KERNEL int32_t th_conv(float *y, const float *x, const float *weight, const float *bias, const int32_t *geometry);
+TH_KERNEL int32_t th_conv_backward_data(float *dx, const float *dy, const float *weight, const int32_t *geometry);
+/** dbias (f) may be NULL. */
+TH_KERNEL int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, const float *dy, const int32_t *geometry);
+
+/* ------------------------------------------------------------------------------------------- normalisation */
+
+/** Batch normalisation of x (rows, channels) over rows, with the batch's own statistics:
+    y = (x - mean) · istd · weight + bias, then ReLU if `relu`. mean and istd = 1/√(biased variance + eps) are stored
+    for the backward pass. The running statistics (NULL for none) move by `momentum` towards mean and the unbiased variance. */
+TH_KERNEL int32_t th_batch_norm(float *y, float *mean, float *istd, float *running_mean, float *running_var, const float *x,
+                                const float *weight, const float *bias, int32_t rows, int32_t channels, double eps,
+                                double momentum, int32_t relu);
+/** The same with given statistics: y = (x - mean) / √(var + eps) · weight + bias, then ReLU if `relu`. */
+TH_KERNEL int32_t th_batch_norm_inference(float *y, const float *x, const float *weight, const float *bias, const float *mean,
+                                          const float *var, int32_t rows, int32_t channels, double eps, int32_t relu);
+/** Gradients of th_batch_norm. dx may be dy, or NULL when it is not needed. With `fixed` the statistics were given, not computed from x
+    (th_batch_norm_inference; istd = 1/√(var + eps)), so no gradient flows through them. */
+TH_KERNEL int32_t th_batch_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
+                                         const float *weight, const float *bias, const float *mean, const float *istd,
+                                         int32_t rows, int32_t channels, int32_t relu, int32_t fixed);
+/** Layer normalisation of each row of x (rows, cols); mean and istd (rows) are stored for the backward pass. */
+TH_KERNEL int32_t th_layer_norm(float *y, float *mean, float *istd, const float *x, const float *weight, const float *bias,
+                                int32_t rows, int32_t cols, double eps);
+TH_KERNEL int32_t th_layer_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
+                                         const float *weight, const float *mean, const float *istd, int32_t rows, int32_t cols);
+
+/* -------------------------------------------------------------------------------------------------- softmax */
+
+/** Softmax (or, with `log_output`, its logarithm) of each row of x (rows, cols), contiguous. */
+TH_KERNEL int32_t th_softmax(float *y, const float *x, int32_t rows, int32_t cols, int32_t log_output);
+/** dx from dy and y, the forward result. dx may be dy. */
+TH_KERNEL int32_t th_softmax_backward(float *dx, const float *dy, const float *y, int32_t rows, int32_t cols, int32_t log_output);
+/** loss = mean over rows of logSumExp(x[r]) - x[r, labels[r]]; dx (rows, cols), unless NULL, gets its gradient,
+    (softmax(x) - onehot) / rows. labels: int32 in [0, cols), else TH_STATUS_INDEX. */
+TH_KERNEL int32_t th_cross_entropy(float *loss, float *dx, const float *x, const int32_t *labels, int32_t rows, int32_t cols);
+
+/* ------------------------------------------------------------------------------------------------ embedding */
+
+/** out (count, dim) = the rows `ids` of table (rows, dim). ids: int32 in [0, rows), else TH_STATUS_INDEX. */
+TH_KERNEL int32_t th_embedding(float *out, const float *table, const int32_t *ids, int32_t count, int32_t dim, int32_t rows);
+/** dtable (rows, dim) = zero, then dtable[ids[i]] += dy[i] in the order of i. The ids are valid. */
+TH_KERNEL int32_t th_embedding_backward(float *dtable, const float *dy, const int32_t *ids, int32_t count, int32_t dim, int32_t rows);
+
+/* -------------------------------------------------------------------------------------------------- random */
+
+/* Philox 4x32-10 (Salmon et al., 2011): key (seed, stream), counter the element's index / 4. The same numbers on every
+   device, instruction set and thread count. */
+
+/** out[i] in [low, high), from 24 random bits. */
+TH_KERNEL int32_t th_uniform(float *out, int32_t n, double low, double high, int32_t seed, int32_t stream);
+/** Box-Muller. */
+TH_KERNEL int32_t th_normal(float *out, int32_t n, double mean, double std, int32_t seed, int32_t stream);
+/** Each element is kept with probability 1 - p and scaled by 1 / (1 - p), else zero; the same (seed, stream) keeps the same
+    elements, so the backward pass is the same call on the gradient. out may be in. */
+TH_KERNEL int32_t th_dropout(float *out, const float *in, int32_t n, double p, int32_t seed, int32_t stream);
+/** A random permutation of 0 … n - 1 (Fisher-Yates), in host memory. */
+TH_KERNEL int32_t th_permutation(int32_t *host_out, int32_t n, int32_t seed, int32_t stream);
+
+/* --------------------------------------------------------------------------------------------- optimization */
+
+/* Whole parameter lists in one call. host_table: `count` rows of doubles, device pointers stored as numbers, n the elements. */
+
+/** rows {parameter, gradient, momentum buffer (0 when momentum is 0), n}:
+    g += weight_decay · p; buffer = momentum · buffer + g; p -= lr · buffer. */
+TH_KERNEL int32_t th_sgd(const double *host_table, int32_t count, double lr, double momentum, double weight_decay);
+/** rows {parameter, gradient, first moment, second moment, n}. Adam (Kingma and Ba, 2015) with weight_decay · p added to the
+    gradient; correction1 = 1 - beta1^t, correction2 = 1 - beta2^t; p -= lr · (m / correction1) / (√(v / correction2) + eps). */
+TH_KERNEL int32_t th_adam(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps,
+                          double weight_decay, double correction1, double correction2);
+/** rows {gradient, n}. norm (1) = the Euclidean norm of all gradients together, which are then multiplied by
+    max_norm / (norm + 1e-6) where that is below 1. */
+TH_KERNEL int32_t th_clip_grad_norm(float *norm, const double *host_table, int32_t count, double max_norm);
+
+/* --------------------------------------------------------------------------------------------------- images */
+
+/** out (count, height, width, channels) in [0, 1] from host_images (…, channels, height, width) of bytes.
+    host_plan: `count` rows {index of the image, flip (0 or 1: mirrored left to right), dy, dx}: out[y, x] is the pixel
+    [y + dy, x + dx], zero outside the image; the flip is applied first, then the shift. */
+TH_KERNEL int32_t th_gather_images(float *out, const uint8_t *host_images, const int32_t *host_plan, int32_t count,
+                                   int32_t channels, int32_t height, int32_t width);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,25 @@
+/** Whether operations are recorded for backward. */
+import { ArgumentError } from "../native/errors.ts";
+import { isPromise } from "../ndarray/scope.ts";
+
+let enabled = true;
+
+export const gradEnabled = (): boolean => enabled;
+
+/**
+ * Runs `fn` without recording operations for backward, as PyTorch's `no_grad`.
+ * @throws ArgumentError if `fn` returns a promise: what runs after its first await would be recorded.
+ */
+export function noGrad<R>(fn: () => R): R {
+  const outer = enabled;
+  enabled = false;
+  try {
+    const result = fn();
+    if (isPromise(result)) {
+      throw new ArgumentError("noGrad", "the function returned a promise", { hint: "Use a synchronous function" });
+    }
+    return result;
+  } finally {
+    enabled = outer;
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * The tape. Each recorded operation is a Node: where its inputs came from, what it saved, and a closure that turns the
+ * gradient of its output into those of its inputs. `runBackward` visits nodes from the newest to the oldest, which is a
+ * topological order, and frees what each saved as soon as it was used.
+ *
+ * Ownership: a closure owns the gradient it receives; it may return it, or views of it, or write over its memory
+ * ({ reuse: true }) while nobody else owns that. All else that a closure makes is freed when it returns.
+ */
+import { AutogradError, ShapeError } from "../native/errors.ts";
+import { binary } from "../ndarray/arithmetic.ts";
+import { NDArray } from "../ndarray/ndarray.ts";
+import { tidy, untracked } from "../ndarray/scope.ts";
+
+/** Gradients of the inputs, in their order; null where none is needed. */
+export type Gradients = readonly (NDArray | null)[];
+
+/** What a backward closure is given besides the gradient. */
+export interface BackwardContext<S extends readonly NDArray[]> {
+  saved: S;
+  /** Whether each input needs its gradient. */
+  needs: readonly boolean[];
+}
+
+export type Backward<S extends readonly NDArray[]> = (gradient: NDArray, context: BackwardContext<S>) => Gradients;
+
+/** Where gradients flow to: a recorded operation, or a leaf that collects them. */
+export interface Edge {
+  /** Takes over the handle `gradient`. */
+  accept(gradient: NDArray): void;
+}
+
+let count = 0;
+
+export class Node implements Edge {
+  /** Operations are numbered in the order in which they ran. */
+  readonly sequence = count++;
+  private gradient: NDArray | null = null;
+  /** Runs the closure; null once it was consumed. */
+  private run: ((gradient: NDArray) => Gradients) | null;
+  private saved: readonly NDArray[];
+  private readonly versions: readonly number[];
+
+  constructor(
+    readonly name: string,
+    readonly shape: readonly number[],
+    public inputs: readonly (Edge | null)[],
+    saved: readonly NDArray[],
+    run: (gradient: NDArray) => Gradients,
+  ) {
+    this.saved = saved;
+    this.versions = saved.map((array) => array.storage.version);
+    this.run = run;
+  }
+
+  accept(gradient: NDArray): void {
+    const before = this.gradient;
+    if (before === null) {
+      this.gradient = gradient;
+    } else {
+      this.gradient = binary("add", before, gradient, 0, { reuse: true });
+      before.dispose();
+      gradient.dispose();
+    }
+  }
+
+  /** Throws if backward cannot run through this node. */
+  assertReady(): void {
+    if (this.run === null) {
+      throw new AutogradError(this.name, "backward already ran through this operation and freed what it had saved", {
+        shapes: [this.shape],
+        hint: "Compute the result again, or add up several losses before one backward()",
+      });
+    }
+    for (let i = 0; i < this.saved.length; i++) {
+      if (this.saved[i]!.storage.version !== this.versions[i]) {
+        throw new AutogradError(this.name, "an array needed for backward was modified in place after it was used", {
+          shapes: [this.saved[i]!.shape],
+          hint: "Call backward() before set() or an optimizer's step(), or work on a copy",
+        });
+      }
+    }
+  }
+
+  /** Turns the pending gradient into those of the inputs, and frees what was saved. */
+  propagate(): void {
+    const { gradient, run, inputs } = this;
+    this.gradient = null;
+    this.run = null;
+    this.inputs = [];
+    if (gradient !== null && run !== null) {
+      const gradients = tidy(() => run(gradient));
+      let handedOn = false;
+      for (let i = 0; i < inputs.length; i++) {
+        const out = gradients[i] ?? null;
+        if (out === null) continue;
+        const handle = out === gradient && handedOn ? out.alias() : out;
+        if (out === gradient) handedOn = true;
+        const input = inputs[i] ?? null;
+        if (input === null) handle.dispose();
+        else input.accept(handle);
+      }
+      if (!handedOn) gradient.dispose();
+    }
+    for (const array of this.saved) array.dispose();
+    this.saved = [];
+  }
+
+  /** Drops a gradient that a failed backward left behind. */
+  discard(): void {
+    this.gradient?.dispose();
+    this.gradient = null;
+  }
+}
+
+/** Sends `seed`, whose handle is taken over, from `root` to every leaf. */
+export function runBackward(root: Node, seed: NDArray): void {
+  const nodes = reachable(root);
+  for (const node of nodes) node.assertReady();
+  nodes.sort((a, b) => b.sequence - a.sequence);
+  untracked(() => {
+    root.accept(seed);
+    try {
+      for (const node of nodes) node.propagate();
+    } finally {
+      for (const node of nodes) node.discard();
+    }
+  });
+}
+
+function reachable(root: Node): Node[] {
+  const found = new Set([root]);
+  for (const node of found) {
+    for (const input of node.inputs) if (input instanceof Node) found.add(input);
+  }
+  return [...found];
+}
+
+/** Checks that a gradient given by the user fits the tensor it is for. */
+export function checkGradient(shape: readonly number[], gradient: NDArray): void {
+  if (gradient.shape.length !== shape.length || gradient.shape.some((n, i) => n !== shape[i])) {
+    throw new ShapeError("backward", "the gradient must have the tensor's shape", { shapes: [shape, gradient.shape] });
+  }
+}

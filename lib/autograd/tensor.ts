@@ -1,0 +1,237 @@
+/**
+ * Tensor: an NDArray with autograd. Operations are in lib/ops, which installs them as methods; this file knows none.
+ */
+import { AutogradError, ArgumentError, DTypeError } from "../native/errors.ts";
+import { binary } from "../ndarray/arithmetic.ts";
+import { Device } from "../ndarray/device.ts";
+import type { DType, TypedArrayOf } from "../ndarray/dtype.ts";
+import type { Shape } from "../ndarray/layout.ts";
+import { type ArrayOptions, NDArray } from "../ndarray/ndarray.ts";
+import { handles, type HandleOwner, type Scoped, untracked } from "../ndarray/scope.ts";
+import type { NestedNumbers, Values } from "../ndarray/values.ts";
+import { gradEnabled } from "./mode.ts";
+import { type Backward, checkGradient, type Edge, Node, runBackward } from "./tape.ts";
+
+export interface TensorOptions extends ArrayOptions {
+  shape?: Shape | undefined;
+  /** Whether backward() computes a gradient for it. Default false. */
+  requiresGrad?: boolean | undefined;
+}
+
+export class Tensor implements HandleOwner {
+  /** The elements. Writing into them is not recorded. */
+  data: NDArray;
+  /** @internal The gradient, where nobody has read it yet it may be written over and freed. */
+  gradient: NDArray | null = null;
+  private gradientRead: Tensor | null = null;
+  private edge: Edge | null;
+  private wantsGrad: boolean;
+
+  /** Wraps `data`, which belongs to this tensor from now on. Most scripts use {@link tensor}. */
+  constructor(data: NDArray, { requiresGrad = false }: { requiresGrad?: boolean } = {}, node: Node | null = null) {
+    this.data = data;
+    this.edge = node;
+    this.wantsGrad = node !== null;
+    if (requiresGrad) this.requiresGrad = true;
+  }
+
+  get shape(): Shape {
+    return this.data.shape;
+  }
+
+  get ndim(): number {
+    return this.data.ndim;
+  }
+
+  get size(): number {
+    return this.data.size;
+  }
+
+  get dtype(): DType {
+    return this.data.dtype;
+  }
+
+  get device(): Device {
+    return this.data.device;
+  }
+
+  /** Whether it takes part in backward: set on leaves, true for results of operations on tensors that require it. */
+  get requiresGrad(): boolean {
+    return this.wantsGrad;
+  }
+
+  set requiresGrad(value: boolean) {
+    if (value && this.dtype !== "float32") {
+      throw new DTypeError("requiresGrad", `only float32 tensors have gradients, not ${this.dtype}`, {
+        shapes: [this.shape],
+      });
+    }
+    if (!value && this.edge instanceof Node) {
+      throw new AutogradError("requiresGrad", "cannot be turned off for the result of an operation", {
+        hint: "Use detach()",
+      });
+    }
+    this.wantsGrad = value;
+  }
+
+  /** The gradient that backward() has added up in this leaf; null before. It has the tensor's shape. */
+  get grad(): Tensor | null {
+    const { gradient } = this;
+    if (gradient === null) return null;
+    if (this.gradientRead?.data !== gradient) this.gradientRead = new Tensor(gradient);
+    return this.gradientRead;
+  }
+
+  set grad(value: Tensor | null) {
+    if (value !== null) checkGradient(this.shape, value.data);
+    this.clearGradient();
+    this.gradient = value === null ? null : value.data;
+    this.gradientRead = value;
+  }
+
+  /** @internal Forgets the gradient; frees its memory at once unless someone has read it and may still hold it. */
+  clearGradient(): void {
+    if (this.gradientRead === null) this.gradient?.dispose();
+    this.gradient = null;
+    this.gradientRead = null;
+  }
+
+  /** @internal Where gradients of this tensor go. */
+  get sink(): Edge | null {
+    if (!this.wantsGrad) return null;
+    return (this.edge ??= { accept: (gradient) => this.accumulate(gradient) });
+  }
+
+  /** Adds to the gradient of this leaf. It is kept contiguous and its own, since optimizers and clipping work on it in place. */
+  private accumulate(gradient: NDArray): void {
+    const before = this.gradient;
+    if (before === null) {
+      const own = gradient.isCompact() && gradient.storage.exclusive;
+      this.gradient = own ? gradient : contiguousCopy(gradient);
+      this.gradient.keep();
+      if (!own) gradient.dispose();
+    } else {
+      before.assign("backward", binary("add", before, gradient));
+      gradient.dispose();
+    }
+  }
+
+  /**
+   * Computes the gradients of this tensor with respect to every leaf that requires one, adds them to `grad`, and frees
+   * what was saved on the way.
+   * @param gradient of this tensor's shape; may be left out for a scalar, where it is 1.
+   * @throws AutogradError when called a second time, without recorded operations, or after a saved array was modified.
+   */
+  backward(gradient?: Tensor | NDArray): void {
+    if (!this.wantsGrad) {
+      throw new AutogradError("backward", "this tensor does not require a gradient", {
+        shapes: [this.shape],
+        hint: "Set requiresGrad on the tensors it was computed from, and compute it outside noGrad()",
+      });
+    }
+    if (gradient === undefined && this.size !== 1) {
+      throw new AutogradError("backward", "a gradient is needed for a tensor that is not a scalar", {
+        shapes: [this.shape],
+      });
+    }
+    const seed = untracked(() => {
+      if (gradient === undefined) return NDArray.ones(this.shape, { device: this.device });
+      const given = gradient instanceof Tensor ? gradient.data : gradient;
+      if (!(given instanceof NDArray)) throw new ArgumentError("backward", "the gradient must be a tensor or an array");
+      checkGradient(this.shape, given);
+      return given.to({ dtype: "float32", device: this.device });
+    });
+    if (this.edge instanceof Node) runBackward(this.edge, seed);
+    else untracked(() => this.accumulate(seed));
+  }
+
+  /** The same elements, sharing memory, without history or gradient. */
+  detach(): Tensor {
+    return new Tensor(this.data.alias());
+  }
+
+  /** Replaces all values in place, keeping shape, dtype and device. Not recorded. */
+  set(value: Values | NDArray | Tensor): this {
+    const source =
+      value instanceof Tensor
+        ? value.data
+        : value instanceof NDArray
+          ? value
+          : NDArray.from(value, { dtype: this.dtype });
+    this.data.assign("set", source);
+    if (source !== value && !(value instanceof Tensor)) source.dispose();
+    return this;
+  }
+
+  toTypedArray(): TypedArrayOf {
+    return this.data.toTypedArray();
+  }
+
+  toArray(): NestedNumbers {
+    return this.data.toArray();
+  }
+
+  item(): number {
+    return this.data.item();
+  }
+
+  /** Gives up the elements and the gradient. What the tape saved of them stays until backward. */
+  dispose(): void {
+    this.data.dispose();
+    this.clearGradient();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** Exempts this tensor from every tidy. */
+  keep(): this {
+    this.data.keep();
+    return this;
+  }
+
+  [handles](): readonly Scoped[] {
+    return this.gradient === null ? [this.data] : [this.data, this.gradient];
+  }
+
+  toString(): string {
+    const grad = this.requiresGrad ? ", requiresGrad" : "";
+    return `Tensor(${JSON.stringify(this.size <= 1000 ? this.toArray() : "…")}, shape [${this.shape.join(", ")}], ${this.dtype}, ${this.device}${grad})`;
+  }
+}
+
+/** @internal A row-major copy that shares memory with nothing. */
+function contiguousCopy(array: NDArray): NDArray {
+  const out = NDArray.empty(array.shape, array);
+  out.assign("backward", array);
+  return out;
+}
+
+/** A tensor of the given values: a number, nested lists, a typed array, an array or tensor (copied). */
+export function tensor(
+  values: Values | NDArray | Tensor,
+  { requiresGrad = false, ...options }: TensorOptions = {},
+): Tensor {
+  const source = values instanceof Tensor ? values.data : values;
+  return new Tensor(NDArray.from(source, options), { requiresGrad });
+}
+
+/**
+ * The result of an operation as a tensor, recorded for backward if an input requires a gradient.
+ * @param saved arrays that `backward` needs; they stay valid until it has run, whatever the user disposes.
+ */
+export function record<const S extends readonly NDArray[]>(
+  name: string,
+  output: NDArray,
+  inputs: readonly Tensor[],
+  saved: S,
+  backward: Backward<S>,
+): Tensor {
+  if (!gradEnabled() || !inputs.some((input) => input.requiresGrad)) return new Tensor(output);
+  const sinks = inputs.map((input) => input.sink);
+  const needs = sinks.map((sink) => sink !== null);
+  const own = saved.map((array) => array.alias().keep());
+  const context = { saved: own as readonly NDArray[] as S, needs };
+  return new Tensor(output, {}, new Node(name, output.shape, sinks, own, (gradient) => backward(gradient, context)));
+}

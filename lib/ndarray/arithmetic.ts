@@ -1,0 +1,321 @@
+/**
+ * Arithmetic on arrays: one function for each shape of kernel (unary, binary, reduce, matmul), which validates,
+ * promotes dtypes as PyTorch does, chooses the result's layout, and makes one native call. The methods of NDArray at
+ * the end of the file are one-liners over them.
+ */
+import { ArgumentError, DeviceError, DTypeError, formatShape, ShapeError } from "../native/errors.ts";
+import { check } from "../native/status.ts";
+import { Binary, Reduce, Unary } from "../native/symbols.gen.ts";
+import { dtypeCode } from "./dtype.ts";
+import * as layout from "./layout.ts";
+import { NDArray } from "./ndarray.ts";
+import { pack } from "./pack.ts";
+
+const INT32_UNARY = new Set<Unary>([
+  "neg",
+  "abs",
+  "addScalar",
+  "mulScalar",
+  "rsubScalar",
+  "maximumScalar",
+  "equalScalar",
+  "greaterScalar",
+]);
+const INT32_BINARY = new Set<Binary>(["add", "sub", "mul", "maximum", "equal", "greater"]);
+
+/** What a kernel may do with its first operand. */
+interface InPlace {
+  /** Write the result over the first operand if nobody else owns its memory. */
+  reuse?: boolean;
+}
+
+/** out[i] = op(a[i], p), in the memory order of `a`. int32 is converted to float32 where the operation or p needs it. */
+export function unary(op: Unary, a: NDArray, p = 0, { reuse = false }: InPlace = {}): NDArray {
+  if (typeof p !== "number") throw new ArgumentError(op, `the operand must be a number, not ${typeof p}`);
+  if (a.dtype === "int32" && !(INT32_UNARY.has(op) && p === (p | 0))) a = a.to({ dtype: "float32" });
+  const out = reuse && reusable(a, a.shape) ? a.alias() : emptyLike(a, a.shape);
+  if (out.size === 0) return out;
+  const backend = a.device.backend;
+  const packed = pack(a.shape, out.strides, a.strides);
+  check(backend.th_unary(out.pointer, a.pointer, packed, Unary[op], dtypeCode(a.dtype), p), backend, op);
+  return out;
+}
+
+/** out[i] = op(a[i], b[i]) with broadcasting; int32 with float32 gives float32. */
+export function binary(op: Binary, a: NDArray, b: NDArray, p = 0, { reuse = false }: InPlace = {}): NDArray {
+  sameDevice(op, a, b);
+  if (a.dtype !== b.dtype || (a.dtype === "int32" && !INT32_BINARY.has(op))) {
+    a = a.to({ dtype: "float32" });
+    b = b.to({ dtype: "float32" });
+  }
+  const same = a.shape.length === b.shape.length && a.shape.every((n, i) => n === b.shape[i]);
+  const shape = same ? a.shape : layout.broadcastShapes(op, a.shape, b.shape);
+  const left = same ? a.strides : layout.broadcastStrides(op, a.shape, a.strides, shape);
+  const right = same ? b.strides : layout.broadcastStrides(op, b.shape, b.strides, shape);
+  const out = reuse && reusable(a, shape) ? a.alias() : emptyLike(a.size >= b.size ? a : b, shape);
+  if (out.size === 0) return out;
+  const backend = a.device.backend;
+  const packed = pack(shape, out.strides, left, right);
+  check(backend.th_binary(out.pointer, a.pointer, b.pointer, packed, Binary[op], dtypeCode(a.dtype), p), backend, op);
+  return out;
+}
+
+/** An operand that is an array or a number. */
+export type Operand = NDArray | number;
+
+/** Each two-sided operation with a number on the right, and on the left. */
+const WITH_NUMBER = {
+  add: (a: NDArray, p: number) => unary("addScalar", a, p),
+  sub: (a: NDArray, p: number) => unary("addScalar", a, -p),
+  mul: (a: NDArray, p: number) => unary("mulScalar", a, p),
+  div: (a: NDArray, p: number) => unary("divScalar", a, p),
+  maximum: (a: NDArray, p: number) => unary("maximumScalar", a, p),
+  equal: (a: NDArray, p: number) => unary("equalScalar", a, p),
+  greater: (a: NDArray, p: number) => unary("greaterScalar", a, p),
+} satisfies Partial<Record<Binary, (a: NDArray, p: number) => NDArray>>;
+
+/** Two-sided arithmetic whose right side may be a number. */
+export function combine(op: keyof typeof WITH_NUMBER, a: NDArray, b: Operand): NDArray {
+  if (typeof b === "number") return WITH_NUMBER[op](a, b);
+  if (!(b instanceof NDArray))
+    throw new ArgumentError(op, `an operand must be an array or a number, not ${describe(b)}`);
+  return binary(op, a, b);
+}
+
+export interface ReduceOptions {
+  /** The axes to reduce: one, several, or all (the default). */
+  axes?: number | readonly number[] | null | undefined;
+  /** Keep reduced axes with size 1. Default false. */
+  keepDims?: boolean | undefined;
+}
+
+/** Reduces axes. The sum is multiplied by `scale`. */
+export function reduce(op: Reduce, a: NDArray, { axes, keepDims = false }: ReduceOptions = {}, scale = 1): NDArray {
+  const reduced = layout.checkAxes(op, axes, a.shape);
+  if (a.dtype === "int32" && (op === "logSumExp" || scale !== 1)) a = a.to({ dtype: "float32" });
+  const isReduced = a.shape.map((_, i) => reduced.includes(i));
+  const kept = a.shape.flatMap((_, i) => (isReduced[i] ? [] : [i]));
+  const order = [...kept, ...reduced.sort((m, n) => m - n)];
+  const keptShape = kept.map((i) => a.shape[i]!);
+  const outShape = keepDims ? a.shape.map((n, i) => (isReduced[i] ? 1 : n)) : keptShape;
+  const out = NDArray.empty(outShape, { dtype: op === "argMax" ? "int32" : a.dtype, device: a.device });
+  if (a.size === 0) return emptyReduction(op, a, out, scale);
+  const backend = a.device.backend;
+  const packed = pack(
+    order.map((i) => a.shape[i]!),
+    order.map((i) => a.strides[i]!),
+  );
+  const status = backend.th_reduce(
+    out.pointer,
+    a.pointer,
+    packed,
+    reduced.length,
+    Reduce[op],
+    dtypeCode(a.dtype),
+    scale,
+  );
+  check(status, backend, op);
+  return out;
+}
+
+/** The identity of the operation, where it has one. */
+function emptyReduction(op: Reduce, a: NDArray, out: NDArray, scale: number): NDArray {
+  if (out.size === 0) return out;
+  if (op === "max" || op === "argMax")
+    throw new ShapeError(op, "there is no maximum of no elements", { shapes: [a.shape] });
+  out.fill(op, op === "logSumExp" ? -Infinity : 0 * scale);
+  return out;
+}
+
+/** The mean: a sum scaled in the same pass. NaN for no elements, as NumPy's. */
+export function mean(a: NDArray, options: ReduceOptions = {}): NDArray {
+  const axes = layout.checkAxes("mean", options.axes, a.shape);
+  const count = axes.reduce((n, axis) => n * a.shape[axis]!, 1);
+  if (count === 1 && a.dtype === "int32") a = a.to({ dtype: "float32" });
+  return reduce("sum", a, options, 1 / count);
+}
+
+/** a · b over the last two axes, with broadcast batch axes in front; plus `bias` on every row. */
+export function matmul(a: NDArray, b: NDArray, bias: NDArray | null = null): NDArray {
+  sameDevice("matmul", a, b);
+  for (const operand of [a, b]) {
+    if (operand.dtype !== "float32")
+      throw new DTypeError("matmul", "takes float32", {
+        shapes: [a.shape, b.shape],
+        hint: 'Convert with to({ dtype: "float32" })',
+      });
+  }
+  if (a.ndim < 2 || b.ndim < 2)
+    throw new ShapeError("matmul", "both operands need at least two axes", { shapes: [a.shape, b.shape] });
+  const [m, k] = [a.shape[a.ndim - 2]!, a.shape[a.ndim - 1]!];
+  const [inner, n] = [b.shape[b.ndim - 2]!, b.shape[b.ndim - 1]!];
+  if (k !== inner)
+    throw new ShapeError("matmul", `the inner sizes ${k} and ${inner} differ`, { shapes: [a.shape, b.shape] });
+  if (a.ndim > 2 && b.ndim === 2) {
+    // One tall product instead of a batch of small ones.
+    const rows = a.reshape([a.size === 0 ? layout.sizeOf(a.shape.slice(0, -1)) : -1, k]);
+    return matmul(rows, b, bias).reshape([...a.shape.slice(0, -1), n]);
+  }
+  const batch = layout.broadcastShapes("matmul", a.shape.slice(0, -2), b.shape.slice(0, -2));
+  const out = NDArray.empty([...batch, m, n], a);
+  if (out.size === 0) return out;
+  const left = operand(a);
+  const right = operand(b);
+  const strides = (of: NDArray) =>
+    layout.broadcastStrides("matmul", of.shape.slice(0, -2), of.strides.slice(0, -2), batch);
+  const header = [m, n, k, left.ld, right.ld, left.transposed, right.transposed, batch.length];
+  scratch.set([...header, ...batch, ...strides(left.array), ...strides(right.array)]);
+  const backend = a.device.backend;
+  const status = backend.th_matmul(
+    out.pointer,
+    left.array.pointer,
+    right.array.pointer,
+    bias?.pointer ?? null,
+    scratch,
+  );
+  check(status, backend, "matmul");
+  return out;
+}
+
+const scratch = new Int32Array(new ArrayBuffer(4 * 64));
+
+/** A matrix as the kernel takes it: rows or columns adjacent, `ld` elements apart; anything else is copied first. */
+function operand(array: NDArray): { array: NDArray; ld: number; transposed: number } {
+  const [rows, cols] = array.shape.slice(-2) as [number, number];
+  const [rowStride, colStride] = array.strides.slice(-2) as [number, number];
+  if ((colStride === 1 || cols === 1) && (rowStride >= cols || rows === 1)) {
+    return { array, ld: Math.max(rows === 1 ? cols : rowStride, 1), transposed: 0 };
+  }
+  if ((rowStride === 1 || rows === 1) && (colStride >= rows || cols === 1)) {
+    return { array, ld: Math.max(cols === 1 ? rows : colStride, 1), transposed: 1 };
+  }
+  const compact = NDArray.empty(array.shape, array);
+  compact.assign("matmul", array);
+  return { array: compact, ld: Math.max(cols, 1), transposed: 0 };
+}
+
+/** Zeros around an array: `widths[i]` is [before, after] for axis i. */
+export function pad(a: NDArray, widths: readonly (readonly [number, number])[]): NDArray {
+  const valid =
+    Array.isArray(widths) &&
+    widths.length === a.ndim &&
+    widths.every((w) => Array.isArray(w) && w.length === 2 && w.every((n: number) => Number.isInteger(n) && n >= 0));
+  if (!valid)
+    throw new ShapeError(
+      "pad",
+      `widths must be a [before, after] of non-negative integers for each of ${a.ndim} axes, not ${JSON.stringify(widths) ?? describe(widths)}`,
+      { shapes: [a.shape] },
+    );
+  const out = NDArray.zeros(
+    a.shape.map((n, i) => widths[i]![0] + n + widths[i]![1]),
+    a,
+  );
+  out.set(
+    a.shape.map((n, i): layout.Range => [widths[i]![0], widths[i]![0] + n]),
+    a,
+  );
+  return out;
+}
+
+/** Whether the result of `shape` may be written over `a`: nobody else owns its memory, and its elements are distinct. */
+function reusable(a: NDArray, shape: layout.Shape): boolean {
+  return (
+    a.storage.exclusive &&
+    a.shape.length === shape.length &&
+    a.shape.every((n, i) => n === shape[i] && (n === 1 || a.strides[i] !== 0))
+  );
+}
+
+/** An array of `shape` whose axes lie in memory in the order of `model`'s, so that NHWC images stay NHWC. */
+function emptyLike(model: NDArray, shape: layout.Shape): NDArray {
+  const out = NDArray.empty(shape, model);
+  if (model.ndim !== shape.length || model.isCompact()) return out;
+  const order = shape
+    .map((_, i) => i)
+    .sort((i, j) => Math.abs(model.strides[j]!) - Math.abs(model.strides[i]!) || i - j);
+  const inMemory = layout.contiguousStrides(order.map((i) => shape[i]!));
+  const strides = new Array<number>(shape.length);
+  order.forEach((axis, position) => (strides[axis] = inMemory[position]!));
+  const permuted = new NDArray(out.device, out.storage.retain(), out.dtype, shape, strides, 0);
+  out.dispose();
+  return permuted;
+}
+
+export function sameDevice(operation: string, a: NDArray, b: NDArray): void {
+  if (a.device !== b.device) {
+    throw new DeviceError(operation, `arrays are on ${a.device} and ${b.device}`, {
+      shapes: [a.shape, b.shape],
+      hint: "Move one with to(device)",
+    });
+  }
+}
+
+const describe = (value: unknown): string =>
+  typeof value === "object" && value !== null ? (value.constructor?.name ?? "an object") : String(value);
+
+declare module "./ndarray.ts" {
+  interface NDArray {
+    add(other: Operand): NDArray;
+    sub(other: Operand): NDArray;
+    mul(other: Operand): NDArray;
+    div(other: Operand): NDArray;
+    /** The larger of each pair. */
+    maximum(other: Operand): NDArray;
+    /** 1 where equal, else 0. */
+    equal(other: Operand): NDArray;
+    /** 1 where this is greater, else 0. */
+    greater(other: Operand): NDArray;
+    pow(exponent: number): NDArray;
+    neg(): NDArray;
+    exp(): NDArray;
+    log(): NDArray;
+    sqrt(): NDArray;
+    tanh(): NDArray;
+    relu(): NDArray;
+    sigmoid(): NDArray;
+    abs(): NDArray;
+    sum(options?: ReduceOptions): NDArray;
+    mean(options?: ReduceOptions): NDArray;
+    max(options?: ReduceOptions): NDArray;
+    logSumExp(options?: ReduceOptions): NDArray;
+    /** int32 indices of the first maximum, counted row-major over the reduced axes. */
+    argMax(options?: ReduceOptions): NDArray;
+    /** Matrix product over the last two axes, with broadcast batch axes. */
+    matmul(other: NDArray): NDArray;
+    /** Zeros around: [before, after] for each axis. */
+    pad(widths: readonly (readonly [number, number])[]): NDArray;
+  }
+}
+
+for (const op of ["add", "sub", "mul", "div", "maximum", "equal", "greater"] as const) {
+  NDArray.prototype[op] = function (other) {
+    return combine(op, this, other);
+  };
+}
+for (const op of ["neg", "exp", "log", "sqrt", "tanh", "relu", "sigmoid", "abs"] as const) {
+  NDArray.prototype[op] = function () {
+    return unary(op, this);
+  };
+}
+for (const op of ["sum", "max", "logSumExp", "argMax"] as const) {
+  NDArray.prototype[op] = function (options) {
+    return reduce(op, this, options);
+  };
+}
+NDArray.prototype.pow = function (exponent) {
+  return unary("powScalar", this, exponent);
+};
+NDArray.prototype.mean = function (options) {
+  return mean(this, options);
+};
+NDArray.prototype.matmul = function (other) {
+  if (!(other instanceof NDArray))
+    throw new ArgumentError(
+      "matmul",
+      `the operand must be an array, not ${describe(other)}; this is ${formatShape(this.shape)}`,
+    );
+  return matmul(this, other);
+};
+NDArray.prototype.pad = function (widths) {
+  return pad(this, widths);
+};

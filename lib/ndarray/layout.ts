@@ -1,0 +1,202 @@
+/**
+ * Layouts: shapes and strides as plain lists of integers, without memory. A view is arithmetic on these lists.
+ * Everything that depends on shapes alone is validated here, so that native code can trust what it is given.
+ */
+import { ShapeError } from "../native/errors.ts";
+import { MAX_NDIM } from "../native/symbols.gen.ts";
+
+export type Shape = readonly number[];
+
+/** The largest number of elements: layouts and counts are 32-bit integers in native code. */
+export const MAX_SIZE = 2 ** 31 - 1;
+
+/** One range of `slice`: an integer drops the axis, null takes all of it, a list is [start, stop] or [start, stop, step]. */
+export type Range = number | null | readonly [number, number] | readonly [number, number, number];
+
+export function sizeOf(shape: Shape): number {
+  let size = 1;
+  for (let i = 0; i < shape.length; i++) size *= shape[i]!;
+  return size;
+}
+
+/** A copy of `shape` if it is a list of non-negative integers that fits; throws ShapeError otherwise. */
+export function checkShape(operation: string, shape: Shape): number[] {
+  if (!Array.isArray(shape)) throw new ShapeError(operation, `a shape is a list of integers, not ${String(shape)}`);
+  if (shape.length > MAX_NDIM) throw new ShapeError(operation, `at most ${MAX_NDIM} axes`, { shapes: [shape] });
+  for (const size of shape) {
+    if (!Number.isInteger(size) || size < 0) {
+      throw new ShapeError(operation, `sizes must be non-negative integers, not ${String(size)}`, { shapes: [shape] });
+    }
+  }
+  checkSize(operation, shape);
+  return [...shape];
+}
+
+/** Throws ShapeError if an array of this shape would have more than {@link MAX_SIZE} elements. */
+export function checkSize(operation: string, shape: Shape): void {
+  const size = sizeOf(shape);
+  if (size > MAX_SIZE) {
+    throw new ShapeError(operation, `an array has at most 2^31 - 1 elements, not ${size}`, { shapes: [shape] });
+  }
+}
+
+/** Row-major strides, in elements. */
+export function contiguousStrides(shape: Shape): number[] {
+  const strides = new Array<number>(shape.length);
+  let stride = 1;
+  for (let i = shape.length - 1; i >= 0; i--) {
+    strides[i] = stride;
+    stride *= shape[i]!;
+  }
+  return strides;
+}
+
+/** Whether elements lie one after another in row-major order; the strides of axes of size 1 do not matter. */
+export function isContiguous(shape: Shape, strides: Shape): boolean {
+  let expected = 1;
+  for (let i = shape.length - 1; i >= 0; i--) {
+    const size = shape[i]!;
+    if (size === 0) return true;
+    if (size !== 1 && strides[i] !== expected) return false;
+    expected *= size;
+  }
+  return true;
+}
+
+/** An axis of an array with `ndim` axes, counted from the end when negative. */
+export function checkAxis(operation: string, axis: number, ndim: number, shape?: Shape): number {
+  if (!Number.isInteger(axis) || axis < -ndim || axis >= ndim) {
+    const problem = `axis ${String(axis)} is out of range for ${ndim} axes`;
+    throw new ShapeError(operation, problem, shape ? { shapes: [shape] } : {});
+  }
+  return axis < 0 ? axis + ndim : axis;
+}
+
+/** Distinct axes; `undefined` and `null` mean all of them. */
+export function checkAxes(
+  operation: string,
+  axes: number | readonly number[] | null | undefined,
+  shape: Shape,
+): number[] {
+  if (axes === undefined || axes === null) return shape.map((_, i) => i);
+  const list = typeof axes === "number" ? [axes] : axes;
+  if (!Array.isArray(list)) throw new ShapeError(operation, `axes must be an integer or a list, not ${String(axes)}`);
+  const checked = list.map((axis: number) => checkAxis(operation, axis, shape.length, shape));
+  if (new Set(checked).size !== checked.length) {
+    throw new ShapeError(operation, `axes [${list.join(", ")}] name an axis twice`, { shapes: [shape] });
+  }
+  return checked;
+}
+
+/** The shape that both broadcast to, as NumPy does: aligned at the last axis, size 1 stretches. */
+export function broadcastShapes(operation: string, a: Shape, b: Shape): number[] {
+  const ndim = Math.max(a.length, b.length);
+  const out = new Array<number>(ndim);
+  for (let i = 1; i <= ndim; i++) {
+    const m = a[a.length - i] ?? 1;
+    const n = b[b.length - i] ?? 1;
+    if (m !== n && m !== 1 && n !== 1)
+      throw new ShapeError(operation, "the shapes do not broadcast", { shapes: [a, b] });
+    out[ndim - i] = m === 1 ? n : m;
+  }
+  checkSize(operation, out);
+  return out;
+}
+
+/** Strides that view `shape` as `target`: zero along axes that are added or stretched. */
+export function broadcastStrides(operation: string, shape: Shape, strides: Shape, target: Shape): number[] {
+  const added = target.length - shape.length;
+  const out = new Array<number>(target.length).fill(0);
+  if (added < 0) throw new ShapeError(operation, "the target has fewer axes", { shapes: [shape, target] });
+  for (let i = 0; i < shape.length; i++) {
+    if (shape[i] === target[i + added]) out[i + added] = strides[i]!;
+    else if (shape[i] !== 1) throw new ShapeError(operation, "only size 1 stretches", { shapes: [shape, target] });
+  }
+  return out;
+}
+
+/** A shape with at most one -1 filled in so that its size is `size`. */
+export function inferShape(operation: string, shape: Shape, from: Shape): number[] {
+  if (!Array.isArray(shape)) throw new ShapeError(operation, `a shape is a list of integers, not ${String(shape)}`);
+  const size = sizeOf(from);
+  const unknown = shape.indexOf(-1);
+  const out = checkShape(
+    operation,
+    shape.map((n: number, i: number) => (i === unknown ? 1 : n)),
+  );
+  if (unknown >= 0) {
+    const known = sizeOf(out);
+    out[unknown] = known === 0 ? (size === 0 ? 0 : NaN) : size / known;
+    if (!Number.isInteger(out[unknown]))
+      throw new ShapeError(operation, "-1 has no size that fits", { shapes: [from, shape] });
+  }
+  if (sizeOf(out) !== size) {
+    const problem = `${size} elements do not make ${sizeOf(out)}`;
+    throw new ShapeError(operation, problem, { shapes: [from, shape] });
+  }
+  return out;
+}
+
+/**
+ * Strides that view an array as `target` without a copy, or null if there are none. Axes whose elements lie evenly
+ * spaced form one group, from the last axis on, and each group is split into axes of the target.
+ */
+export function reshapeStrides(shape: Shape, strides: Shape, target: Shape): number[] | null {
+  if (isContiguous(shape, strides)) return contiguousStrides(target);
+  const axes = shape.map((size, i) => ({ size, stride: strides[i]! })).filter(({ size }) => size !== 1);
+  const out = new Array<number>(target.length).fill(1);
+  let to = target.length;
+  for (let end = axes.length; end > 0;) {
+    let first = end - 1;
+    const { stride } = axes[first]!;
+    let size = axes[first]!.size;
+    while (first > 0 && axes[first - 1]!.stride === size * stride) size *= axes[--first]!.size;
+    let filled = 1;
+    while (filled < size) {
+      out[--to] = stride * filled;
+      filled *= target[to]!;
+    }
+    if (filled !== size) return null;
+    end = first;
+  }
+  return out;
+}
+
+/** A range against an axis of `size`: the first index, how many, and the step between them; `drops` if it is one index. */
+export interface ResolvedRange {
+  start: number;
+  count: number;
+  step: number;
+  drops: boolean;
+}
+
+/** Resolves one range of `slice`. Integers must be inside the axis; the ends of [start, stop] are clamped as in Python. */
+export function resolveRange(operation: string, range: Range, size: number, shape: Shape): ResolvedRange {
+  const fail = (problem: string): never => {
+    throw new ShapeError(operation, problem, { shapes: [shape] });
+  };
+  if (range === null) return { start: 0, count: size, step: 1, drops: false };
+  if (typeof range === "number") {
+    if (!Number.isInteger(range) || range < -size || range >= size)
+      fail(`index ${range} is out of range for size ${size}`);
+    return { start: range < 0 ? range + size : range, count: 1, step: 1, drops: true };
+  }
+  if (!Array.isArray(range) || range.length < 2 || range.length > 3 || !range.every(Number.isInteger)) {
+    fail(
+      `a range is an integer, null, [start, stop] or [start, stop, step], not ${JSON.stringify(range) ?? String(range)}`,
+    );
+  }
+  const [from, to, step = 1] = range;
+  if (step === 0) fail("the step of a range may not be 0");
+  const lowest = step > 0 ? 0 : -1;
+  const clamp = (i: number): number => Math.min(Math.max(i < 0 ? i + size : i, lowest), size + lowest);
+  const start = clamp(from);
+  const count = Math.max(0, Math.ceil((clamp(to) - start) / step));
+  return { start, count, step, drops: false };
+}
+
+/** Formats a range as it is written: `:`, `3`, `1:4`, `1:9:2`. */
+export function formatRange(range: Range): string {
+  if (range === null) return ":";
+  return typeof range === "number" ? String(range) : range.join(":");
+}

@@ -1,0 +1,357 @@
+/**
+ * NDArray = Storage + layout: a strided array on a device, without gradients.
+ *
+ * Views (reshape where strides allow, permute, transpose, broadcastTo, slice, flip) share the storage and copy nothing.
+ * Each handle, views included, is one owner of its storage. Arithmetic is installed by arithmetic.ts.
+ */
+import type { Pointer } from "bun:ffi";
+
+import { ArgumentError, DisposedError, ShapeError } from "../native/errors.ts";
+import { check } from "../native/status.ts";
+import { Storage } from "../native/storage.ts";
+import { cpu, Device } from "./device.ts";
+import { checkDType, type DType, dtypeCode, ELEMENT_BYTES, makeTypedArray, type TypedArrayOf } from "./dtype.ts";
+import { flatten, type NestedNumbers, nest, type Values } from "./values.ts";
+import * as layout from "./layout.ts";
+import { pack } from "./pack.ts";
+import { handles, type Scoped, track } from "./scope.ts";
+
+/** Where and as what an array is made. Defaults: float32, or int32 for integer typed arrays, on the CPU. */
+export interface ArrayOptions {
+  dtype?: DType | undefined;
+  device?: Device | undefined;
+}
+
+export class NDArray implements Scoped {
+  /** Lengths of the axes; () for a scalar. */
+  readonly shape: layout.Shape;
+  /** Elements between neighbours along each axis; zero where broadcast, negative where flipped. */
+  readonly strides: layout.Shape;
+  /** Elements before the first one in the storage. */
+  readonly offset: number;
+  readonly size: number;
+  readonly dtype: DType;
+  readonly device: Device;
+  /** @internal */
+  readonly storage: Storage;
+  /** True after {@link keep}: no tidy frees this array. */
+  kept = false;
+  private freed = false;
+
+  /** @internal Takes over one ownership of `storage`. */
+  constructor(
+    device: Device,
+    storage: Storage,
+    dtype: DType,
+    shape: layout.Shape,
+    strides: layout.Shape,
+    offset: number,
+  ) {
+    this.device = device;
+    this.storage = storage;
+    this.dtype = dtype;
+    this.shape = shape;
+    this.strides = strides;
+    this.offset = offset;
+    this.size = layout.sizeOf(shape);
+    track(this);
+  }
+
+  // ------------------------------------------------------------------------------------------------ creation
+
+  /**
+   * An array of the given values: a number, nested lists (all of one shape), a typed array, or another array (a copy).
+   * @param options.shape reshapes the values; by default the nesting's shape, or (n,) for a typed array.
+   * @throws ShapeError for ragged lists or a shape that does not fit; DTypeError for what is not a number of the dtype.
+   */
+  static from(
+    values: Values | NDArray,
+    { shape, dtype, device }: ArrayOptions & { shape?: layout.Shape | undefined } = {},
+  ): NDArray {
+    if (values instanceof NDArray) {
+      return NDArray.from(values.toTypedArray(), {
+        shape: shape ?? values.shape,
+        dtype: dtype ?? values.dtype,
+        device: device ?? values.device,
+      });
+    }
+    if (dtype !== undefined) checkDType("from", dtype);
+    const flat = flatten("from", values, dtype);
+    const target = shape === undefined ? flat.shape : layout.inferShape("from", shape, flat.shape);
+    const array = NDArray.empty(target, { dtype: flat.dtype, device });
+    array.upload(flat.data);
+    return array;
+  }
+
+  /** An array whose elements are whatever the memory holds. */
+  static empty(shape: layout.Shape, { dtype = "float32", device = cpu() }: ArrayOptions = {}): NDArray {
+    const checked = layout.checkShape("empty", shape);
+    checkDType("empty", dtype);
+    if (!(device instanceof Device)) throw new ArgumentError("empty", "device must be a Device, such as cpu()");
+    const storage = new Storage(device.pool, layout.sizeOf(checked) * ELEMENT_BYTES);
+    return new NDArray(device, storage, dtype, checked, layout.contiguousStrides(checked), 0);
+  }
+
+  static zeros(shape: layout.Shape, options: ArrayOptions = {}): NDArray {
+    return NDArray.full(shape, 0, options);
+  }
+
+  static ones(shape: layout.Shape, options: ArrayOptions = {}): NDArray {
+    return NDArray.full(shape, 1, options);
+  }
+
+  static full(shape: layout.Shape, value: number, options: ArrayOptions = {}): NDArray {
+    const array = NDArray.empty(shape, options);
+    array.fill("full", value);
+    return array;
+  }
+
+  // --------------------------------------------------------------------------------------------------- views
+
+  get ndim(): number {
+    return this.shape.length;
+  }
+
+  /** Whether the elements lie one after another in row-major order. */
+  isCompact(): boolean {
+    return layout.isContiguous(this.shape, this.strides);
+  }
+
+  /** This array with its elements one after another: a view of itself if they are, else a copy. */
+  compact(): NDArray {
+    if (this.isCompact()) return this.view(this.shape, this.strides, this.offset);
+    const out = NDArray.empty(this.shape, this);
+    this.copyTo(out);
+    return out;
+  }
+
+  /** The same elements in row-major order under another shape; one size may be -1. Copies only when strides demand it. */
+  reshape(shape: layout.Shape): NDArray {
+    const target = layout.inferShape("reshape", shape, this.shape);
+    const strides = layout.reshapeStrides(this.shape, this.strides, target);
+    if (strides !== null) return this.view(target, strides, this.offset);
+    const out = NDArray.empty(this.shape, this);
+    this.copyTo(out);
+    const reshaped = out.view(target, layout.contiguousStrides(target), 0);
+    out.dispose();
+    return reshaped;
+  }
+
+  /** Axis i of the result is axis `axes[i]` of this array. */
+  permute(axes: readonly number[]): NDArray {
+    const order = layout.checkAxes("permute", axes, this.shape);
+    if (order.length !== this.ndim)
+      throw new ShapeError("permute", `axes [${order.join(", ")}] must name every axis`, { shapes: [this.shape] });
+    return this.view(
+      order.map((i) => this.shape[i]!),
+      order.map((i) => this.strides[i]!),
+      this.offset,
+    );
+  }
+
+  /** Swaps two axes, by default the last two. */
+  transpose(a = -2, b = -1): NDArray {
+    const order = this.shape.map((_, i) => i);
+    const first = layout.checkAxis("transpose", a, this.ndim, this.shape);
+    const second = layout.checkAxis("transpose", b, this.ndim, this.shape);
+    [order[first], order[second]] = [second, first];
+    return this.permute(order);
+  }
+
+  /** A view stretched to `shape` by NumPy's rules: axes of size 1, and new axes in front. */
+  broadcastTo(shape: layout.Shape): NDArray {
+    const target = layout.checkShape("broadcastTo", shape);
+    return this.view(target, layout.broadcastStrides("broadcastTo", this.shape, this.strides, target), this.offset);
+  }
+
+  /**
+   * A part of the array, one range for each axis (fewer allowed): an integer drops the axis, null takes all of it,
+   * [start, stop] and [start, stop, step] are as in Python, negative numbers counting from the end.
+   */
+  slice(...ranges: readonly layout.Range[]): NDArray {
+    if (ranges.length > this.ndim) {
+      throw new ShapeError("slice", `${ranges.length} ranges for ${this.ndim} axes`, { shapes: [this.shape] });
+    }
+    const shape: number[] = [];
+    const strides: number[] = [];
+    let offset = this.offset;
+    for (let i = 0; i < this.ndim; i++) {
+      const { start, count, step, drops } = layout.resolveRange("slice", ranges[i] ?? null, this.shape[i]!, this.shape);
+      if (count > 0) offset += start * this.strides[i]!;
+      if (drops) continue;
+      shape.push(count);
+      strides.push(step * this.strides[i]!);
+    }
+    return this.view(shape, strides, offset);
+  }
+
+  /** Reverses axes, by default all, by negative strides. */
+  flip(axes?: number | readonly number[]): NDArray {
+    const strides = [...this.strides];
+    let offset = this.offset;
+    for (const axis of layout.checkAxes("flip", axes, this.shape)) {
+      offset += Math.max(0, this.shape[axis]! - 1) * this.strides[axis]!;
+      strides[axis] = -this.strides[axis]!;
+    }
+    return this.view(this.shape, strides, offset);
+  }
+
+  /** Another handle on the same elements. */
+  alias(): NDArray {
+    return this.view(this.shape, this.strides, this.offset);
+  }
+
+  private view(shape: layout.Shape, strides: layout.Shape, offset: number): NDArray {
+    this.assertUsable();
+    return new NDArray(this.device, this.storage.retain(), this.dtype, shape, strides, offset);
+  }
+
+  // ------------------------------------------------------------------------------------- writing and reading
+
+  /** Writes into a part of this array: a number, an array that broadcasts to the part, or nested numbers. */
+  set(ranges: readonly layout.Range[] | layout.Range, value: number | NDArray | NestedNumbers): this {
+    const target = Array.isArray(ranges) ? this.slice(...ranges) : this.slice(ranges as layout.Range);
+    try {
+      if (typeof value === "number") target.fill("set", value);
+      else target.assign("set", value instanceof NDArray ? value : NDArray.from(value, this));
+    } finally {
+      target.dispose();
+    }
+    return this;
+  }
+
+  /** @internal Writes `value` everywhere. */
+  fill(operation: string, value: number): void {
+    flatten(operation, value, this.dtype); // refuses what is not a number of this dtype
+    this.assertWritable(operation);
+    if (this.size === 0) return;
+    const status = this.device.backend.th_fill(
+      this.pointer,
+      pack(this.shape, this.strides),
+      value,
+      dtypeCode(this.dtype),
+    );
+    check(status, this.device.backend, operation);
+  }
+
+  /** @internal Copies `source`, broadcast to this shape, into this array. */
+  assign(operation: string, source: NDArray): void {
+    this.assertWritable(operation);
+    if (source.dtype !== this.dtype || source.device !== this.device) {
+      const converted = source.to({ dtype: this.dtype, device: this.device });
+      this.assign(operation, converted);
+      converted.dispose();
+      return;
+    }
+    const separate = source.storage === this.storage ? NDArray.from(source) : source;
+    const strides = layout.broadcastStrides(operation, separate.shape, separate.strides, this.shape);
+    if (this.size > 0) {
+      const packed = pack(this.shape, this.strides, strides);
+      check(this.device.backend.th_copy(this.pointer, separate.pointer, packed), this.device.backend, operation);
+    }
+    if (separate !== source) separate.dispose();
+  }
+
+  /** A copy with another dtype or on another device; another handle on this array if it has both already. */
+  to({ dtype = this.dtype, device = this.device }: ArrayOptions): NDArray {
+    checkDType("to", dtype);
+    if (device !== this.device) return NDArray.from(this.toTypedArray(), { shape: this.shape, dtype, device });
+    if (dtype === this.dtype) return this.alias();
+    const out = NDArray.empty(this.shape, { dtype, device });
+    if (this.size === 0) return out;
+    const packed = pack(this.shape, out.strides, this.strides);
+    const codes = [dtypeCode(this.dtype), dtypeCode(dtype)] as const;
+    check(device.backend.th_cast(out.pointer, this.pointer, packed, ...codes), device.backend, "to");
+    return out;
+  }
+
+  /** A copy of the elements in row-major order. */
+  toTypedArray(): TypedArrayOf {
+    this.assertUsable();
+    const out = makeTypedArray(this.dtype, this.size);
+    if (this.size === 0) return out;
+    const compact = this.compact();
+    const status = this.device.backend.th_download(out, compact.pointer, this.size * ELEMENT_BYTES);
+    check(status, this.device.backend, "toTypedArray");
+    compact.dispose();
+    return out;
+  }
+
+  /** The elements as nested lists; a number for a scalar. */
+  toArray(): NestedNumbers {
+    return nest(this.toTypedArray(), this.shape);
+  }
+
+  /** The only element. */
+  item(): number {
+    if (this.size !== 1)
+      throw new ShapeError("item", "the array must have exactly one element", { shapes: [this.shape] });
+    return this.toTypedArray()[0]!;
+  }
+
+  private upload(data: TypedArrayOf): void {
+    if (this.size === 0) return;
+    const status = this.device.backend.th_upload(this.pointer, data, this.size * ELEMENT_BYTES);
+    check(status, this.device.backend, "from");
+  }
+
+  private copyTo(out: NDArray): void {
+    const packed = pack(this.shape, out.strides, this.strides);
+    if (this.size > 0)
+      check(this.device.backend.th_copy(out.pointer, this.pointer, packed), this.device.backend, "compact");
+  }
+
+  // ------------------------------------------------------------------------------------------------ lifetime
+
+  /** @internal Address of the first element, for the length of a native call. */
+  get pointer(): Pointer {
+    this.assertUsable();
+    return (this.storage.pointer + this.offset * ELEMENT_BYTES) as Pointer;
+  }
+
+  get disposed(): boolean {
+    return this.freed;
+  }
+
+  /** Gives up this handle; the memory is used again once all handles and the tape have. A second call does nothing. */
+  dispose(): void {
+    if (this.freed) return;
+    this.freed = true;
+    this.storage.release();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** Exempts this array from every tidy: it lives until it is disposed or forgotten. */
+  keep(): this {
+    this.kept = true;
+    return this;
+  }
+
+  [handles](): readonly Scoped[] {
+    return [this];
+  }
+
+  /** @internal */
+  assertUsable(): void {
+    if (this.freed) {
+      throw new DisposedError("NDArray", "this array was disposed, or made inside a tidy that did not return it", {
+        shapes: [this.shape],
+        hint: "Return it from the tidy, or call keep() on it",
+      });
+    }
+  }
+
+  private assertWritable(operation: string): void {
+    this.assertUsable();
+    if (this.strides.some((stride, i) => stride === 0 && this.shape[i]! > 1)) {
+      throw new ShapeError(operation, "several elements of a broadcast view share one place", {
+        shapes: [this.shape],
+        hint: "Write into compact() of it",
+      });
+    }
+    this.storage.version++;
+  }
+}

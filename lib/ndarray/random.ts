@@ -1,0 +1,91 @@
+/**
+ * Random numbers are a function of (seed, stream, index): Philox in native code, the same on every device. A generator
+ * only hands out streams, so its whole state is two integers, and a checkpoint can hold it.
+ */
+import { ArgumentError } from "../native/errors.ts";
+import { check } from "../native/status.ts";
+import { cpu } from "./device.ts";
+import { type Shape } from "./layout.ts";
+import { type ArrayOptions, NDArray } from "./ndarray.ts";
+
+export interface GeneratorState {
+  seed: number;
+  stream: number;
+}
+
+/** Hands out one stream of random numbers for each random operation, in order. */
+export class Generator {
+  private seed: number;
+  private stream = 0;
+
+  /** @param seed an integer; its low 32 bits are used. */
+  constructor(seed: number) {
+    this.seed = checkSeed(seed);
+  }
+
+  /** The seed and stream for one native call. */
+  next(): GeneratorState {
+    const { seed, stream } = this;
+    this.stream = (this.stream + 1) | 0;
+    return { seed, stream };
+  }
+
+  get state(): GeneratorState {
+    return { seed: this.seed, stream: this.stream };
+  }
+
+  set state({ seed, stream }: GeneratorState) {
+    this.seed = checkSeed(seed);
+    this.stream = stream | 0;
+  }
+
+  /** 0 … n - 1 in random order. */
+  permutation(n: number): Int32Array {
+    const out = new Int32Array(n);
+    const { seed, stream } = this.next();
+    if (n > 0) check(cpu().backend.th_permutation(out, n, seed, stream), cpu().backend, "permutation");
+    return out;
+  }
+}
+
+function checkSeed(seed: number): number {
+  if (!Number.isSafeInteger(seed)) throw new ArgumentError("manualSeed", `a seed is an integer, not ${String(seed)}`);
+  return seed | 0;
+}
+
+/** The generator that initialisation, dropout and shuffling draw from unless they are given another. */
+export const defaultGenerator = new Generator(0);
+
+/** Seeds every random operation: the same seed makes a run repeat bit for bit on the same machine and thread count. */
+export function manualSeed(seed: number): void {
+  defaultGenerator.state = { seed: checkSeed(seed), stream: 0 };
+}
+
+/** Uniform in [low, high). */
+export function uniform(shape: Shape, low: number, high: number, options: ArrayOptions = {}): NDArray {
+  return random("uniform", shape, low, high, options);
+}
+
+/** Normal with the given mean and standard deviation. */
+export function normal(shape: Shape, mean: number, std: number, options: ArrayOptions = {}): NDArray {
+  return random("normal", shape, mean, std, options);
+}
+
+function random(
+  kind: "uniform" | "normal",
+  shape: Shape,
+  a: number,
+  b: number,
+  { dtype, device }: ArrayOptions,
+): NDArray {
+  if (!Number.isFinite(a) || !Number.isFinite(b))
+    throw new ArgumentError(kind, `parameters must be finite, not ${a} and ${b}`);
+  if (dtype === "int32") throw new ArgumentError(kind, "random numbers are float32");
+  const out = NDArray.empty(shape, { device });
+  if (out.size === 0) return out;
+  const backend = out.device.backend;
+  const { seed, stream } = defaultGenerator.next();
+  const fill = kind === "uniform" ? backend.th_uniform : backend.th_normal;
+  check(fill(out.pointer, out.size, a, b, seed, stream), backend, kind);
+  return out;
+}
