@@ -14,7 +14,9 @@ export function readFile(file: string, limit: number): Uint8Array {
     return readFileSync(file);
   } catch (cause) {
     if (cause instanceof DatasetError) throw cause;
-    throw new DatasetError(file, `cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw new DatasetError(file, `cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    });
   }
 }
 

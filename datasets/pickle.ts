@@ -8,7 +8,8 @@
  * Why not the npm package pickleparser: it reports no offsets, decodes Python 2's byte strings as text, which loses
  * the pixels, and turns unknown classes into objects instead of refusing them.
  */
-import { DatasetError, formatShape } from "../lib/native/errors.ts";
+import { formatShape } from "../lib/native/errors.ts";
+import { ByteReader } from "./byte-reader.ts";
 
 /** A value and the byte of the file at which its opcode stands, so that errors about it can say where it is. */
 export interface PickleEntry {
@@ -73,21 +74,12 @@ export function readPickle(bytes: Uint8Array, file: string): PickleEntry {
   return machine.result;
 }
 
-class Machine {
-  position = 0;
+class Machine extends ByteReader {
   result: PickleEntry | null = null;
   readonly memo = new Map<number, PickleEntry>();
   private opcodeAt = 0;
   private readonly stack: PickleEntry[] = [];
   private readonly marks: number[] = [];
-  private readonly view: DataView;
-
-  constructor(
-    readonly bytes: Uint8Array,
-    private readonly file: string,
-  ) {
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  }
 
   /** Runs one opcode. */
   step(): void {
@@ -101,52 +93,9 @@ class Machine {
     run(this);
   }
 
-  fail(problem: string, offset = this.opcodeAt): never {
-    throw new DatasetError(this.file, problem, { offset });
+  override fail(problem: string, offset = this.opcodeAt): never {
+    return super.fail(problem, offset);
   }
-
-  // ------------------------------------------------------------------------------------------------ the input
-
-  take(count: number): Uint8Array {
-    const left = this.bytes.length - this.position;
-    if (count > left) this.fail(`truncated: expected ${count} more bytes, found ${left}`, this.position);
-    this.position += count;
-    return this.bytes.subarray(this.position - count, this.position);
-  }
-
-  /** A little-endian unsigned integer of 1, 2, 4 or 8 bytes. */
-  unsigned(size: 1 | 2 | 4 | 8): number {
-    const at = this.position;
-    this.take(size);
-    if (size === 1) return this.view.getUint8(at);
-    if (size === 2) return this.view.getUint16(at, true);
-    const low = this.view.getUint32(at, true);
-    return size === 4 ? low : low + 2 ** 32 * this.view.getUint32(at + 4, true);
-  }
-
-  /** A little-endian two's complement integer of any size that a number holds exactly. */
-  signed(size: number): number {
-    const bytes = this.take(size);
-    if (size > 6) this.fail(`an integer of ${size} bytes; expected at most 6`);
-    let value = 0;
-    for (let i = size - 1; i >= 0; i--) value = value * 256 + bytes[i]!;
-    return size > 0 && bytes[size - 1]! > 127 ? value - 256 ** size : value;
-  }
-
-  text(size: number): string {
-    return Buffer.from(this.take(size)).toString("utf8");
-  }
-
-  /** Bytes up to a newline, which is passed over. */
-  line(): string {
-    const end = this.bytes.indexOf(10, this.position);
-    if (end < 0) this.fail("truncated: expected a name and a newline", this.position);
-    const line = Buffer.from(this.take(end - this.position)).toString("latin1");
-    this.position++;
-    return line;
-  }
-
-  // ------------------------------------------------------------------------------------------------ the stack
 
   push(value: PickleValue): void {
     this.stack.push({ value, offset: this.opcodeAt });
@@ -179,11 +128,9 @@ class Machine {
   }
 
   tuple(count: number): void {
-    const values = Array.from({ length: count }, () => this.pop().value).reverse();
+    const values = Array.from({ length: count }, () => this.pop().value).toReversed();
     this.push(values);
   }
-
-  // ---------------------------------------------------------------------------------------- what opcodes share
 
   append(entries: readonly PickleEntry[]): void {
     const { value } = this.top();
@@ -212,7 +159,8 @@ class Machine {
   global(module: string, name: string): void {
     const known = globals.get(`${module}.${name}`);
     if (known === undefined) {
-      return this.fail(`the pickle wants Python's ${JSON.stringify(`${module}.${name}`)}, which is refused: no code is run`);
+      const wanted = JSON.stringify(`${module}.${name}`.slice(0, 100));
+      return this.fail(`the pickle wants Python's ${wanted}, which is refused: no code is run`);
     }
     this.push(known);
   }
@@ -302,7 +250,7 @@ const opcodes = new Map<number, (m: Machine) => void>([
   [0x61, (m) => m.append([m.pop()])], // APPEND
   [0x65, (m) => m.append(m.popToMark())], // APPENDS
   [0x7d, (m) => m.push(new PickleDict())], // EMPTY_DICT
-  [0x73, (m) => m.setItems([m.pop(), m.pop()].reverse())], // SETITEM
+  [0x73, (m) => m.setItems([m.pop(), m.pop()].toReversed())], // SETITEM
   [0x75, (m) => m.setItems(m.popToMark())], // SETITEMS
   [0x71, (m) => m.memo.set(m.unsigned(1), m.top())], // BINPUT
   [0x72, (m) => m.memo.set(m.unsigned(4), m.top())], // LONG_BINPUT

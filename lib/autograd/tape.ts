@@ -8,6 +8,7 @@
  */
 import { AutogradError, ShapeError } from "../native/errors.ts";
 import { binary } from "../ndarray/arithmetic.ts";
+import type { Range } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { tidy, untracked } from "../ndarray/scope.ts";
 
@@ -23,8 +24,10 @@ export interface BackwardContext<S extends readonly NDArray[]> {
 
 export type Backward<S extends readonly NDArray[]> = (gradient: NDArray, context: BackwardContext<S>) => Gradients;
 
-/** Where gradients flow to: a recorded operation, or a leaf that collects them. */
+/** Where gradients flow to: a recorded operation, a part of one's output, or a leaf that collects them. */
 export interface Edge {
+  /** The operation behind this edge, if it is not a leaf. */
+  readonly node: Node | null;
   /** Takes over the handle `gradient`. */
   accept(gradient: NDArray): void;
 }
@@ -52,6 +55,10 @@ export class Node implements Edge {
     this.run = run;
   }
 
+  get node(): this {
+    return this;
+  }
+
   accept(gradient: NDArray): void {
     const before = this.gradient;
     if (before === null) {
@@ -61,6 +68,16 @@ export class Node implements Edge {
       before.dispose();
       gradient.dispose();
     }
+  }
+
+  /** An edge to a part of this node's output. Parts do not overlap, so each gradient is written to its place once. */
+  part(ranges: readonly Range[]): Edge {
+    const accept = (gradient: NDArray): void => {
+      this.gradient ??= NDArray.zeros(this.shape, gradient);
+      this.gradient.set(ranges, gradient);
+      gradient.dispose();
+    };
+    return { node: this, accept };
   }
 
   /** Throws if backward cannot run through this node. */
@@ -130,7 +147,7 @@ export function runBackward(root: Node, seed: NDArray): void {
 function reachable(root: Node): Node[] {
   const found = new Set([root]);
   for (const node of found) {
-    for (const input of node.inputs) if (input instanceof Node) found.add(input);
+    for (const input of node.inputs) if (input?.node) found.add(input.node);
   }
   return [...found];
 }

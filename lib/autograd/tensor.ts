@@ -99,7 +99,7 @@ export class Tensor implements HandleOwner {
   /** @internal Where gradients of this tensor go. */
   get sink(): Edge | null {
     if (!this.wantsGrad) return null;
-    return (this.edge ??= { accept: (gradient) => this.accumulate(gradient) });
+    return (this.edge ??= { node: null, accept: (gradient) => this.accumulate(gradient) });
   }
 
   /** Adds to the gradient of this leaf. It is kept contiguous and its own, since optimizers and clipping work on it in place. */

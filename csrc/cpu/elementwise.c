@@ -1,0 +1,245 @@
+/*
+ * Elementwise kernels: an operation is one line, its expression in the tables below. The macros turn it into a loop over
+ * contiguous elements that the compiler vectorises; strided.h brings everything else to that form.
+ */
+#include "strided.h"
+
+#include <string.h>
+
+#include "vmath.h"
+
+/* One thread should have about this many elements; a transcendental function is worth four cheap operations. */
+static const double GRAIN = 16384, HEAVY_GRAIN = 4096;
+
+/* --------------------------------------------------------------------------------------------- operations */
+
+/* float32, x and p */
+#define FLOAT_UNARY(OP)                                    \
+  OP(NEG, -x)                                              \
+  OP(EXP, th_expf(x))                                      \
+  OP(LOG, th_logf(x))                                      \
+  OP(SQRT, sqrtf(x))                                       \
+  OP(TANH, th_tanhf(x))                                    \
+  OP(RELU, x < 0 ? 0 : x)                                  \
+  OP(SIGMOID, th_sigmoidf(x))                              \
+  OP(ABS, fabsf(x))                                        \
+  OP(ADD_SCALAR, x + p)                                    \
+  OP(MUL_SCALAR, x *p)                                     \
+  OP(RSUB_SCALAR, p - x)                                   \
+  OP(DIV_SCALAR, x / p)                                    \
+  OP(RDIV_SCALAR, p / x)                                   \
+  OP(POW_SCALAR, powf(x, p))                               \
+  OP(MAXIMUM_SCALAR, x > p || x != x ? x : p)              \
+  OP(EQUAL_SCALAR, x == p ? 1 : 0)                         \
+  OP(GREATER_SCALAR, x > p ? 1 : 0)
+
+/* float32, x, y and p */
+#define FLOAT_BINARY(OP)                                   \
+  OP(ADD, x + y)                                           \
+  OP(SUB, x - y)                                           \
+  OP(MUL, x *y)                                            \
+  OP(DIV, x / y)                                           \
+  OP(MAXIMUM, x > y || x != x ? x : y)                     \
+  OP(EQUAL, x == y ? 1 : 0)                                \
+  OP(GREATER, x > y ? 1 : 0)                               \
+  OP(TANH_BACKWARD, x *(1 - y * y))                        \
+  OP(SIGMOID_BACKWARD, x *y *(1 - y))                      \
+  OP(RELU_BACKWARD, y > 0 ? x : 0)                         \
+  OP(SQRT_BACKWARD, x / (2 * y))                           \
+  OP(ABS_BACKWARD, x *(y > 0 ? 1 : y < 0 ? -1 : y))        \
+  OP(POW_BACKWARD, x *(p * powf(y, p - 1)))                \
+  OP(MAXIMUM_BACKWARD, x > y ? 1 : x == y ? 0.5f : 0)      \
+  OP(EXP_SUB, x == y ? 1 : th_expf(x - y))
+
+/* int32, as unsigned so that overflow wraps; comparisons are signed */
+#define INT_UNARY(OP)                                      \
+  OP(NEG, -x)                                              \
+  OP(ABS, (int32_t)x < 0 ? -x : x)                         \
+  OP(ADD_SCALAR, x + p)                                    \
+  OP(MUL_SCALAR, x *p)                                     \
+  OP(RSUB_SCALAR, p - x)                                   \
+  OP(MAXIMUM_SCALAR, (int32_t)x > (int32_t)p ? x : p)      \
+  OP(EQUAL_SCALAR, x == p)                                 \
+  OP(GREATER_SCALAR, (int32_t)x > (int32_t)p)
+
+#define INT_BINARY(OP)                                     \
+  OP(ADD, x + y)                                           \
+  OP(SUB, x - y)                                           \
+  OP(MUL, x *y)                                            \
+  OP(MAXIMUM, (int32_t)x > (int32_t)y ? x : y)             \
+  OP(EQUAL, x == y)                                        \
+  OP(GREATER, (int32_t)x > (int32_t)y)
+
+/* -------------------------------------------------------------------------------------------------- loops */
+
+#define UNARY_LOOP(PREFIX, TYPE, NAME, EXPRESSION)                                                                \
+  static void PREFIX##_##NAME(void *out, const void *a, const void *b, ptrdiff_t n, const void *context) {        \
+    (void)b;                                                                                                      \
+    const TYPE *in = a, p = *(const TYPE *)context;                                                               \
+    TYPE *result = out;                                                                                           \
+    (void)p;                                                                                                      \
+    _Pragma("omp simd") for (ptrdiff_t i = 0; i < n; i++) {                                                       \
+      const TYPE x = in[i];                                                                                       \
+      result[i] = EXPRESSION;                                                                                     \
+    }                                                                                                             \
+  }
+
+#define BINARY_LOOP(PREFIX, TYPE, NAME, EXPRESSION)                                                               \
+  static void PREFIX##_##NAME(void *out, const void *a, const void *b, ptrdiff_t n, const void *context) {        \
+    const TYPE *left = a, *right = b, p = *(const TYPE *)context;                                                 \
+    TYPE *result = out;                                                                                           \
+    (void)p;                                                                                                      \
+    _Pragma("omp simd") for (ptrdiff_t i = 0; i < n; i++) {                                                       \
+      const TYPE x = left[i], y = right[i];                                                                       \
+      result[i] = EXPRESSION;                                                                                     \
+    }                                                                                                             \
+  }
+
+#define FLOAT_UNARY_LOOP(NAME, EXPRESSION) UNARY_LOOP(float_unary, float, NAME, EXPRESSION)
+#define FLOAT_BINARY_LOOP(NAME, EXPRESSION) BINARY_LOOP(float_binary, float, NAME, EXPRESSION)
+#define INT_UNARY_LOOP(NAME, EXPRESSION) UNARY_LOOP(int_unary, uint32_t, NAME, EXPRESSION)
+#define INT_BINARY_LOOP(NAME, EXPRESSION) BINARY_LOOP(int_binary, uint32_t, NAME, EXPRESSION)
+FLOAT_UNARY(FLOAT_UNARY_LOOP)
+FLOAT_BINARY(FLOAT_BINARY_LOOP)
+INT_UNARY(INT_UNARY_LOOP)
+INT_BINARY(INT_BINARY_LOOP)
+
+#define FLOAT_UNARY_ENTRY(NAME, EXPRESSION) [TH_UNARY_##NAME] = float_unary_##NAME,
+#define FLOAT_BINARY_ENTRY(NAME, EXPRESSION) [TH_BINARY_##NAME] = float_binary_##NAME,
+#define INT_UNARY_ENTRY(NAME, EXPRESSION) [TH_UNARY_##NAME] = int_unary_##NAME,
+#define INT_BINARY_ENTRY(NAME, EXPRESSION) [TH_BINARY_##NAME] = int_binary_##NAME,
+enum { UNARY_OPS = TH_UNARY_GREATER_SCALAR + 1, BINARY_OPS = TH_BINARY_EXP_SUB + 1 };
+static const th_chunk_loop unary_loops[2][UNARY_OPS] = {
+  [TH_DTYPE_FLOAT32] = {FLOAT_UNARY(FLOAT_UNARY_ENTRY)},
+  [TH_DTYPE_INT32] = {INT_UNARY(INT_UNARY_ENTRY)},
+};
+static const th_chunk_loop binary_loops[2][BINARY_OPS] = {
+  [TH_DTYPE_FLOAT32] = {FLOAT_BINARY(FLOAT_BINARY_ENTRY)},
+  [TH_DTYPE_INT32] = {INT_BINARY(INT_BINARY_ENTRY)},
+};
+
+/* ------------------------------------------------------------------------------------------------- powers */
+
+/* powf is a call for each element; the exponents that programs use are a few multiplications. As C's pow, the square
+   root of minus infinity is infinity and that of -0 is +0. */
+#define ROOT(x) ((x) == -INFINITY ? INFINITY : sqrtf((x) + 0.0f))
+#define POWERS(OP)          \
+  OP(CUBE, 3, x *x *x)      \
+  OP(SQUARE, 2, x *x)       \
+  OP(FIRST, 1, x)           \
+  OP(HALF, 0.5f, ROOT(x))   \
+  OP(ZERO, 0, 1)            \
+  OP(MINUS_HALF, -0.5f, 1 / ROOT(x)) \
+  OP(MINUS_FIRST, -1, 1 / x) \
+  OP(MINUS_SQUARE, -2, 1 / (x * x))
+
+#define POWER_LOOPS(NAME, EXPONENT, EXPRESSION)                                        \
+  TH_INLINE float power_##NAME(float x) { return (void)x, EXPRESSION; }                \
+  UNARY_LOOP(power_unary, float, NAME, power_##NAME(x))                                \
+  BINARY_LOOP(power_binary, float, NAME, x *(p * power_##NAME(y)))
+POWERS(POWER_LOOPS)
+
+#define POWER_ENTRY(NAME, EXPONENT, EXPRESSION) {EXPONENT, power_unary_##NAME, power_binary_##NAME},
+static const struct {
+  float exponent;
+  th_chunk_loop forward, backward;
+} powers[] = {POWERS(POWER_ENTRY)};
+
+/** The loop of x^exponent or of x · p · y^exponent, `otherwise` where there is none for the exponent. */
+static th_chunk_loop power_loop(float exponent, int backward, th_chunk_loop otherwise) {
+  for (size_t i = 0; i < sizeof powers / sizeof *powers; i++)
+    if (powers[i].exponent == exponent) return backward ? powers[i].backward : powers[i].forward;
+  return otherwise;
+}
+
+/* ------------------------------------------------------------------------------------------------ kernels */
+
+/** The operand p as the dtype's loops read it. */
+typedef union {
+  float f;
+  uint32_t i;
+} scalar;
+
+static scalar scalar_of(double p, int32_t dtype) {
+  return dtype == TH_DTYPE_FLOAT32 ? (scalar){.f = (float)p} : (scalar){.i = (uint32_t)(int32_t)p};
+}
+
+static void fill_loop(void *out, const void *a, const void *b, ptrdiff_t n, const void *context) {
+  (void)a, (void)b;
+  const th_word value = *(const th_word *)context;
+  th_word *result = out;
+  for (ptrdiff_t i = 0; i < n; i++) result[i] = value;
+}
+
+static void copy_loop(void *out, const void *a, const void *b, ptrdiff_t n, const void *context) {
+  (void)b, (void)context;
+  memcpy(out, a, (size_t)n * sizeof(th_word));
+}
+
+static void to_int_loop(void *out, const void *a, const void *b, ptrdiff_t n, const void *context) {
+  (void)b, (void)context;
+  const float *in = a;
+  int32_t *result = out;
+#pragma omp simd
+  for (ptrdiff_t i = 0; i < n; i++) {
+    const float x = in[i], at_most = x < 0x1.fffffep30f ? x : 0x1.fffffep30f; /* the largest float below 2^31 */
+    const int32_t truncated = (int32_t)(at_most > -0x1p31f ? at_most : -0x1p31f);
+    result[i] = x != x ? 0 : x >= 0x1p31f ? INT32_MAX : truncated;
+  }
+}
+
+static void to_float_loop(void *out, const void *a, const void *b, ptrdiff_t n, const void *context) {
+  (void)b, (void)context;
+  const int32_t *in = a;
+  float *result = out;
+#pragma omp simd
+  for (ptrdiff_t i = 0; i < n; i++) result[i] = (float)in[i];
+}
+
+int32_t th_fill(void *out, const int32_t *layout, double value, int32_t dtype) {
+  const th_layout l = th_read_layout(layout, 1, 0, layout[0]);
+  const scalar p = scalar_of(value, dtype);
+  th_for_chunks(&l, 1, (void *[]){out}, fill_loop, &p, GRAIN);
+  return TH_STATUS_OK;
+}
+
+int32_t th_copy(void *out, const void *in, const int32_t *layout) {
+  const th_layout l = th_read_layout(layout, 2, 0, layout[0]);
+  th_for_chunks(&l, 2, (void *[]){out, (void *)in}, copy_loop, NULL, GRAIN);
+  return TH_STATUS_OK;
+}
+
+int32_t th_cast(void *out, const void *in, const int32_t *layout, int32_t from, int32_t to) {
+  if (from == to) return th_copy(out, in, layout);
+  const th_layout l = th_read_layout(layout, 2, 0, layout[0]);
+  th_for_chunks(&l, 2, (void *[]){out, (void *)in}, to == TH_DTYPE_INT32 ? to_int_loop : to_float_loop, NULL, GRAIN);
+  return TH_STATUS_OK;
+}
+
+int32_t th_unary(void *out, const void *in, const int32_t *layout, int32_t op, int32_t dtype, double p) {
+  const th_layout l = th_read_layout(layout, 2, 0, layout[0]);
+  const scalar context = scalar_of(p, dtype);
+  const int heavy = op == TH_UNARY_EXP || op == TH_UNARY_LOG || op == TH_UNARY_TANH || op == TH_UNARY_SIGMOID ||
+                    op == TH_UNARY_POW_SCALAR;
+  th_chunk_loop loop = unary_loops[dtype][op];
+  if (op == TH_UNARY_POW_SCALAR) loop = power_loop(context.f, 0, loop);
+  th_for_chunks(&l, 2, (void *[]){out, (void *)in}, loop, &context, heavy ? HEAVY_GRAIN : GRAIN);
+  return TH_STATUS_OK;
+}
+
+int32_t th_binary(void *out, const void *a, const void *b, const int32_t *layout, int32_t op, int32_t dtype, double p) {
+  if (op == TH_BINARY_POW_BACKWARD && p == 0) return th_fill(out, layout, 0, dtype);
+  const th_layout l = th_read_layout(layout, 3, 0, layout[0]);
+  const scalar context = scalar_of(p, dtype);
+  const int heavy = op == TH_BINARY_POW_BACKWARD || op == TH_BINARY_EXP_SUB;
+  th_chunk_loop loop = binary_loops[dtype][op];
+  if (op == TH_BINARY_POW_BACKWARD) loop = power_loop(context.f - 1, 1, loop);
+  th_for_chunks(&l, 3, (void *[]){out, (void *)a, (void *)b}, loop, &context, heavy ? HEAVY_GRAIN : GRAIN);
+  return TH_STATUS_OK;
+}
+
+int32_t th_scale(float *x, const float *factor, int32_t n) {
+  const th_layout l = {.ndim = 1, .count = n, .shape = {n}, .stride = {{1}, {1}}};
+  th_for_chunks(&l, 2, (void *[]){x, x}, float_unary_MUL_SCALAR, factor, GRAIN);
+  return TH_STATUS_OK;
+}

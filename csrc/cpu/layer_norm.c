@@ -1,0 +1,84 @@
+/*
+ * Layer normalisation: each row by its own mean and variance.
+ *
+ * A row fits in cache, so its statistics are taken in two passes (mean, then deviations from it), which loses nothing
+ * where the mean is large. Gradients of weight and bias sum over rows: each thread sums its own rows, and the partial
+ * sums are added in a fixed order.
+ */
+#include "rows.h"
+#include "strided.h"
+
+#include <string.h>
+
+static const double GRAIN = 8192; /* elements worth a thread */
+
+/** Σ (x - mean)² */
+static double squared_deviations(const float *x, ptrdiff_t n, float mean) {
+  double total = 0;
+  for (ptrdiff_t start = 0; start < n; start += TH_ROW_BLOCK) {
+    const ptrdiff_t end = start + TH_ROW_BLOCK < n ? start + TH_ROW_BLOCK : n;
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (ptrdiff_t i = start; i < end; i++) sum += (x[i] - mean) * (x[i] - mean);
+    total += (double)sum;
+  }
+  return total;
+}
+
+int32_t th_layer_norm(float *y, float *mean, float *istd, const float *x, const float *weight, const float *bias,
+                      int32_t rows, int32_t cols, double eps) {
+  const ptrdiff_t n = cols;
+  const int parts = th_threads_for((double)rows * cols, GRAIN);
+#pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
+  for (ptrdiff_t r = 0; r < rows; r++) {
+    const float *in = x + r * n;
+    float *out = y + r * n;
+    const float m = (float)(th_row_sum(in, n) / (double)n);
+    const float s = (float)(1 / sqrt(squared_deviations(in, n, m) / (double)n + eps));
+    mean[r] = m;
+    istd[r] = s;
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++) out[i] = (in[i] - m) * s * weight[i] + bias[i];
+  }
+  return TH_STATUS_OK;
+}
+
+/** One row: dx, and what it adds to dweight and dbias. */
+static void backward_row(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight,
+                         float mean, float istd, ptrdiff_t n) {
+  float sum = 0, dot = 0; /* Σ dy · w and Σ dy · w · normalised x */
+#pragma omp simd reduction(+ : sum, dot)
+  for (ptrdiff_t i = 0; i < n; i++) {
+    const float normalised = (x[i] - mean) * istd, g = dy[i] * weight[i];
+    sum += g;
+    dot += g * normalised;
+    dweight[i] += dy[i] * normalised;
+    dbias[i] += dy[i];
+  }
+  sum /= (float)n;
+  dot /= (float)n;
+#pragma omp simd
+  for (ptrdiff_t i = 0; i < n; i++) dx[i] = istd * (dy[i] * weight[i] - sum - (x[i] - mean) * istd * dot);
+}
+
+int32_t th_layer_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight,
+                               const float *mean, const float *istd, int32_t rows, int32_t cols) {
+  const ptrdiff_t n = cols;
+  const int parts = th_threads_for((double)rows * cols, GRAIN);
+  float *partial = th_scratch(5, (size_t)(parts * 2 * n) * sizeof *partial); /* (parts, {dweight, dbias}, cols) */
+  if (!partial) return TH_STATUS_OUT_OF_MEMORY;
+#pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
+  for (int part = 0; part < parts; part++) {
+    float *w = partial + part * 2 * n, *b = w + n;
+    memset(w, 0, (size_t)(2 * n) * sizeof *w);
+    for (ptrdiff_t r = th_split(rows, part, parts), end = th_split(rows, part + 1, parts); r < end; r++)
+      backward_row(dx + r * n, w, b, dy + r * n, x + r * n, weight, mean[r], istd[r], n);
+  }
+  for (ptrdiff_t i = 0; i < n; i++) dweight[i] = dbias[i] = 0;
+  for (int part = 0; part < parts; part++)
+    for (ptrdiff_t i = 0; i < n; i++) {
+      dweight[i] += partial[part * 2 * n + i];
+      dbias[i] += partial[part * 2 * n + n + i];
+    }
+  return TH_STATUS_OK;
+}

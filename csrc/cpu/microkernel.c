@@ -1,0 +1,113 @@
+/* The micro-kernels: one function for each number of rows, vectors in a row, and form of A. */
+#include "microkernel.h"
+
+/* A row's address is one of a few base pointers plus 0, 1 or 2 strides, which is what an address can hold; one pointer
+   for each row would not fit in the registers. */
+enum { ROWS_A_BASE = 3, BASES = (2 * MR + ROWS_A_BASE - 1) / ROWS_A_BASE };
+
+/* sum += column k of A times row k of B. */
+#define STEP(k)                                                                                                        \
+  do {                                                                                                                 \
+    const vec b0 = vec_load(q), b1 = vectors > 1 ? vec_load(q + VL) : b0;                                              \
+    q += ldb;                                                                                                          \
+    TH_UNROLL for (int i = 0; i < rows; i++) {                                                                         \
+      const float *const row = form == TH_ROWS ? base[i / ROWS_A_BASE] + i % ROWS_A_BASE * a_row + (k) : base[0] + i;  \
+      const vec x = vec_broadcast(*row);                                                                               \
+      sum[i][0] += x * b0;                                                                                             \
+      if (vectors > 1) sum[i][1] += x * b1;                                                                            \
+    }                                                                                                                  \
+  } while (0)
+
+TH_INLINE void tile(const int rows, const int vectors, const th_form form, const th_walk *walk, const float *a,
+                    const float *b, float *c, ptrdiff_t cols, const float *bias, int accumulate) {
+  const ptrdiff_t ldc = walk->ldc, last = cols - (vectors - 1) * VL; /* columns in the last vector */
+  const int bases = form == TH_ROWS ? (rows + ROWS_A_BASE - 1) / ROWS_A_BASE : 1;
+  vec sum[2 * MR][2];
+
+  vec start0 = {0}, start1 = {0};
+  if (bias) {
+    if (vectors > 1) start0 = vec_load(bias), start1 = vec_load_part(bias + VL, last);
+    else start0 = vec_load_part(bias, last);
+  }
+  TH_UNROLL for (int i = 0; i < rows; i++) {
+    sum[i][0] = start0;
+    sum[i][1] = start1;
+    __builtin_prefetch(c + i * ldc, 1);
+  }
+
+  ptrdiff_t a_row = walk->a_row, a_step = walk->inner.a, ldb = walk->inner.b;
+  for (ptrdiff_t o = walk->outer.count; o > 0; o--, a += walk->outer.a, b += walk->outer.b) {
+    const float *a_middle = a, *b_middle = b;
+    for (ptrdiff_t m = walk->middle.count; m > 0; m--, a_middle += walk->middle.a, b_middle += walk->middle.b) {
+      const float *q = b_middle, *base[BASES];
+      TH_UNROLL for (int j = 0; j < bases; j++) {
+        base[j] = a_middle + j * ROWS_A_BASE * a_row;
+        TH_OPAQUE(base[j]);
+      }
+      ptrdiff_t k = walk->inner.count;
+      if (form == TH_ROWS) {
+        for (; k >= 2; k -= 2) {
+          STEP(0);
+          STEP(1);
+          TH_UNROLL for (int j = 0; j < bases; j++) base[j] += 2;
+        }
+        if (k > 0) STEP(0);
+      } else {
+        for (; k > 0; k--) {
+          STEP(0);
+          base[0] += a_step;
+        }
+      }
+    }
+  }
+
+  TH_UNROLL for (int i = 0; i < rows; i++, c += ldc) {
+    float *const end = c + (vectors - 1) * VL; /* the last vector may be part of one */
+    vec *const sum_end = &sum[i][vectors - 1];
+    if (accumulate) {
+      if (vectors > 1) sum[i][0] += vec_load(c);
+      *sum_end += last == VL ? vec_load(end) : vec_load_part(end, last);
+    }
+    if (vectors > 1) vec_store(c, sum[i][0]);
+    if (last == VL) vec_store(end, *sum_end);
+    else vec_store_part(end, *sum_end, last);
+  }
+}
+
+/* The functions and the tables of them. FOR_ROWS lists the rows of a tile of two vectors, FOR_TALL_ROWS what a tile of
+   one vector has beyond that. */
+#define FOR_6(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#define FOR_10(X) FOR_6(X) X(7) X(8) X(9) X(10)
+#define FOR_14(X) FOR_10(X) X(11) X(12) X(13) X(14)
+#if TH_MR == 6
+#define FOR_ROWS(X) FOR_6(X)
+#define FOR_TALL_ROWS(X) X(7) X(8) X(9) X(10) X(11) X(12)
+#elif TH_MR == 10
+#define FOR_ROWS(X) FOR_10(X)
+#define FOR_TALL_ROWS(X) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) X(20)
+#elif TH_MR == 14
+#define FOR_ROWS(X) FOR_14(X)
+#define FOR_TALL_ROWS(X) X(15) X(16) X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28)
+#else
+#error "MR is 6, 10 or 14"
+#endif
+
+#define DEFINE(rows, vectors, form)                                                                                    \
+  static void tile_##rows##_##vectors##_##form(const th_walk *walk, const float *a, const float *b, float *c,          \
+                                               ptrdiff_t cols, const float *bias, int accumulate) {                    \
+    tile(rows, vectors, form, walk, a, b, c, cols, bias, accumulate);                                                  \
+  }
+#define DEFINE_1(rows) DEFINE(rows, 1, TH_ROWS) DEFINE(rows, 1, TH_COLUMNS)
+#define DEFINE_2(rows) DEFINE(rows, 2, TH_ROWS) DEFINE(rows, 2, TH_COLUMNS)
+FOR_ROWS(DEFINE_1)
+FOR_TALL_ROWS(DEFINE_1)
+FOR_ROWS(DEFINE_2)
+
+#define ROWS_1(rows) tile_##rows##_1_TH_ROWS,
+#define ROWS_2(rows) tile_##rows##_2_TH_ROWS,
+#define COLUMNS_1(rows) tile_##rows##_1_TH_COLUMNS,
+#define COLUMNS_2(rows) tile_##rows##_2_TH_COLUMNS,
+th_tile *const th_tiles[2][2][2 * MR] = {
+    [TH_ROWS] = {{FOR_ROWS(ROWS_1) FOR_TALL_ROWS(ROWS_1)}, {FOR_ROWS(ROWS_2)}},
+    [TH_COLUMNS] = {{FOR_ROWS(COLUMNS_1) FOR_TALL_ROWS(COLUMNS_1)}, {FOR_ROWS(COLUMNS_2)}},
+};

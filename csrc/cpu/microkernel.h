@@ -1,0 +1,70 @@
+/*
+ * The micro-kernel: one tile C (rows × cols) = A (rows × K) · B (K × cols), summed in registers. Every product of the
+ * engine, matrix or convolution, is a sequence of these tiles.
+ *
+ * The summed index K is walked by three nested loops, each with its own step in A and in B. That is what makes a
+ * convolution a matrix product without im2col: the loops are (ky, kx, channel) in the forward pass and in the data
+ * gradient, (image, y, x) in the weight gradient, and A is the image itself.
+ */
+#ifndef TH_MICROKERNEL_H
+#define TH_MICROKERNEL_H
+
+#include "simd.h"
+
+/** `count` steps of `a` floats in A and of `b` floats in B. */
+typedef struct {
+  ptrdiff_t count, a, b;
+} th_loop;
+
+/** TH_ROWS: consecutive K are adjacent in A, inner.a = 1, and rows are a_row apart.
+    TH_COLUMNS: rows are adjacent in A, a_row = 1, as in a transposed matrix. */
+typedef enum { TH_ROWS = 0, TH_COLUMNS = 1 } th_form;
+
+/** How a tile reads A and B and writes C. A row of B is NR floats, or VL where cols ≤ VL: all of them are read. */
+typedef struct {
+  th_loop outer, middle, inner;
+  ptrdiff_t a_row;
+  ptrdiff_t ldc;
+  th_form form;
+} th_walk;
+
+/** c = a · b + bias (cols; NULL for none) or, with `accumulate`, c += a · b. */
+typedef void th_tile(const th_walk *walk, const float *a, const float *b, float *c, ptrdiff_t cols, const float *bias,
+                     int accumulate);
+
+#define th_tiles TH_ISA_NAME(th_tiles)
+/** [form][is cols > VL][rows - 1]; a tile of one vector may have 2·MR rows, the others MR. */
+extern th_tile *const th_tiles[2][2][2 * MR];
+
+TH_INLINE void multiply_tile(const th_walk *walk, const float *a, const float *b, float *c, ptrdiff_t rows,
+                             ptrdiff_t cols, const float *bias, int accumulate) {
+  th_tiles[walk->form][cols > VL][rows - 1](walk, a, b, c, cols, bias, accumulate);
+}
+
+/** Rows that a tile may have in a product of n columns. */
+TH_INLINE ptrdiff_t tile_rows(ptrdiff_t n) { return n <= VL ? 2 * MR : MR; }
+
+/** Floats in a row of the packed panel that holds `cols` ≤ NR columns of B. */
+TH_INLINE ptrdiff_t panel_width(ptrdiff_t cols) { return cols > VL ? NR : VL; }
+
+/** `count` things shared out evenly: the first of share i of `shares`. */
+TH_INLINE ptrdiff_t share(ptrdiff_t count, ptrdiff_t i, ptrdiff_t shares) { return count * i / shares; }
+
+/** The same walk with fewer loops where one continues the other or has a single step. */
+TH_INLINE void walk_simplify(th_walk *w) {
+  const th_loop once = {1, 0, 0};
+  for (int i = 0; i < 2; i++) {
+    const int single = w->form == TH_COLUMNS && w->inner.count == 1;
+    const int continues = w->middle.a == w->inner.count * w->inner.a && w->middle.b == w->inner.count * w->inner.b;
+    if (single)
+      w->inner = w->middle;
+    else if (continues)
+      w->inner.count *= w->middle.count;
+    else if (w->middle.count != 1)
+      break;
+    w->middle = w->outer;
+    w->outer = once;
+  }
+}
+
+#endif

@@ -1,0 +1,156 @@
+/*
+ * Random numbers: Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
+ *
+ * Counter based: element i is word i % 4 of the block with counter i / 4, whoever computes it, so threads share no
+ * state and results do not depend on their number. What follows the random bits must also be the same everywhere:
+ * this file is compiled without contraction to FMA, and uses integers and correctly rounded operations only.
+ */
+#include "strided.h"
+
+#include "vmath.h"
+
+enum { LANES = 64, WORDS = 4 * LANES };
+static const double GRAIN = 8192; /* numbers worth a thread */
+
+/* ------------------------------------------------------------------------------------------------- philox */
+
+/** Words first · 4 … first · 4 + WORDS - 1 of the stream: LANES counters at once, for the vector unit. */
+static void philox(uint32_t *restrict words, uint32_t first, uint32_t seed, uint32_t stream) {
+  uint32_t x0[LANES], x1[LANES], x2[LANES], x3[LANES];
+  for (uint32_t i = 0; i < LANES; i++) x0[i] = first + i, x1[i] = x2[i] = x3[i] = 0;
+  uint32_t key0 = seed, key1 = stream;
+  for (int round = 0; round < 10; round++, key0 += 0x9e3779b9u, key1 += 0xbb67ae85u) {
+#pragma omp simd
+    for (int i = 0; i < LANES; i++) {
+      const uint64_t a = (uint64_t)x0[i] * 0xd2511f53u, b = (uint64_t)x2[i] * 0xcd9e8d57u;
+      x0[i] = (uint32_t)(b >> 32) ^ x1[i] ^ key0;
+      x2[i] = (uint32_t)(a >> 32) ^ x3[i] ^ key1;
+      x1[i] = (uint32_t)b;
+      x3[i] = (uint32_t)a;
+    }
+  }
+  for (int i = 0; i < LANES; i++) {
+    words[4 * i] = x0[i];
+    words[4 * i + 1] = x1[i];
+    words[4 * i + 2] = x2[i];
+    words[4 * i + 3] = x3[i];
+  }
+}
+
+/* ------------------------------------------------------------------------------------------ distributions */
+
+/** Elements from the random words of their positions: n <= WORDS. */
+typedef void (*distribution)(float *out, const float *in, const uint32_t *words, ptrdiff_t n, const void *parameters);
+
+static void generate(float *out, const float *in, ptrdiff_t n, int32_t seed, int32_t stream, distribution make,
+                     const void *parameters) {
+  const ptrdiff_t blocks = (n + WORDS - 1) / WORDS;
+  const int parts = th_threads_for((double)n, GRAIN);
+#pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
+  for (ptrdiff_t block = 0; block < blocks; block++) {
+    const ptrdiff_t start = block * WORDS, left = n - start;
+    _Alignas(64) uint32_t words[WORDS];
+    philox(words, (uint32_t)(start / 4), (uint32_t)seed, (uint32_t)stream);
+    make(out + start, in ? in + start : NULL, words, left < WORDS ? left : WORDS, parameters);
+  }
+}
+
+typedef struct {
+  double low, range; /* range is a float: 24 bits times 24 bits is exact */
+  float high, below_high;
+} uniform_parameters;
+
+static void make_uniform(float *out, const float *in, const uint32_t *words, ptrdiff_t n, const void *parameters) {
+  (void)in;
+  const uniform_parameters p = *(const uniform_parameters *)parameters;
+#pragma omp simd
+  for (ptrdiff_t i = 0; i < n; i++) {
+    const float x = (float)(p.low + (double)(int32_t)(words[i] >> 8) * 0x1p-24 * p.range);
+    out[i] = x < p.high ? x : p.below_high; /* it may have been rounded up */
+  }
+}
+
+int32_t th_uniform(float *out, int32_t n, double low, double high, int32_t seed, int32_t stream) {
+  const float first = (float)low, last = (float)high;
+  const uniform_parameters p = {low, (float)(high - low), last, first < last ? nextafterf(last, first) : first};
+  generate(out, NULL, n, seed, stream, make_uniform, &p);
+  return TH_STATUS_OK;
+}
+
+/** cos and sin of turn / 2^24 turns, turn in [0, 2^24): the quadrant is exact, so no accuracy is lost to 2π. */
+TH_INLINE void cos_sin(int32_t turn, float *cosine, float *sine) {
+  const int32_t quadrant = (turn + (1 << 21)) >> 22;                          /* nearest quarter turn, 0 … 4 */
+  const float x = (float)(turn - (quadrant << 22)) * (1.57079632679f * 0x1p-22f); /* in [-π/4, π/4] */
+  const float square = x * x;
+  const float s = ((-1.9515295891e-4f * square + 8.3321608736e-3f) * square - 1.6666654611e-1f) * square * x + x;
+  const float c = ((2.443315711809948e-5f * square - 1.388731625493765e-3f) * square + 4.166664568298827e-2f) *
+                      square * square - 0.5f * square + 1.0f;
+  const float along = quadrant & 1 ? s : c, across = quadrant & 1 ? c : s;
+  *cosine = (quadrant + 1) & 2 ? -along : along;
+  *sine = quadrant & 2 ? -across : across;
+}
+
+typedef struct {
+  float mean, std;
+} normal_parameters;
+
+/** Box-Muller: words (2i, 2i + 1) give the radius and angle of elements 2i and 2i + 1. */
+static void make_normal(float *out, const float *in, const uint32_t *words, ptrdiff_t n, const void *parameters) {
+  (void)in;
+  const normal_parameters p = *(const normal_parameters *)parameters;
+  float pairs[WORDS];
+#pragma omp simd
+  for (ptrdiff_t i = 0; i < WORDS / 2; i++) {
+    const float u = (float)((int32_t)(words[2 * i] >> 8) + 1) * 0x1p-24f; /* in (0, 1] */
+    const float radius = sqrtf(-2.0f * th_logf(u));
+    float cosine, sine;
+    cos_sin((int32_t)(words[2 * i + 1] >> 8), &cosine, &sine);
+    pairs[2 * i] = p.mean + p.std * (radius * cosine);
+    pairs[2 * i + 1] = p.mean + p.std * (radius * sine);
+  }
+  for (ptrdiff_t i = 0; i < n; i++) out[i] = pairs[i];
+}
+
+int32_t th_normal(float *out, int32_t n, double mean, double std, int32_t seed, int32_t stream) {
+  const normal_parameters p = {(float)mean, (float)std};
+  generate(out, NULL, n, seed, stream, make_normal, &p);
+  return TH_STATUS_OK;
+}
+
+typedef struct {
+  int32_t threshold; /* dropped below, of 2^24 */
+  float scale;
+} dropout_parameters;
+
+static void make_dropout(float *out, const float *in, const uint32_t *words, ptrdiff_t n, const void *parameters) {
+  const dropout_parameters p = *(const dropout_parameters *)parameters;
+#pragma omp simd
+  for (ptrdiff_t i = 0; i < n; i++) {
+    const float kept = in[i] * p.scale;
+    out[i] = (int32_t)(words[i] >> 8) < p.threshold ? 0 : kept;
+  }
+}
+
+int32_t th_dropout(float *out, const float *in, int32_t n, double p, int32_t seed, int32_t stream) {
+  const dropout_parameters parameters = {(int32_t)ceil(p * 0x1p24), (float)(1 / (1 - p))};
+  generate(out, in, n, seed, stream, make_dropout, &parameters);
+  return TH_STATUS_OK;
+}
+
+/* -------------------------------------------------------------------------------------------- permutation */
+
+int32_t th_permutation(int32_t *host_out, int32_t n, int32_t seed, int32_t stream) {
+  for (int32_t i = 0; i < n; i++) host_out[i] = i;
+  uint32_t words[WORDS];
+  for (int32_t i = n - 1; i > 0; i--) {
+    const uint32_t step = (uint32_t)(n - 1 - i), at = 2 * step % WORDS;
+    if (at == 0) philox(words, step / 2, (uint32_t)seed, (uint32_t)stream);
+    /* 64 random bits scaled to 0 … i: the bias is below 2^-32. */
+    const uint64_t random = (uint64_t)words[at + 1] << 32 | words[at];
+    const int32_t j = (int32_t)((unsigned __int128)random * (uint64_t)(i + 1) >> 64);
+    const int32_t kept = host_out[i];
+    host_out[i] = host_out[j];
+    host_out[j] = kept;
+  }
+  return TH_STATUS_OK;
+}

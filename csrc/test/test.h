@@ -1,0 +1,40 @@
+/*
+ * A small harness for native tests. A file test_*.c holds suites:
+ *
+ *   TEST_SUITE(matmul) { ... check(...); check_close(...); }
+ *
+ * which register themselves; main.c runs all of them for each instruction set of the machine and several thread counts.
+ */
+#ifndef TH_TEST_H
+#define TH_TEST_H
+
+#include "../thimble.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** Defines and registers a suite; its body follows. */
+#define TEST_SUITE(name)                                                                                               \
+  static void suite_##name(void);                                                                                      \
+  __attribute__((constructor)) static void register_##name(void) { test_register(#name, suite_##name); }               \
+  static void suite_##name(void)
+void test_register(const char *name, void (*run)(void));
+
+/** Counts a pass, or a failure with its printf-style description. Returns `passed`. */
+int check(int passed, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/** Checks |actual - expected| ≤ tolerance · (1 + |expected|) for n elements; NaN agrees with NaN, infinity with itself. */
+int check_close(const float *actual, const float *expected, ptrdiff_t n, double tolerance, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/** n floats (at least one), 64-byte aligned, that the caller frees; reading or writing past them is found by AddressSanitizer. */
+float *test_floats(ptrdiff_t n);
+/** The same, uniform in [-1, 1); the same numbers for the same seed. */
+float *test_random(ptrdiff_t n, uint64_t seed);
+/** The same, all NaN: an output that a kernel leaves unwritten shows. */
+float *test_nan(ptrdiff_t n);
+
+/** Seconds since some moment. */
+double test_seconds(void);
+
+#endif

@@ -1,0 +1,4 @@
+/** Datasets: `import { CIFAR10Dataset } from "thimble/datasets"`. */
+export { CIFAR10Dataset, type CIFAR10Options } from "./cifar10.ts";
+export { cacheFolder, downloadCifar10, DownloadError, type DownloadOptions, locateCifar10 } from "./download.ts";
+export { GeneratedImages, type GeneratedImagesOptions } from "./generated.ts";

@@ -1,0 +1,45 @@
+/** Arrays in memory as a dataset. */
+import { Tensor } from "../autograd/tensor.ts";
+import { ArgumentError, ShapeError } from "../native/errors.ts";
+import { NDArray } from "../ndarray/ndarray.ts";
+import { checkIndex, type Dataset } from "./dataset.ts";
+
+/** What a dataset's column can be made from. Integer typed arrays become int32, others float32. */
+export type Column = NDArray | Tensor | Float32Array | Float64Array | Int32Array | Uint8Array;
+
+type Rows<C extends readonly Column[]> = { -readonly [K in keyof C]: NDArray };
+
+/**
+ * The rows of arrays of equal length: `get(i)` is [arrays[0][i], arrays[1][i], …], each a view of its array.
+ * Labels are best given as an Int32Array, since losses take integers.
+ */
+export class NDArrayDataset<C extends readonly Column[]> implements Dataset<Rows<C>> {
+  readonly length: number;
+  readonly arrays: readonly NDArray[];
+
+  /** @throws ShapeError when the lengths differ or an array is a scalar. */
+  constructor(...arrays: C) {
+    if (arrays.length === 0) throw new ArgumentError("NDArrayDataset", "expected at least one array");
+    this.arrays = arrays.map(toArray);
+    const shapes = this.arrays.map((array) => array.shape);
+    const length = shapes[0]?.[0];
+    if (length === undefined || shapes.some((shape) => shape[0] !== length)) {
+      throw new ShapeError("NDArrayDataset", "the arrays must have first axes of one length", { shapes });
+    }
+    this.length = length;
+  }
+
+  get(i: number): Rows<C> {
+    checkIndex("NDArrayDataset", i, this.length);
+    return this.arrays.map((array) => array.slice(i)) as Rows<C>;
+  }
+}
+
+function toArray(column: Column): NDArray {
+  if (column instanceof NDArray) return column;
+  if (column instanceof Tensor) return column.data;
+  if (!ArrayBuffer.isView(column)) {
+    throw new ArgumentError("NDArrayDataset", `expected an array, a tensor, or a typed array, not ${typeof column}`);
+  }
+  return NDArray.from(column);
+}

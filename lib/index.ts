@@ -1,0 +1,15 @@
+/** What users import. */
+export { tensor, Tensor, type TensorOptions } from "./autograd/tensor.ts";
+export { noGrad } from "./autograd/mode.ts";
+export { cpu, cuda, Device } from "./ndarray/device.ts";
+export type { DType } from "./ndarray/dtype.ts";
+export type { Range, Shape } from "./ndarray/layout.ts";
+export { type ArrayOptions, NDArray } from "./ndarray/ndarray.ts";
+export { defaultGenerator, Generator, type GeneratorState, manualSeed } from "./ndarray/random.ts";
+export { tidy } from "./ndarray/scope.ts";
+export * from "./native/errors.ts";
+export * as data from "./data/index.ts";
+export * as init from "./init/index.ts";
+export * as nn from "./nn/index.ts";
+export * as ops from "./ops/index.ts";
+export * as optim from "./optim/index.ts";

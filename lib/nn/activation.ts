@@ -1,0 +1,81 @@
+/** Modules without parameters: activations, dropout, flattening, the loss. */
+import type { Tensor } from "../autograd/tensor.ts";
+import { ShapeError } from "../native/errors.ts";
+import { dropout } from "../ops/dropout.ts";
+import { relu, sigmoid, tanh } from "../ops/elementwise.ts";
+import { reshape } from "../ops/shape.ts";
+import { crossEntropy } from "../ops/softmax.ts";
+import { checkNumber, checkTensor } from "../ops/support.ts";
+import { Module, type ModuleOptions } from "./module.ts";
+
+/** max(x, 0). */
+export class ReLU extends Module {
+  constructor(_options: ModuleOptions = {}) {
+    super();
+  }
+
+  override forward(x: Tensor): Tensor {
+    return relu(x);
+  }
+}
+
+export class Tanh extends Module {
+  constructor(_options: ModuleOptions = {}) {
+    super();
+  }
+
+  override forward(x: Tensor): Tensor {
+    return tanh(x);
+  }
+}
+
+/** 1 / (1 + exp(-x)). */
+export class Sigmoid extends Module {
+  constructor(_options: ModuleOptions = {}) {
+    super();
+  }
+
+  override forward(x: Tensor): Tensor {
+    return sigmoid(x);
+  }
+}
+
+/** Zeroes elements with probability p (default 0.5) and scales the others by 1 / (1 - p), in training only. */
+export class Dropout extends Module {
+  constructor(
+    private readonly p = 0.5,
+    _options: ModuleOptions = {},
+  ) {
+    super();
+    checkNumber("Dropout", "p", p, 0, 1);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return this.training ? dropout(x, this.p) : x;
+  }
+}
+
+/** (N, …) to (N, product of the others). */
+export class Flatten extends Module {
+  constructor(_options: ModuleOptions = {}) {
+    super();
+  }
+
+  override forward(x: Tensor): Tensor {
+    checkTensor("Flatten", x, "the input");
+    const [rows, ...rest] = x.shape;
+    if (rows === undefined) throw new ShapeError("Flatten", "takes at least one axis", { shapes: [x.shape] });
+    return reshape(x, [rows, rest.reduce((a, b) => a * b, 1)]);
+  }
+}
+
+/** The mean cross-entropy of logits (N, K) against labels (N) int32: a scalar. */
+export class SoftmaxLoss extends Module {
+  constructor(_options: ModuleOptions = {}) {
+    super();
+  }
+
+  override forward(logits: Tensor, labels: Tensor): Tensor {
+    return crossEntropy(logits, labels);
+  }
+}

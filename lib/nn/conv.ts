@@ -1,0 +1,43 @@
+import type { Tensor } from "../autograd/tensor.ts";
+import * as init from "../init/index.ts";
+import { ShapeError } from "../native/errors.ts";
+import { conv } from "../ops/conv.ts";
+import { checkFloat } from "../ops/support.ts";
+import { checkSize, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
+
+/**
+ * Convolution of NCHW images, padded by floor(k / 2) so that stride 1 keeps the size: x (N, in, H, W) gives
+ * (N, out, H', W'). weight (k, k, in, out) starts Kaiming-uniform, bias (out) from U(±1 / √(in · k²)).
+ * Images lie in memory as NHWC: the result is a view, and nothing is transposed between layers.
+ */
+export class Conv extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter | null;
+  private readonly stride: number;
+  private readonly padding: number;
+
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: number,
+    { stride = 1, bias = true, ...options }: ModuleOptions & { stride?: number; bias?: boolean } = {},
+  ) {
+    super();
+    for (const [name, value] of Object.entries({ inChannels, outChannels, kernelSize, stride }))
+      checkSize("Conv", name, value);
+    const fan = inChannels * kernelSize ** 2;
+    const bound = 1 / Math.sqrt(fan);
+    const shape = [kernelSize, kernelSize, inChannels, outChannels];
+    this.weight = parameter(() => init.kaimingUniform(fan, outChannels * kernelSize ** 2, { ...options, shape }));
+    this.bias = bias ? parameter(() => init.uniform([outChannels], { ...options, low: -bound, high: bound })) : null;
+    this.stride = stride;
+    this.padding = Math.floor(kernelSize / 2);
+  }
+
+  override forward(x: Tensor): Tensor {
+    checkFloat("Conv", x, "the input");
+    if (x.ndim !== 4) throw new ShapeError("Conv", "takes images (N, C, H, W)", { shapes: [x.shape] });
+    const { stride, padding, bias } = this;
+    return conv(x.permute([0, 2, 3, 1]), this.weight, { stride, padding, bias }).permute([0, 3, 1, 2]);
+  }
+}

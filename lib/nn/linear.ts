@@ -1,0 +1,29 @@
+import type { Tensor } from "../autograd/tensor.ts";
+import * as init from "../init/index.ts";
+import { linear } from "../ops/matmul.ts";
+import { checkSize, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
+
+/**
+ * x · weight + bias: x (…, in) gives (…, out). weight (in, out) and bias (out) start from Kaiming-uniform numbers, as
+ * the homework's, the bias with the fan `out`.
+ */
+export class Linear extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter | null;
+
+  constructor(
+    inFeatures: number,
+    outFeatures: number,
+    { bias = true, ...options }: ModuleOptions & { bias?: boolean } = {},
+  ) {
+    super();
+    checkSize("Linear", "inFeatures", inFeatures);
+    checkSize("Linear", "outFeatures", outFeatures);
+    this.weight = parameter(() => init.kaimingUniform(inFeatures, outFeatures, options));
+    this.bias = bias ? parameter(() => init.kaimingUniform(outFeatures, 1, options).reshape([outFeatures])) : null;
+  }
+
+  override forward(x: Tensor): Tensor {
+    return linear(x, this.weight, this.bias);
+  }
+}

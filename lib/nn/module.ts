@@ -1,0 +1,137 @@
+/**
+ * Module: parameters, buffers and submodules are simply its properties. Parameters are trained and saved, buffers
+ * (tensors that are not parameters) are only saved; both are found by walking the properties in the order in which
+ * they were made, and named by their path: `layers.0.weight`.
+ */
+import { Tensor, type TensorOptions } from "../autograd/tensor.ts";
+import { ArgumentError, CheckpointError, ShapeError } from "../native/errors.ts";
+import type { Device } from "../ndarray/device.ts";
+import { NDArray } from "../ndarray/ndarray.ts";
+import { untracked } from "../ndarray/scope.ts";
+
+/** A tensor that belongs to a module and is trained. No tidy frees it. */
+export class Parameter extends Tensor {
+  constructor(data: NDArray, { requiresGrad = true }: Pick<TensorOptions, "requiresGrad"> = {}) {
+    super(data.keep(), { requiresGrad });
+  }
+}
+
+/** The tensors of a module by name: what a checkpoint holds. */
+export type StateDict = Record<string, Tensor>;
+
+/** What every module's options take. */
+export interface ModuleOptions {
+  device?: Device | undefined;
+  dtype?: "float32" | undefined;
+}
+
+export abstract class Module {
+  /** Whether layers such as Dropout and BatchNorm behave as in training; see {@link train} and {@link eval}. */
+  training = true;
+
+  abstract forward(...inputs: never[]): unknown;
+
+  /** All parameters, of submodules too, each once. */
+  parameters(): Parameter[] {
+    return Object.values(this.namedParameters());
+  }
+
+  /** Parameters by path. A parameter used in two places has the name of its first. */
+  namedParameters(): Record<string, Parameter> {
+    const seen = new Set<Tensor>();
+    const found: Record<string, Parameter> = {};
+    for (const [name, value] of tensorsOf(this, "")) {
+      if (!(value instanceof Parameter) || seen.has(value)) continue;
+      seen.add(value);
+      found[name] = value;
+    }
+    return found;
+  }
+
+  /** Parameters and buffers by path: the tensors themselves, not copies. */
+  stateDict(): StateDict {
+    return Object.fromEntries(tensorsOf(this, ""));
+  }
+
+  /**
+   * Copies values into the module's tensors, keeping their device. Nothing is written unless all of it fits.
+   * @throws CheckpointError if names are missing or unknown, ShapeError if a shape differs.
+   */
+  loadStateDict(dict: Readonly<Record<string, Tensor | NDArray>>): void {
+    const own = this.stateDict();
+    const missing = Object.keys(own).filter((name) => !(name in dict));
+    const unknown = Object.keys(dict).filter((name) => !(name in own));
+    if (missing.length > 0 || unknown.length > 0) {
+      const parts = [
+        missing.length > 0 ? `missing ${missing.join(", ")}` : "",
+        unknown.length > 0 ? `unknown ${unknown.join(", ")}` : "",
+      ];
+      const problem = `does not fit ${this.constructor.name}: ${parts.filter(Boolean).join("; ")}`;
+      throw new CheckpointError("loadStateDict", problem);
+    }
+    for (const [name, target] of Object.entries(own)) {
+      const source = dict[name]!;
+      if (source.shape.length !== target.shape.length || source.shape.some((n, i) => n !== target.shape[i])) {
+        const problem = `${name} of ${this.constructor.name} has another shape`;
+        throw new ShapeError("loadStateDict", problem, { shapes: [target.shape, source.shape] });
+      }
+    }
+    for (const [name, target] of Object.entries(own)) target.set(dict[name]!);
+  }
+
+  /** Training behaviour for this module and all inside. */
+  train(mode = true): this {
+    this.training = mode;
+    for (const [, child] of childrenOf(this)) child.train(mode);
+    return this;
+  }
+
+  /** Inference behaviour for this module and all inside. */
+  eval(): this {
+    return this.train(false);
+  }
+
+  /** Moves all tensors to a device, in place. Gradients are dropped. */
+  to(device: Device): this {
+    for (const [, value] of tensorsOf(this, "")) {
+      if (value.device === device) continue;
+      const moved = untracked(() => value.data.to({ device })).keep();
+      value.clearGradient();
+      value.data.dispose();
+      value.data = moved;
+    }
+    return this;
+  }
+
+  /** A buffer: a tensor that is saved with the module and not trained. */
+  protected buffer(data: NDArray): Tensor {
+    return new Tensor(data.keep());
+  }
+}
+
+/** Makes a parameter outside of every tidy. */
+export function parameter(make: () => Tensor): Parameter {
+  return untracked(() => new Parameter(make().data));
+}
+
+/** Throws unless a module's size is a positive integer. */
+export function checkSize(module: string, name: string, value: number): void {
+  if (!Number.isInteger(value) || value < 1) {
+    throw new ArgumentError(module, `${name} must be a positive integer, not ${String(value)}`);
+  }
+}
+
+/** Submodules by name: properties that are modules, or lists of modules. */
+function* childrenOf(module: Module): Generator<[string, Module]> {
+  for (const [name, value] of Object.entries(module)) {
+    if (value instanceof Module) yield [name, value];
+    else if (Array.isArray(value)) {
+      for (const [i, item] of value.entries()) if (item instanceof Module) yield [`${name}.${i}`, item];
+    }
+  }
+}
+
+function* tensorsOf(module: Module, prefix: string): Generator<[string, Tensor]> {
+  for (const [name, value] of Object.entries(module)) if (value instanceof Tensor) yield [prefix + name, value];
+  for (const [name, child] of childrenOf(module)) yield* tensorsOf(child, `${prefix}${name}.`);
+}

@@ -1,0 +1,89 @@
+import type { Tensor } from "../autograd/tensor.ts";
+import * as init from "../init/index.ts";
+import { ShapeError } from "../native/errors.ts";
+import { batchNorm, layerNorm } from "../ops/norm.ts";
+import { checkFloat } from "../ops/support.ts";
+import { checkSize, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
+
+export interface BatchNormModuleOptions extends ModuleOptions {
+  /** Added to the variance. Default 1e-5. */
+  eps?: number;
+  /** How far the running statistics move towards each batch's. Default 0.1. */
+  momentum?: number;
+  /** Apply ReLU in the same pass. Default false. */
+  relu?: boolean;
+}
+
+/** Batch normalisation (Ioffe and Szegedy, 2015) with running statistics for inference, as PyTorch's. */
+abstract class BatchNorm extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+  /** Buffers (features). The variance is the unbiased one. */
+  readonly runningMean: Tensor;
+  readonly runningVar: Tensor;
+  private readonly eps: number;
+  private readonly momentum: number;
+  private readonly relu: boolean;
+
+  constructor(
+    protected readonly features: number,
+    { eps = 1e-5, momentum = 0.1, relu = false, ...options }: BatchNormModuleOptions = {},
+  ) {
+    super();
+    checkSize(this.constructor.name, "features", features);
+    this.weight = parameter(() => init.ones([features], options));
+    this.bias = parameter(() => init.zeros([features], options));
+    this.runningMean = this.buffer(init.zeros([features], options).data);
+    this.runningVar = this.buffer(init.ones([features], options).data);
+    this.eps = eps;
+    this.momentum = momentum;
+    this.relu = relu;
+  }
+
+  /** Normalises x (…, features). */
+  protected normalize(x: Tensor): Tensor {
+    const { weight, bias, runningMean, runningVar, training, momentum, eps, relu } = this;
+    return batchNorm(x, weight, bias, { runningMean, runningVar, training, momentum, eps, relu });
+  }
+}
+
+/** Over the rows of x (N, features). */
+export class BatchNorm1d extends BatchNorm {
+  override forward(x: Tensor): Tensor {
+    checkFloat("BatchNorm1d", x, "the input");
+    if (x.ndim !== 2 || x.shape[1] !== this.features) {
+      throw new ShapeError("BatchNorm1d", `takes (N, ${this.features})`, { shapes: [x.shape] });
+    }
+    return this.normalize(x);
+  }
+}
+
+/** Over the pixels of x (N, features, H, W), each channel by itself. */
+export class BatchNorm2d extends BatchNorm {
+  override forward(x: Tensor): Tensor {
+    checkFloat("BatchNorm2d", x, "the input");
+    if (x.ndim !== 4 || x.shape[1] !== this.features) {
+      throw new ShapeError("BatchNorm2d", `takes images (N, ${this.features}, H, W)`, { shapes: [x.shape] });
+    }
+    return this.normalize(x.permute([0, 2, 3, 1])).permute([0, 3, 1, 2]);
+  }
+}
+
+/** Layer normalisation (Ba et al., 2016) over the last axis of x (…, features). */
+export class LayerNorm extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+  private readonly eps: number;
+
+  constructor(features: number, { eps = 1e-5, ...options }: ModuleOptions & { eps?: number } = {}) {
+    super();
+    checkSize("LayerNorm", "features", features);
+    this.weight = parameter(() => init.ones([features], options));
+    this.bias = parameter(() => init.zeros([features], options));
+    this.eps = eps;
+  }
+
+  override forward(x: Tensor): Tensor {
+    return layerNorm(x, this.weight, this.bias, { eps: this.eps });
+  }
+}

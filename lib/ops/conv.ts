@@ -1,0 +1,88 @@
+/** Two-dimensional convolution over NHWC images. */
+import { record, type Tensor } from "../autograd/tensor.ts";
+import { ShapeError } from "../native/errors.ts";
+import { check } from "../native/status.ts";
+import { sameDevice } from "../ndarray/arithmetic.ts";
+import { checkSize } from "../ndarray/layout.ts";
+import { NDArray } from "../ndarray/ndarray.ts";
+import { checkFloat, checkInteger, checkShapeIs, contiguous } from "./support.ts";
+
+export interface ConvOptions {
+  /** Pixels between the places where the kernel is applied. Default 1. */
+  stride?: number | undefined;
+  /** Zeros on each side of height and width. Default 0. */
+  padding?: number | undefined;
+  /** Added to every output pixel: (Cout). Default none. */
+  bias?: Tensor | null | undefined;
+}
+
+/**
+ * Cross-correlation, as every deep-learning library calls convolution: x (N, H, W, Cin), w (k, k, Cin, Cout) give
+ * (N, H', W', Cout) with H' = floor((H + 2 · padding - k) / stride) + 1. im2col happens inside the native kernel, a panel
+ * at a time. The gradient of x is not computed when x does not require it.
+ */
+export function conv(x: Tensor, w: Tensor, { stride = 1, padding = 0, bias = null }: ConvOptions = {}): Tensor {
+  checkFloat("conv", x, "the input");
+  checkFloat("conv", w, "the weight");
+  checkInteger("conv", "the stride", stride, 1);
+  checkInteger("conv", "the padding", padding, 0);
+  sameDevice("conv", x.data, w.data);
+  const shapes = [x.shape, w.shape];
+  const [n, height, width, channels] = x.shape;
+  const [kh, kw, inputs, outputs] = w.shape;
+  if (x.ndim !== 4 || w.ndim !== 4)
+    throw new ShapeError("conv", "takes x (N, H, W, Cin) and w (k, k, Cin, Cout)", { shapes });
+  if (channels !== inputs) throw new ShapeError("conv", `the channels ${channels} and ${inputs} differ`, { shapes });
+  const outHeight = Math.floor((height! + 2 * padding - kh!) / stride) + 1;
+  const outWidth = Math.floor((width! + 2 * padding - kw!) / stride) + 1;
+  if (outHeight < 1 || outWidth < 1 || kh === 0 || kw === 0) {
+    throw new ShapeError("conv", `the kernel does not fit the image with padding ${padding}`, { shapes });
+  }
+  if (bias !== null) {
+    checkFloat("conv", bias, "the bias");
+    checkShapeIs("conv", "the bias", bias, [outputs!]);
+    sameDevice("conv", x.data, bias.data);
+  }
+  const outShape = [n!, outHeight, outWidth, outputs!];
+  checkSize("conv", outShape);
+
+  const { backend } = x.device;
+  const geometry = Int32Array.of(n!, height!, width!, channels!, outputs!, kh!, kw!, stride, padding);
+  const image = x.data.compact();
+  const weight = w.data.compact();
+  const y = NDArray.empty(outShape, image);
+  const offset = bias?.data.compact() ?? null;
+  if (y.size > 0)
+    check(
+      backend.th_conv(y.pointer, image.pointer, weight.pointer, offset?.pointer ?? null, geometry),
+      backend,
+      "conv",
+    );
+
+  const inputTensors = bias === null ? [x, w] : [x, w, bias];
+  const result = record("conv", y, inputTensors, [image, weight], (g, { saved: [input, kernel], needs }) => {
+    const dy = contiguous(g);
+    const make = dy.size > 0 ? NDArray.empty : NDArray.zeros; // no images: the kernels have nothing to write
+    const dw = needs[1] || needs[2] ? make(kernel.shape, kernel) : null;
+    const db = needs[2] ? make([outputs!], kernel) : null;
+    if (dw !== null && dy.size > 0) {
+      const status = backend.th_conv_backward_weight(
+        dw.pointer,
+        db?.pointer ?? null,
+        input.pointer,
+        dy.pointer,
+        geometry,
+      );
+      check(status, backend, "conv");
+    }
+    const dx = needs[0] ? make(input.shape, input) : null;
+    if (dx !== null && dx.size > 0 && dy.size > 0) {
+      check(backend.th_conv_backward_data(dx.pointer, dy.pointer, kernel.pointer, geometry), backend, "conv");
+    }
+    return [dx, needs[1] ? dw : null, db];
+  });
+  image.dispose();
+  weight.dispose();
+  offset?.dispose();
+  return result;
+}

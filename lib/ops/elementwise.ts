@@ -1,0 +1,138 @@
+/**
+ * Elementwise operations. Each is its forward kernel and, beside it, the gradient: g is the gradient of the result y,
+ * x the operand. Shapes: any, with NumPy broadcasting for two operands.
+ */
+import { record, Tensor, tensor } from "../autograd/tensor.ts";
+import { ArgumentError } from "../native/errors.ts";
+import { binary, combine, unary } from "../ndarray/arithmetic.ts";
+import type { NDArray } from "../ndarray/ndarray.ts";
+import { checkNumber, checkTensor, overGradient, unbroadcast } from "./support.ts";
+
+type UnaryName = "neg" | "exp" | "log" | "sqrt" | "tanh" | "relu" | "sigmoid" | "abs";
+
+/** What each saves for its gradient, and the gradient from that. */
+const GRADIENTS: Record<UnaryName, { saves: "x" | "y" | "none"; backward: (g: NDArray, saved: NDArray) => NDArray }> = {
+  neg: { saves: "none", backward: (g) => unary("neg", g, 0, overGradient) }, // -g
+  exp: { saves: "y", backward: (g, y) => binary("mul", g, y, 0, overGradient) }, // g · y
+  log: { saves: "x", backward: (g, x) => binary("div", g, x, 0, overGradient) }, // g / x
+  sqrt: { saves: "y", backward: (g, y) => binary("sqrtBackward", g, y, 0, overGradient) }, // g / 2y
+  tanh: { saves: "y", backward: (g, y) => binary("tanhBackward", g, y, 0, overGradient) }, // g · (1 - y²)
+  relu: { saves: "y", backward: (g, y) => binary("reluBackward", g, y, 0, overGradient) }, // g where y > 0
+  sigmoid: { saves: "y", backward: (g, y) => binary("sigmoidBackward", g, y, 0, overGradient) }, // g · y · (1 - y)
+  abs: { saves: "x", backward: (g, x) => binary("absBackward", g, x, 0, overGradient) }, // g · sign x
+};
+
+function elementwise(name: UnaryName): (a: Tensor) => Tensor {
+  const { saves, backward } = GRADIENTS[name];
+  return (a) => {
+    checkTensor(name, a);
+    const y = unary(name, a.data);
+    const saved = saves === "x" ? [a.data] : saves === "y" ? [y] : [];
+    return record(name, y, [a], saved, (g, { saved: [array] }) => [backward(g, array ?? g)]);
+  };
+}
+
+/** -a. */
+export const neg = elementwise("neg");
+/** e to the power of a. */
+export const exp = elementwise("exp");
+/** The natural logarithm; -Infinity at 0, NaN below. */
+export const log = elementwise("log");
+export const sqrt = elementwise("sqrt");
+export const tanh = elementwise("tanh");
+/** max(a, 0), with gradient 0 at 0. */
+export const relu = elementwise("relu");
+/** 1 / (1 + exp(-a)). */
+export const sigmoid = elementwise("sigmoid");
+/** |a|, with gradient 0 at 0. */
+export const abs = elementwise("abs");
+
+/** A tensor, or a number for all its elements. */
+export type Operand = Tensor | number;
+
+function operands(name: string, a: Operand, b: Operand): void {
+  for (const operand of [a, b]) if (typeof operand !== "number") checkTensor(name, operand);
+  if (typeof a === "number" && typeof b === "number") {
+    throw new ArgumentError(name, `one operand must be a Tensor, and both are numbers: ${a} and ${b}`);
+  }
+}
+
+/** a + b. */
+export function add(a: Operand, b: Operand): Tensor {
+  operands("add", a, b);
+  if (typeof a === "number") [a, b] = [b, a];
+  if (typeof a === "number") throw new ArgumentError("add", "one operand must be a Tensor");
+  if (typeof b === "number") return record("add", combine("add", a.data, b), [a], [], (g) => [g]);
+  const [m, n] = [a.shape, b.shape];
+  return record("add", combine("add", a.data, b.data), [a, b], [], (g) => [unbroadcast(g, m), unbroadcast(g, n)]);
+}
+
+/** a - b. */
+export function sub(a: Operand, b: Operand): Tensor {
+  operands("sub", a, b);
+  if (typeof b === "number") return add(a, -b);
+  if (typeof a === "number") {
+    return record("sub", unary("rsubScalar", b.data, a), [b], [], (g) => [unary("neg", g, 0, overGradient)]);
+  }
+  const [m, n] = [a.shape, b.shape];
+  return record("sub", combine("sub", a.data, b.data), [a, b], [], (g, { needs }) => [
+    unbroadcast(g, m),
+    needs[1] ? unary("neg", unbroadcast(g, n)) : null,
+  ]);
+}
+
+/** a · b, element by element. */
+export function mul(a: Operand, b: Operand): Tensor {
+  operands("mul", a, b);
+  if (typeof a === "number") [a, b] = [b, a];
+  if (typeof a === "number") throw new ArgumentError("mul", "one operand must be a Tensor");
+  if (typeof b === "number") {
+    const factor = b;
+    return record("mul", combine("mul", a.data, factor), [a], [], (g) => [unary("mulScalar", g, factor, overGradient)]);
+  }
+  return record("mul", combine("mul", a.data, b.data), [a, b], [a.data, b.data], (g, { saved: [x, y], needs }) => [
+    needs[0] ? unbroadcast(binary("mul", g, y), x.shape) : null,
+    needs[1] ? unbroadcast(binary("mul", g, x), y.shape) : null,
+  ]);
+}
+
+/** a / b. */
+export function div(a: Operand, b: Operand): Tensor {
+  operands("div", a, b);
+  if (typeof a === "number") return div(tensor(a, { device: (b as Tensor).device }), b);
+  if (typeof b === "number") {
+    const divisor = b;
+    return record("div", combine("div", a.data, divisor), [a], [], (g) => [
+      unary("divScalar", g, divisor, overGradient),
+    ]);
+  }
+  const y = combine("div", a.data, b.data);
+  const shape = a.shape;
+  return record("div", y, [a, b], [b.data, y], (g, { saved: [divisor, quotient], needs }) => [
+    needs[0] ? unbroadcast(binary("div", g, divisor), shape) : null,
+    needs[1] ? unbroadcast(binary("div", binary("mul", g, quotient), divisor).neg(), divisor.shape) : null,
+  ]);
+}
+
+/** The larger of a and b; where they are equal each gets half of the gradient. */
+export function maximum(a: Operand, b: Operand): Tensor {
+  operands("maximum", a, b);
+  if (typeof a === "number") [a, b] = [b, a];
+  if (typeof a === "number") throw new ArgumentError("maximum", "one operand must be a Tensor");
+  const other =
+    typeof b === "number" ? tensor(b, { device: a.device, dtype: Number.isInteger(b) ? a.dtype : "float32" }) : b;
+  return record("maximum", combine("maximum", a.data, other.data), [a, other], [a.data, other.data], (g, context) => {
+    const [x, y] = context.saved;
+    const first = binary("mul", g, binary("maximumBackward", x, y));
+    return [unbroadcast(first, x.shape), context.needs[1] ? unbroadcast(binary("sub", g, first), y.shape) : null];
+  });
+}
+
+/** a to the power of a number: gradient g · p · a^(p - 1). */
+export function pow(a: Tensor, exponent: number): Tensor {
+  checkTensor("pow", a);
+  checkNumber("pow", "the exponent", exponent);
+  return record("pow", unary("powScalar", a.data, exponent), [a], [a.data], (g, { saved: [x] }) => [
+    binary("powBackward", g, x, exponent, overGradient),
+  ]);
+}

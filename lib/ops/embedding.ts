@@ -1,0 +1,45 @@
+/** Rows of a table by number. */
+import { record, type Tensor } from "../autograd/tensor.ts";
+import { DTypeError, ShapeError } from "../native/errors.ts";
+import { check } from "../native/status.ts";
+import { sameDevice } from "../ndarray/arithmetic.ts";
+import { checkSize } from "../ndarray/layout.ts";
+import { NDArray } from "../ndarray/ndarray.ts";
+import { checkFloat, checkTensor, contiguous } from "./support.ts";
+
+/**
+ * The rows `ids` (…) int32 of `table` (rows, dim): (…, dim). Gradient: each row's, added up over its uses in order.
+ * @throws ArgumentError for an id outside [0, rows).
+ */
+export function embedding(table: Tensor, ids: Tensor): Tensor {
+  checkFloat("embedding", table, "the table");
+  checkTensor("embedding", ids, "the ids");
+  sameDevice("embedding", table.data, ids.data);
+  const shapes = [table.shape, ids.shape];
+  if (ids.dtype !== "int32") {
+    throw new DTypeError("embedding", "ids must be int32", { shapes, hint: 'Make them with { dtype: "int32" }' });
+  }
+  const [rows, dim] = table.shape;
+  if (rows === undefined || dim === undefined || table.ndim !== 2) {
+    throw new ShapeError("embedding", "the table must be (rows, dim)", { shapes });
+  }
+  const shape = [...ids.shape, dim];
+  checkSize("embedding", shape);
+  const { backend } = table.device;
+  const source = table.data.compact();
+  const index = ids.data.compact();
+  const count = index.size;
+  const out = NDArray.empty(shape, source);
+  if (count > 0)
+    check(backend.th_embedding(out.pointer, source.pointer, index.pointer, count, dim, rows), backend, "embedding");
+  const result = record("embedding", out, [table], [index], (g, { saved: [used] }) => {
+    const dy = contiguous(g);
+    const dtable = NDArray.empty([rows, dim], dy);
+    const status = backend.th_embedding_backward(dtable.pointer, dy.pointer, used.pointer, count, dim, rows);
+    check(status, backend, "embedding");
+    return [dtable];
+  });
+  source.dispose();
+  index.dispose();
+  return result;
+}

@@ -1,0 +1,52 @@
+/** Matrix products. */
+import { record, type Tensor } from "../autograd/tensor.ts";
+import { matmul as product, reduce } from "../ndarray/arithmetic.ts";
+import type { NDArray } from "../ndarray/ndarray.ts";
+import { checkFloat, checkShapeIs, unbroadcast } from "./support.ts";
+
+/**
+ * The matrix product over the last two axes, (…, m, k) · (…, k, n) = (…, m, n), with broadcast batch axes; a vector is
+ * a row on the left and a column on the right. Gradients: g · bᵀ and aᵀ · g.
+ */
+export function matmul(a: Tensor, b: Tensor): Tensor {
+  checkFloat("matmul", a);
+  checkFloat("matmul", b);
+  if (a.ndim === 1 || b.ndim === 1) return vectorProduct(a, b);
+  return record("matmul", product(a.data, b.data), [a, b], [a.data, b.data], (g, { saved: [x, y], needs }) => [
+    needs[0] ? unbroadcast(product(g, y.transpose()), x.shape) : null,
+    needs[1] ? weightGradient(x, g, y) : null,
+  ]);
+}
+
+/** xᵀ · g, summed over the batch axes that `weight` lacks: one product over all rows when it has none. */
+function weightGradient(x: NDArray, g: NDArray, weight: NDArray): NDArray {
+  if (weight.ndim > 2 || x.ndim === 2) return unbroadcast(product(x.transpose(), g), weight.shape);
+  const rows = x.shape.slice(0, -1).reduce((m, n) => m * n, 1);
+  return product(x.reshape([rows, x.shape.at(-1)!]).transpose(), g.reshape([rows, g.shape.at(-1)!]));
+}
+
+function vectorProduct(a: Tensor, b: Tensor): Tensor {
+  const left = a.ndim === 1 ? a.reshape([1, -1]) : a;
+  const right = b.ndim === 1 ? b.reshape([-1, 1]) : b;
+  const y = matmul(left, right);
+  const shape = [...y.shape];
+  if (b.ndim === 1) shape.pop();
+  if (a.ndim === 1) shape.splice(b.ndim === 1 ? -1 : -2, 1);
+  return y.reshape(shape);
+}
+
+/** x · weight + bias: x (…, in), weight (in, out), bias (out) or none. The bias is added as the product is written. */
+export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
+  if (bias === null) return matmul(x, weight);
+  checkFloat("linear", x);
+  checkFloat("linear", weight, "the weight");
+  checkFloat("linear", bias, "the bias");
+  checkShapeIs("linear", "the bias", bias, [weight.shape[1] ?? 0]);
+  if (x.ndim < 2 || weight.ndim !== 2) return matmul(x, weight).add(bias);
+  const y = product(x.data, weight.data, bias.data);
+  return record("linear", y, [x, weight, bias], [x.data, weight.data], (g, { saved: [input, w], needs }) => [
+    needs[0] ? product(g, w.transpose()) : null,
+    needs[1] ? weightGradient(input, g, w) : null,
+    needs[2] ? reduce("sum", g, { axes: g.shape.slice(0, -1).map((_, i) => i) }) : null,
+  ]);
+}

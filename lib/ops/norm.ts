@@ -1,0 +1,128 @@
+/** Normalisation over the batch (Ioffe and Szegedy, 2015) and over the features (Ba et al., 2016). */
+import { record, type Tensor } from "../autograd/tensor.ts";
+import { ShapeError } from "../native/errors.ts";
+import { check } from "../native/status.ts";
+import { sameDevice, unary } from "../ndarray/arithmetic.ts";
+import { NDArray } from "../ndarray/ndarray.ts";
+import { checkFloat, checkNumber, checkShapeIs, contiguous } from "./support.ts";
+
+export interface BatchNormOptions {
+  /** Moved by `momentum` towards the batch's statistics in training, used instead of them otherwise. Each (C). */
+  runningMean: Tensor;
+  runningVar: Tensor;
+  /** Whether to use the batch's own statistics. */
+  training: boolean;
+  /** Default 0.1. */
+  momentum?: number | undefined;
+  /** Added to the variance. Default 1e-5. */
+  eps?: number | undefined;
+  /** Apply ReLU to the result in the same pass. Default false. */
+  relu?: boolean | undefined;
+}
+
+/**
+ * (x - mean) / √(var + eps) · weight + bias for each channel, the last axis of x (…, C); weight and bias (C).
+ * In training the variance is the biased one, and the running variance moves towards the unbiased one.
+ */
+export function batchNorm(x: Tensor, weight: Tensor, bias: Tensor, options: BatchNormOptions): Tensor {
+  const { runningMean, runningVar, training, momentum = 0.1, eps = 1e-5, relu = false } = options;
+  const name = "batchNorm";
+  checkFloat(name, x, "the input");
+  const channels = x.shape.at(-1);
+  if (channels === undefined) throw new ShapeError(name, "the input needs a channel axis", { shapes: [x.shape] });
+  for (const [what, t] of Object.entries({ weight, bias, runningMean, runningVar })) {
+    checkFloat(name, t, what);
+    checkShapeIs(name, what, t, [channels]);
+    sameDevice(name, x.data, t.data);
+  }
+  checkNumber(name, "momentum", momentum, 0, 1);
+  checkNumber(name, "eps", eps, 0);
+  const input = x.data.compact();
+  const rows = input.size === 0 ? 0 : input.size / channels;
+  if (rows === 0) throw new ShapeError(name, "there are no statistics of no elements", { shapes: [x.shape] });
+  const { backend } = x.device;
+  const fused = relu ? 1 : 0;
+  const y = NDArray.empty(x.shape, input);
+  const mean = training ? NDArray.empty([channels], input) : runningMean.data.compact();
+  let istd: NDArray;
+  if (training) {
+    istd = NDArray.empty([channels], input);
+    const [movingMean, movingVar] = [runningMean.data, runningVar.data];
+    const status = backend.th_batch_norm(
+      y.pointer, mean.pointer, istd.pointer, movingMean.pointer, movingVar.pointer, input.pointer,
+      weight.data.pointer, bias.data.pointer, rows, channels, eps, momentum, fused,
+    ); // prettier-ignore
+    check(status, backend, name);
+    movingMean.storage.version++;
+    movingVar.storage.version++;
+  } else {
+    istd = unary("powScalar", unary("addScalar", runningVar.data, eps), -0.5);
+    const status = backend.th_batch_norm_inference(
+      y.pointer, input.pointer, weight.data.pointer, bias.data.pointer, mean.pointer, runningVar.data.pointer,
+      rows, channels, eps, fused,
+    ); // prettier-ignore
+    check(status, backend, name);
+  }
+  const saved = [input, weight.data, bias.data, mean, istd] as const;
+  const result = record(name, y, [x, weight, bias], saved, (g, { saved: [xs, w, b, m, s], needs }) => {
+    const dy = contiguous(g);
+    const dx = needs[0] ? (dy.storage.exclusive ? dy.alias() : NDArray.empty(dy.shape, dy)) : null;
+    const dw = NDArray.empty([channels], dy);
+    const db = NDArray.empty([channels], dy);
+    const status = backend.th_batch_norm_backward(
+      dx?.pointer ?? null, dw.pointer, db.pointer, dy.pointer, xs.pointer, w.pointer, b.pointer, m.pointer, s.pointer,
+      rows, channels, fused, training ? 0 : 1,
+    ); // prettier-ignore
+    check(status, backend, name);
+    return [dx, dw, db];
+  });
+  for (const array of [input, mean, istd]) array.dispose(); // the tape has what it needs
+  return result;
+}
+
+/** (x - mean) / √(var + eps) · weight + bias over the last axis of x (…, F), each row with its own statistics. */
+export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, { eps = 1e-5 }: { eps?: number } = {}): Tensor {
+  const name = "layerNorm";
+  checkFloat(name, x, "the input");
+  const cols = x.shape.at(-1);
+  if (cols === undefined || cols === 0)
+    throw new ShapeError(name, "the last axis must not be empty", { shapes: [x.shape] });
+  for (const [what, t] of Object.entries({ weight, bias })) {
+    checkFloat(name, t, what);
+    checkShapeIs(name, what, t, [cols]);
+    sameDevice(name, x.data, t.data);
+  }
+  checkNumber(name, "eps", eps, 0);
+  const { backend } = x.device;
+  const input = x.data.compact();
+  const rows = input.size / cols;
+  const y = NDArray.empty(x.shape, input);
+  const mean = NDArray.empty([rows], input);
+  const istd = NDArray.empty([rows], input);
+  const [w, b] = [weight.data, bias.data];
+  const status = backend.th_layer_norm(
+    y.pointer,
+    mean.pointer,
+    istd.pointer,
+    input.pointer,
+    w.pointer,
+    b.pointer,
+    rows,
+    cols,
+    eps,
+  );
+  check(status, backend, name);
+  const result = record(name, y, [x, weight, bias], [input, w, mean, istd], (g, { saved: [xs, scale, m, s] }) => {
+    const dy = contiguous(g);
+    const dx = NDArray.empty(dy.shape, dy);
+    const dw = NDArray.empty([cols], dy);
+    const db = NDArray.empty([cols], dy);
+    const code = backend.th_layer_norm_backward(
+      dx.pointer, dw.pointer, db.pointer, dy.pointer, xs.pointer, scale.pointer, m.pointer, s.pointer, rows, cols,
+    ); // prettier-ignore
+    check(code, backend, name);
+    return [dx, dw, db];
+  });
+  for (const array of [input, mean, istd]) array.dispose();
+  return result;
+}

@@ -1,0 +1,147 @@
+/** Operations that move elements without computing. Their gradients move them back; most are views both ways. */
+import { record, Tensor } from "../autograd/tensor.ts";
+import { Node } from "../autograd/tape.ts";
+import { ArgumentError, ShapeError } from "../native/errors.ts";
+import { pad as padArray, sameDevice } from "../ndarray/arithmetic.ts";
+import { checkAxes, checkAxis, type Range, type Shape } from "../ndarray/layout.ts";
+import { NDArray } from "../ndarray/ndarray.ts";
+import { checkInteger, checkTensor, sameShape, unbroadcast } from "./support.ts";
+
+/** The same elements in row-major order under another shape; one size may be -1. */
+export function reshape(a: Tensor, shape: Shape): Tensor {
+  checkTensor("reshape", a);
+  const from = a.shape;
+  return record("reshape", a.data.reshape(shape), [a], [], (g) => [g.reshape(from)]);
+}
+
+/** Axis i of the result is axis `axes[i]` of `a`. */
+export function permute(a: Tensor, axes: readonly number[]): Tensor {
+  checkTensor("permute", a);
+  const y = a.data.permute(axes);
+  const inverse = new Array<number>(axes.length);
+  checkAxes("permute", axes, a.shape).forEach((axis, i) => (inverse[axis] = i));
+  return record("permute", y, [a], [], (g) => [g.permute(inverse)]);
+}
+
+/** Swaps two axes, by default the last two. */
+export function transpose(a: Tensor, first = -2, second = -1): Tensor {
+  checkTensor("transpose", a);
+  return record("transpose", a.data.transpose(first, second), [a], [], (g) => [g.transpose(first, second)]);
+}
+
+/** Stretches axes of size 1, and new axes in front, to `shape`. Gradient: summed over them. */
+export function broadcastTo(a: Tensor, shape: Shape): Tensor {
+  checkTensor("broadcastTo", a);
+  const from = a.shape;
+  return record("broadcastTo", a.data.broadcastTo(shape), [a], [], (g) => [unbroadcast(g, from)]);
+}
+
+/** Reverses axes, by default all. */
+export function flip(a: Tensor, axes?: number | readonly number[]): Tensor {
+  checkTensor("flip", a);
+  return record("flip", a.data.flip(axes), [a], [], (g) => [g.flip(axes)]);
+}
+
+/** A part of `a`, one range for each axis: an index, null, [start, stop] or [start, stop, step]. Gradient: zero outside. */
+export function slice(a: Tensor, ...ranges: Range[]): Tensor {
+  checkTensor("slice", a);
+  const { shape } = a;
+  return record("slice", a.data.slice(...ranges), [a], [], (g) => [NDArray.zeros(shape, g).set(ranges, g)]);
+}
+
+/** Zeros around: `widths[i]` is [before, after] for axis i. */
+export function pad(a: Tensor, widths: readonly (readonly [number, number])[]): Tensor {
+  checkTensor("pad", a);
+  const inside = a.shape.map((n, i): Range => [widths?.[i]?.[0] ?? 0, (widths?.[i]?.[0] ?? 0) + n]);
+  return record("pad", padArray(a.data, widths), [a], [], (g) => [g.slice(...inside)]);
+}
+
+/** Puts `dilation` zeros after every element along each of the axes: (2, 2) by 1 on both is (4, 4). */
+export function dilate(a: Tensor, axes: number | readonly number[], dilation: number): Tensor {
+  checkTensor("dilate", a);
+  checkInteger("dilate", "the dilation", dilation);
+  const dilated = checkAxes("dilate", axes, a.shape);
+  const shape = a.shape.map((n, i) => (dilated.includes(i) ? n * (dilation + 1) : n));
+  const every = everyNth(shape, dilated, dilation + 1);
+  const y = NDArray.zeros(shape, a).set(every, a.data);
+  return record("dilate", y, [a], [], (g) => [g.slice(...every)]);
+}
+
+/** Takes every (dilation + 1)-th element along each of the axes: the inverse of {@link dilate}. */
+export function undilate(a: Tensor, axes: number | readonly number[], dilation: number): Tensor {
+  checkTensor("undilate", a);
+  checkInteger("undilate", "the dilation", dilation);
+  return slice(a, ...everyNth(a.shape, checkAxes("undilate", axes, a.shape), dilation + 1));
+}
+
+const everyNth = (shape: Shape, axes: readonly number[], step: number): Range[] =>
+  shape.map((n, i): Range => (axes.includes(i) ? [0, n, step] : null));
+
+/** Joins tensors of one shape along a new axis. */
+export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
+  checkList("stack", tensors);
+  const { shape } = tensors[0]!;
+  for (const t of tensors) {
+    if (!sameShape(t.shape, shape))
+      throw new ShapeError("stack", "all shapes must be the same", { shapes: [shape, t.shape] });
+  }
+  const at = checkAxis("stack", axis, shape.length + 1, shape);
+  const parts = tensors.map((_, i) => indexAt(at, i));
+  return join("stack", tensors, [...shape.slice(0, at), tensors.length, ...shape.slice(at)], parts);
+}
+
+/** Joins tensors along an axis they have; their other sizes agree. */
+export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
+  checkList("concat", tensors);
+  const { shape } = tensors[0]!;
+  const at = checkAxis("concat", axis, shape.length, shape);
+  let total = 0;
+  const parts = tensors.map((t): Range[] => {
+    const fits = t.shape.length === shape.length && t.shape.every((n, i) => i === at || n === shape[i]);
+    if (!fits)
+      throw new ShapeError("concat", `all sizes but that of axis ${at} must be the same`, { shapes: [shape, t.shape] });
+    const start = total;
+    total += t.shape[at]!;
+    return [...new Array<null>(at).fill(null), [start, total]];
+  });
+  return join(
+    "concat",
+    tensors,
+    shape.map((n, i) => (i === at ? total : n)),
+    parts,
+  );
+}
+
+/** The slices of `a` along an axis, which is dropped: the inverse of {@link stack}. */
+export function split(a: Tensor, axis = 0): Tensor[] {
+  checkTensor("split", a);
+  const at = checkAxis("split", axis, a.shape.length, a.shape);
+  // One node for the whole array collects the gradients of all slices in place.
+  const whole = record("split", a.data.alias(), [a], [], (g) => [g]);
+  return Array.from({ length: a.shape[at]! }, (_, i) => {
+    const ranges = indexAt(at, i);
+    const output = a.data.slice(...ranges);
+    const node = whole.sink?.node;
+    if (!node) return new Tensor(output);
+    return new Tensor(output, {}, new Node("split", output.shape, [node.part(ranges)], [], (g) => [g]));
+  });
+}
+
+const indexAt = (axis: number, index: number): Range[] => [...new Array<null>(axis).fill(null), index];
+
+/** Copies each tensor to its part of a new array. */
+function join(name: string, tensors: readonly Tensor[], shape: Shape, parts: readonly (readonly Range[])[]): Tensor {
+  const dtype = tensors.some((t) => t.dtype === "float32") ? "float32" : "int32";
+  const out = NDArray.empty(shape, { dtype, device: tensors[0]!.device });
+  for (const [i, t] of tensors.entries()) {
+    sameDevice(name, tensors[0]!.data, t.data);
+    out.set(parts[i]!, t.data);
+  }
+  return record(name, out, tensors, [], (g, { needs }) => parts.map((part, i) => (needs[i] ? g.slice(...part) : null)));
+}
+
+function checkList(name: string, tensors: readonly Tensor[]): void {
+  if (!Array.isArray(tensors) || tensors.length === 0)
+    throw new ArgumentError(name, "takes a list of at least one tensor");
+  for (const t of tensors) checkTensor(name, t, "each element of the list");
+}

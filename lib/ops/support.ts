@@ -1,0 +1,65 @@
+/** What every family of operations needs: checking operands, and undoing a broadcast in backward. */
+import { Tensor } from "../autograd/tensor.ts";
+import { ArgumentError, DTypeError, ShapeError } from "../native/errors.ts";
+import { reduce } from "../ndarray/arithmetic.ts";
+import { MAX_SIZE, type Shape } from "../ndarray/layout.ts";
+import type { NDArray } from "../ndarray/ndarray.ts";
+
+/** In backward: write the result over the incoming gradient if nobody else owns its memory. */
+export const overGradient = { reuse: true } as const;
+
+/** `gradient` itself where its elements are in row-major order, so that its memory can be written over, else a copy. */
+export function contiguous(gradient: NDArray): NDArray {
+  return gradient.isCompact() ? gradient : gradient.compact();
+}
+
+/** Throws unless `value` is a Tensor. */
+export function checkTensor(operation: string, value: unknown, what = "the operand"): asserts value is Tensor {
+  if (value instanceof Tensor) return;
+  const found = typeof value === "object" && value !== null ? (value.constructor?.name ?? "an object") : String(value);
+  throw new ArgumentError(operation, `${what} must be a Tensor, not ${found}`, {
+    hint: "Make one with tensor(values)",
+  });
+}
+
+/** Throws unless `value` is a Tensor of float32. */
+export function checkFloat(operation: string, value: unknown, what = "the operand"): asserts value is Tensor {
+  checkTensor(operation, value, what);
+  if (value.dtype !== "float32") {
+    throw new DTypeError(operation, `${what} must be float32, not ${value.dtype}`, { shapes: [value.shape] });
+  }
+}
+
+/** Throws unless `value` is a number in the given interval. */
+export function checkNumber(operation: string, name: string, value: number, low = -Infinity, high = Infinity): void {
+  if (typeof value !== "number" || !(value >= low && value <= high)) {
+    const range = low === -Infinity && high === Infinity ? "a number" : `a number in [${low}, ${high}]`;
+    throw new ArgumentError(operation, `${name} must be ${range}, not ${String(value)}`);
+  }
+}
+
+/** Throws unless `value` is an integer of at least `low` that native code can take. */
+export function checkInteger(operation: string, name: string, value: number, low = 0): void {
+  if (!Number.isInteger(value) || value < low || value > MAX_SIZE) {
+    throw new ArgumentError(operation, `${name} must be an integer of at least ${low}, not ${String(value)}`);
+  }
+}
+
+/** Throws unless an operand has the shape. */
+export function checkShapeIs(operation: string, what: string, array: { shape: Shape }, shape: Shape): void {
+  if (!sameShape(array.shape, shape)) {
+    throw new ShapeError(operation, `${what} must have shape (${shape.join(", ")})`, { shapes: [array.shape] });
+  }
+}
+
+export function sameShape(a: Shape, b: Shape): boolean {
+  return a.length === b.length && a.every((n, i) => n === b[i]);
+}
+
+/** The gradient of an operand of `shape` that was broadcast: summed over the axes that were added or stretched. */
+export function unbroadcast(gradient: NDArray, shape: Shape): NDArray {
+  if (sameShape(gradient.shape, shape)) return gradient;
+  const added = gradient.ndim - shape.length;
+  const axes = gradient.shape.flatMap((n, i) => (i < added || (shape[i - added] === 1 && n !== 1) ? [i] : []));
+  return reduce("sum", gradient, { axes, keepDims: true }).reshape(shape);
+}

@@ -1,0 +1,141 @@
+/**
+ * What optimizers share: the list of parameters, and the table by which one native call updates all of them. The table
+ * is made anew at each step, since gradients move; that costs a few microseconds.
+ */
+import { Tensor } from "../autograd/tensor.ts";
+import { ArgumentError, DTypeError } from "../native/errors.ts";
+import type { Device } from "../ndarray/device.ts";
+import { NDArray } from "../ndarray/ndarray.ts";
+import { untracked } from "../ndarray/scope.ts";
+
+/** Arrays of an optimizer by name, such as `m.0`: what a checkpoint holds besides `steps`. */
+export interface OptimizerState {
+  steps: number;
+  arrays: Record<string, NDArray>;
+}
+
+export abstract class Optimizer {
+  readonly params: readonly Tensor[];
+  /** Steps taken. */
+  protected steps = 0;
+  /** Learning rate; may be changed between steps. */
+  lr: number;
+
+  constructor(name: string, params: Iterable<Tensor>, lr: number) {
+    this.params = checkParameters(name, params);
+    this.lr = checkNonNegative(name, "lr", lr);
+  }
+
+  /** Updates every parameter that has a gradient. */
+  abstract step(): void;
+
+  /** Marks the parameters as written, so that backward through an older use of them is refused. */
+  protected markUpdated(): void {
+    for (const param of this.params) if (param.gradient !== null) param.data.storage.version++;
+  }
+
+  /** Forgets all gradients. */
+  zeroGrad(): void {
+    for (const param of this.params) param.clearGradient();
+  }
+
+  /** What must be saved to continue exactly: the arrays themselves, not copies. */
+  abstract state(): OptimizerState;
+
+  /** Copies a saved state into this optimizer. */
+  loadState({ steps, arrays }: OptimizerState): void {
+    const own = this.state().arrays;
+    for (const [name, target] of Object.entries(own)) {
+      const source = arrays[name];
+      if (source === undefined) throw new ArgumentError("loadState", `the state has no '${name}'`);
+      target.assign("loadState", source);
+    }
+    if (!Number.isInteger(steps) || steps < 0) throw new ArgumentError("loadState", `steps is ${String(steps)}`);
+    this.steps = steps;
+  }
+}
+
+/** Parameters and their gradients as rows of addresses and sizes, for one device's native call. */
+export class ParameterTable {
+  private rows: Float64Array;
+
+  constructor(
+    private readonly width: number,
+    count: number,
+  ) {
+    this.rows = new Float64Array(new ArrayBuffer(Math.max(8, 8 * width * count)));
+  }
+
+  /** Fills rows {arrays' addresses…, size} for each parameter with a gradient; calls `run` with the table and its length. */
+  run(
+    params: readonly Tensor[],
+    arrays: (param: Tensor, gradient: NDArray, index: number) => readonly (NDArray | null)[],
+    run: (device: Device, rows: Float64Array, count: number) => void,
+  ): void {
+    let count = 0;
+    let device: Device | null = null;
+    for (const [index, param] of params.entries()) {
+      const { gradient } = param;
+      if (gradient === null) continue;
+      if (device !== null && device !== param.device)
+        throw new ArgumentError("optimizer", "all parameters must be on one device");
+      device = param.device;
+      let at = this.width * count++;
+      for (const array of arrays(param, gradient, index)) this.rows[at++] = array === null ? 0 : array.pointer;
+      this.rows[at] = param.size;
+    }
+    if (device !== null) run(device, this.rows, count);
+  }
+}
+
+/** Zeros of each parameter's shape, made when first asked for. */
+export class Moments {
+  private readonly arrays: (NDArray | undefined)[] = [];
+
+  constructor(
+    private readonly name: string,
+    private readonly params: readonly Tensor[],
+  ) {}
+
+  get(index: number): NDArray {
+    const param = this.params[index]!;
+    const before = this.arrays[index];
+    if (before !== undefined && before.device === param.device) return before;
+    const made = untracked(() => before?.to(param) ?? NDArray.zeros(param.shape, { device: param.device }));
+    return (this.arrays[index] = made);
+  }
+
+  state(): Record<string, NDArray> {
+    return Object.fromEntries(this.params.map((_, i) => [`${this.name}.${i}`, this.get(i)]));
+  }
+}
+
+export function checkParameters(name: string, params: Iterable<Tensor>): Tensor[] {
+  if (typeof params !== "object" || params === null || !(Symbol.iterator in params)) {
+    throw new ArgumentError(name, "takes a list of parameters, such as model.parameters()");
+  }
+  const list = [...params];
+  if (list.length === 0) throw new ArgumentError(name, "the list of parameters is empty");
+  for (const param of list) {
+    if (!(param instanceof Tensor)) throw new ArgumentError(name, `a parameter must be a Tensor, not ${String(param)}`);
+    if (param.dtype !== "float32") throw new DTypeError(name, `a parameter must be float32, not ${param.dtype}`);
+    if (!param.data.isCompact())
+      throw new ArgumentError(name, "a parameter must be contiguous: a view cannot be trained");
+  }
+  if (new Set(list).size !== list.length) throw new ArgumentError(name, "a parameter is listed twice");
+  return list;
+}
+
+export function checkNonNegative(name: string, what: string, value: number): number {
+  if (typeof value !== "number" || !(value >= 0) || value === Infinity) {
+    throw new ArgumentError(name, `${what} must be a finite number of at least 0, not ${String(value)}`);
+  }
+  return value;
+}
+
+/** A decay rate: in [0, 1). */
+export function checkRate(name: string, what: string, value: number): number {
+  if (!(checkNonNegative(name, what, value) < 1))
+    throw new ArgumentError(name, `${what} must be below 1, not ${value}`);
+  return value;
+}

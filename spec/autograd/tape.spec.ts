@@ -1,0 +1,233 @@
+import { describe, expect, test } from "bun:test";
+import { AutogradError, noGrad, ops, optim, Tensor, tensor } from "thimble";
+
+import { onEachDevice } from "../support/devices.ts";
+
+/** The error that `f` throws, whose message the caller looks at. */
+function errorOf(f: () => void): Error {
+  try {
+    f();
+  } catch (error) {
+    if (error instanceof Error) return error;
+  }
+  throw new Error("nothing was thrown");
+}
+
+onEachDevice("backward", (device) => {
+  const leaf = (values: number[]): Tensor => tensor(values, { device, requiresGrad: true });
+
+  test("the gradient of a leaf that is itself the result is one", () => {
+    const x = tensor(3, { device, requiresGrad: true });
+    x.backward();
+    expect(x.grad!.item()).toBe(1);
+  });
+
+  test("gradients of several backward calls add up until they are cleared", () => {
+    const x = leaf([1, 2]);
+    ops.sum(ops.mul(x, 3)).backward();
+    ops.sum(ops.mul(x, x)).backward();
+    expect(x.grad!.toArray()).toEqual([5, 7]);
+    x.grad = null;
+    ops.sum(x).backward();
+    expect(x.grad!.toArray()).toEqual([1, 1]);
+  });
+
+  test("shared subgraphs are visited once, with all their gradients added", () => {
+    const x = leaf([2]);
+    const y = ops.mul(x, x); // 4, used three times
+    const z = ops.add(ops.mul(y, y), y); // y² + y
+    ops.sum(z).backward();
+    expect(x.grad!.toArray()).toEqual([2 * 2 * (2 * 4 + 1)]);
+  });
+
+  test("a diamond of a thousand levels is linear work, not 2^1000", () => {
+    const x = leaf([1]);
+    let y: Tensor = x;
+    for (let i = 0; i < 1000; i++) y = ops.mul(ops.add(y, y), 0.5);
+    ops.sum(y).backward();
+    expect(x.grad!.toArray()).toEqual([1]);
+  });
+
+  test("20,000 chained operations do not overflow the stack", () => {
+    const x = leaf([1, -1]);
+    let y: Tensor = x;
+    for (let i = 0; i < 20_000; i++) y = ops.add(y, 1);
+    expect(y.toArray()).toEqual([20_001, 19_999]);
+    ops.sum(y).backward();
+    expect(x.grad!.toArray()).toEqual([1, 1]);
+  });
+
+  test("a second backward throws, and says why and what to do", () => {
+    const x = leaf([1, 2]);
+    const loss = ops.sum(ops.mul(x, x));
+    loss.backward();
+    const error = errorOf(() => loss.backward());
+    expect(error).toBeInstanceOf(AutogradError);
+    expect(error.message).toMatch(/already/);
+    expect(error.message).toMatch(/again|add up/);
+    expect(x.grad!.toArray()).toEqual([2, 4]); // and nothing was added
+  });
+
+  test("a second backward through a shared part throws as well", () => {
+    const x = leaf([1, 2]);
+    const shared = ops.mul(x, x);
+    ops.sum(shared).backward();
+    expect(() => ops.sum(shared).backward()).toThrow(AutogradError);
+    expect(x.grad!.toArray()).toEqual([2, 4]);
+  });
+
+  test("a gradient is needed for what is not a scalar, and must have its shape", () => {
+    const x = leaf([1, 2, 3]);
+    const y = ops.mul(x, 2);
+    expect(() => y.backward()).toThrow(/backward.*\(3,\)/);
+    expect(() => y.backward(tensor([1, 2], { device }))).toThrow(/backward.*\(3,\).*\(2,\)/);
+    y.backward(tensor([1, 10, 100], { device }));
+    expect(x.grad!.toArray()).toEqual([2, 20, 200]);
+  });
+
+  test("the gradient that the caller passes is not overwritten", () => {
+    const x = leaf([1, 2]);
+    const seed = tensor([1, 10], { device });
+    ops.neg(ops.exp(ops.neg(ops.relu(x)))).backward(seed);
+    expect(seed.toArray()).toEqual([1, 10]);
+    ops.mul(x, 1).backward(seed);
+    x.grad!.data.set([], 7);
+    expect(seed.toArray()).toEqual([1, 10]);
+  });
+
+  test("two leaves that get the same gradient do not share its memory", () => {
+    const [a, b] = [leaf([1, 2]), leaf([3, 4])];
+    ops.sum(ops.add(a, b)).backward();
+    a.grad!.data.set([], 7);
+    expect(b.grad!.toArray()).toEqual([1, 1]);
+  });
+
+  test("gradients are row-major arrays of their own, whatever the views between", () => {
+    const x = tensor([[1, 2, 3], [4, 5, 6]], { device, requiresGrad: true }); // prettier-ignore
+    ops.sum(ops.mul(ops.transpose(x), tensor([[1, 2], [3, 4], [5, 6]], { device }))).backward(); // prettier-ignore
+    expect(x.grad!.data.isCompact()).toBe(true);
+    expect(x.grad!.toArray()).toEqual([[1, 3, 5], [2, 4, 6]]); // prettier-ignore
+    const s = leaf([1, 2]);
+    ops.sum(s).backward(); // a broadcast gradient
+    s.grad!.data.set([0], 9);
+    expect(s.grad!.toArray()).toEqual([9, 1]);
+  });
+
+  test("only leaves that require a gradient get one", () => {
+    const [x, y] = [leaf([1, 2]), tensor([3, 4], { device })];
+    const z = ops.mul(x, y);
+    ops.sum(z).backward();
+    expect(x.grad!.toArray()).toEqual([3, 4]);
+    expect(y.grad).toBeNull();
+    expect(z.grad).toBeNull();
+  });
+
+  test("backward from what does not require a gradient throws", () => {
+    const error = errorOf(() => tensor(1, { device }).backward());
+    expect(error).toBeInstanceOf(AutogradError);
+    expect(error.message).toMatch(/requiresGrad|require/);
+  });
+});
+
+onEachDevice("modification in place", (device) => {
+  const leaf = (values: number[]): Tensor => tensor(values, { device, requiresGrad: true });
+
+  test("of an array that backward needs is noticed", () => {
+    const ways: [string, (x: Tensor) => void][] = [
+      ["data.set", (x) => x.data.set([0], 5)],
+      ["tensor.set", (x) => x.set([5, 5])],
+      ["through a view", (x) => x.data.slice([0, 1]).set([], 5)],
+      ["through detach", (x) => x.detach().data.set([], 5)],
+    ];
+    for (const [name, modify] of ways) {
+      const x = leaf([1, 2]);
+      const loss = ops.sum(ops.mul(x, x));
+      modify(x);
+      const error = errorOf(() => loss.backward());
+      expect(error, name).toBeInstanceOf(AutogradError);
+      expect(error.message, name).toMatch(/mul.*in place/);
+      expect(x.grad, name).toBeNull();
+    }
+  });
+
+  test("by an optimizer step between forward and backward is noticed", () => {
+    const x = leaf([1, 2]);
+    ops.sum(x).backward();
+    const loss = ops.sum(ops.mul(x, x));
+    new optim.SGD([x], { lr: 0.1 }).step();
+    expect(() => loss.backward()).toThrow(AutogradError);
+  });
+
+  test("of the output of exp, which its gradient needs, is noticed", () => {
+    const x = leaf([1, 2]);
+    const y = ops.exp(x);
+    const loss = ops.sum(y);
+    y.data.set([], 0);
+    expect(() => loss.backward()).toThrow(AutogradError);
+  });
+
+  test("of an array that backward does not need is allowed", () => {
+    const x = leaf([1, 2]);
+    const y = ops.add(x, 1);
+    const loss = ops.sum(y);
+    y.data.set([], 0);
+    x.data.set([], 0);
+    loss.backward();
+    expect(x.grad!.toArray()).toEqual([1, 1]);
+  });
+});
+
+describe("noGrad and detach", () => {
+  test("noGrad records nothing, returns the result, and ends with its function", () => {
+    const x = tensor([1, 2], { requiresGrad: true });
+    const y = noGrad(() => ops.mul(x, 2));
+    expect([y.requiresGrad, y.toArray()]).toEqual([false, [2, 4]]);
+    expect(ops.mul(x, 2).requiresGrad).toBe(true);
+    expect(() =>
+      noGrad(() => {
+        throw new Error("inside");
+      }),
+    ).toThrow("inside");
+    expect(ops.mul(x, 2).requiresGrad).toBe(true);
+    noGrad(() => noGrad(() => 1));
+    expect(ops.mul(x, 2).requiresGrad).toBe(true);
+  });
+
+  test("noGrad refuses a promise, since what comes after an await would be recorded", () => {
+    expect(() => noGrad(async () => 1)).toThrow(/noGrad.*promise/);
+    expect(ops.mul(tensor([1], { requiresGrad: true }), 2).requiresGrad).toBe(true);
+  });
+
+  test("detach shares memory, and no gradient passes", () => {
+    const x = tensor([1, 2], { requiresGrad: true });
+    const constant = x.detach();
+    expect([constant.requiresGrad, constant.grad]).toEqual([false, null]);
+    ops.sum(ops.mul(x, constant)).backward();
+    expect(x.grad!.toArray()).toEqual([1, 2]);
+    x.data.set([], 9);
+    expect(constant.toArray()).toEqual([9, 9]);
+  });
+
+  test("integers have no gradient", () => {
+    expect(() => tensor([1], { dtype: "int32", requiresGrad: true })).toThrow(/float32.*int32/);
+    const ids = tensor([1], { dtype: "int32" });
+    expect(() => (ids.requiresGrad = true)).toThrow(/float32.*int32/);
+    expect(ids.requiresGrad).toBe(false);
+  });
+
+  test("requiresGrad is true for results, and can be set on leaves only", () => {
+    const x = tensor([1]);
+    expect(ops.mul(x, 2).requiresGrad).toBe(false);
+    x.requiresGrad = true;
+    const y = ops.mul(x, 2);
+    expect(y.requiresGrad).toBe(true);
+    expect(() => (y.requiresGrad = false)).toThrow(/detach/);
+  });
+
+  test("a conversion to another dtype passes the gradient where there is one", () => {
+    const x = tensor([1.5, 2.5], { requiresGrad: true });
+    expect(x.to(x.device)).toBe(x);
+    const whole = x.to({ dtype: "int32" });
+    expect([whole.toArray(), whole.requiresGrad]).toEqual([[1, 2], false]);
+  });
+});

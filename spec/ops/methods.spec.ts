@@ -1,0 +1,58 @@
+/** Every operation is a function of `ops`, and a method of Tensor with the same meaning. */
+import { describe, expect, test } from "bun:test";
+import { ops, Tensor, tensor } from "thimble";
+
+const x = tensor([[1, 2], [3, 4]]); // prettier-ignore
+const y = tensor([[2, 0.5], [1, 8]]); // prettier-ignore
+const image = tensor(new Float32Array(16).map((_, i) => i), { shape: [1, 4, 4, 1] }); // prettier-ignore
+const kernel = tensor([1, 2, 3, 4], { shape: [2, 2, 1, 1] });
+
+/** [as a function, as a method]. */
+const both: Record<string, readonly [Tensor, Tensor]> = {
+  add: [ops.add(x, y), x.add(y)],
+  sub: [ops.sub(x, y), x.sub(y)],
+  mul: [ops.mul(x, 3), x.mul(3)],
+  div: [ops.div(x, y), x.div(y)],
+  pow: [ops.pow(x, 3), x.pow(3)],
+  neg: [ops.neg(x), x.neg()],
+  exp: [ops.exp(x), x.exp()],
+  log: [ops.log(x), x.log()],
+  sqrt: [ops.sqrt(x), x.sqrt()],
+  tanh: [ops.tanh(x), x.tanh()],
+  relu: [ops.relu(x), x.relu()],
+  sigmoid: [ops.sigmoid(x), x.sigmoid()],
+  abs: [ops.abs(x), x.abs()],
+  maximum: [ops.maximum(x, y), x.maximum(y)],
+  matmul: [ops.matmul(x, y), x.matmul(y)],
+  sum: [ops.sum(x, { axes: 0 }), x.sum({ axes: 0 })],
+  mean: [ops.mean(x, { axes: [1], keepDims: true }), x.mean({ axes: [1], keepDims: true })],
+  max: [ops.max(x), x.max()],
+  logSumExp: [ops.logSumExp(x, { axes: 1 }), x.logSumExp({ axes: 1 })],
+  softmax: [ops.softmax(x, 0), x.softmax(0)],
+  logSoftmax: [ops.logSoftmax(x), x.logSoftmax()],
+  reshape: [ops.reshape(x, [4]), x.reshape([4])],
+  transpose: [ops.transpose(x, 0, 1), x.transpose(0, 1)],
+  permute: [ops.permute(x, [1, 0]), x.permute([1, 0])],
+  broadcastTo: [ops.broadcastTo(x, [2, 2, 2]), x.broadcastTo([2, 2, 2])],
+  flip: [ops.flip(x, [1]), x.flip([1])],
+  pad: [ops.pad(x, [[0, 1], [1, 0]]), x.pad([[0, 1], [1, 0]])], // prettier-ignore
+  dilate: [ops.dilate(x, [0], 2), x.dilate([0], 2)],
+  undilate: [ops.undilate(x, [0], 1), x.undilate([0], 1)],
+  split: [ops.split(x, 1)[1]!, x.split(1)[1]!],
+  slice: [ops.slice(x, null, 1), x.slice(null, 1)],
+  dropout: [ops.dropout(x, 0), x.dropout(0)],
+  conv: [ops.conv(image, kernel, { stride: 2 }), image.conv(kernel, { stride: 2 })],
+};
+
+describe("Tensor methods", () => {
+  for (const [name, [called, sent]] of Object.entries(both)) {
+    test(name, () => {
+      expect(sent.shape).toEqual(called.shape);
+      expect(sent.toTypedArray()).toEqual(called.toTypedArray());
+    });
+  }
+
+  test("the functions that take no single tensor in front are there too", () => {
+    expect(Object.keys(ops)).toEqual(expect.arrayContaining([...Object.keys(both), "stack", "concat", "embedding"]));
+  });
+});
