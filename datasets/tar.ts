@@ -58,11 +58,13 @@ export function* tarMembers(archive: Uint8Array, file: string): Generator<TarMem
     const left = archive.length - at - BLOCK;
     const prefix = text(header, 257, 6) === "ustar" ? text(header, 345, 155) : "";
     const name = (prefix === "" ? "" : `${prefix}/`) + text(header, 0, 100);
-    if (!(size <= left)) fail(`truncated: ${JSON.stringify(name)} should have ${size} bytes, and ${left} are left`, at);
+    const padded = Math.ceil(size / BLOCK) * BLOCK;
+    if (!(padded <= left))
+      fail(`truncated: ${JSON.stringify(name)} should have ${size} bytes, and ${left} are left`, at);
 
     const isFile = header[156] === 0x30 || header[156] === 0; // links, folders and extensions are passed over
     if (isFile) yield { name, data: archive.subarray(at + BLOCK, at + BLOCK + size) };
-    at += BLOCK + Math.ceil(size / BLOCK) * BLOCK;
+    at += BLOCK + padded;
   }
 }
 

@@ -3,9 +3,9 @@
  * be loaded, since nothing works without it.
  */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { arch, cpus, freemem, homedir, platform, release, totalmem } from "node:os";
-import { join } from "node:path";
+import { arch, cpus, freemem, platform, release, totalmem } from "node:os";
 
+import { cacheFolder } from "../datasets/download.ts";
 import { libraryCandidates, type LibraryKind, loadBackend } from "../lib/native/library.ts";
 import { Isa } from "../lib/native/symbols.gen.ts";
 import packageJson from "../package.json" with { type: "json" };
@@ -81,7 +81,7 @@ function candidates(kind: LibraryKind): string[] {
 function data(): void {
   console.log("Data");
   row("THIMBLE_DATA", process.env.THIMBLE_DATA ? contents(process.env.THIMBLE_DATA) : "not set");
-  row("cache folder", contents(join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "thimble")));
+  row("cache folder", contents(cacheFolder()));
 }
 
 /** A path and the names in it. */

@@ -44,8 +44,8 @@ static blocking plan(const th_gemm *g) {
   return p;
 }
 
-static size_t packed_a_floats(const th_gemm *g, const blocking *p) {
-  return p->pack_a ? (size_t)((g->a_transposed ? p->kc : p->mc) * p->a_stride) : 0;
+static ptrdiff_t packed_a_floats(const th_gemm *g, const blocking *p) {
+  return p->pack_a ? (g->a_transposed ? p->kc : p->mc) * p->a_stride : 0;
 }
 
 /** A product with B transposed and few rows is computed as Cᵀ = B · Aᵀ: B, the larger, is then read where it lies. */
@@ -56,13 +56,13 @@ static th_gemm flipped(const th_gemm *g, float *c) {
                    .b_transposed = !g->a_transposed, .c = c, .ldc = g->m};
 }
 
-size_t gemm_scratch(const th_gemm *g) {
+ptrdiff_t gemm_scratch(const th_gemm *g) {
   if (is_flipped(g)) {
     const th_gemm f = flipped(g, NULL);
-    return (size_t)round_up(g->m * g->n, LINE) + gemm_scratch(&f);
+    return round_up(g->m * g->n, LINE) + gemm_scratch(&f);
   }
   const blocking p = plan(g);
-  return packed_a_floats(g, &p) + (p.pack_b ? (size_t)(p.kc * p.nc) : 0);
+  return packed_a_floats(g, &p) + (p.pack_b ? p.kc * p.nc : 0);
 }
 
 /** Where a block of A starts, packed or not, and (in the walk) how to step through it. */
@@ -132,7 +132,7 @@ typedef struct {
   const th_gemm *whole;
   ptrdiff_t row_parts, col_parts;
   float *scratch;
-  size_t scratch_part;
+  ptrdiff_t scratch_part;
 } grid;
 
 static th_gemm part(const grid *s, ptrdiff_t i) {
@@ -155,7 +155,7 @@ static void multiply_part(int thread, int threads, void *context) {
   const grid *s = context;
   for (ptrdiff_t i = thread; i < s->row_parts * s->col_parts; i += threads) {
     const th_gemm g = part(s, i);
-    gemm_serial(&g, s->scratch + (size_t)i * s->scratch_part);
+    gemm_serial(&g, s->scratch + i * s->scratch_part);
   }
 }
 
@@ -181,13 +181,11 @@ int32_t gemm(const th_gemm *g, int threads) {
   const ptrdiff_t parts = s.row_parts * s.col_parts;
   for (ptrdiff_t i = 0; i < parts; i++) {
     const th_gemm p = part(&s, i);
-    const size_t floats = gemm_scratch(&p);
-    if (floats > s.scratch_part) s.scratch_part = floats;
+    s.scratch_part = th_max(s.scratch_part, gemm_scratch(&p));
   }
-  s.scratch_part = (size_t)round_up((ptrdiff_t)s.scratch_part, LINE);
-  s.scratch = th_scratch(0, (size_t)parts * s.scratch_part * sizeof(float));
-  if (!s.scratch) return th_fail(TH_STATUS_OUT_OF_MEMORY, "matmul: no memory for %zu bytes of work space",
-                                 (size_t)parts * s.scratch_part * sizeof(float));
+  s.scratch_part = round_up(s.scratch_part, LINE);
+  s.scratch = th_work_space(0, parts * s.scratch_part, "matmul");
+  if (!s.scratch) return TH_STATUS_OUT_OF_MEMORY;
   th_parallel(threads, multiply_part, &s);
   return TH_STATUS_OK;
 }

@@ -26,6 +26,6 @@ int32_t gemm(const th_gemm *g, int threads);
 #define gemm_serial TH_ISA_NAME(gemm_serial)
 #define gemm_scratch TH_ISA_NAME(gemm_scratch)
 void gemm_serial(const th_gemm *g, float *scratch);
-size_t gemm_scratch(const th_gemm *g);
+ptrdiff_t gemm_scratch(const th_gemm *g);
 
 #endif

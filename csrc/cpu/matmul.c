@@ -16,7 +16,7 @@ typedef struct {
   th_batch batch;
   th_gemm first;
   float *scratch;
-  size_t scratch_part;
+  ptrdiff_t scratch_part;
 } th_products;
 
 static th_batch read_batch(const int32_t *shape) {
@@ -54,7 +54,7 @@ static void multiply_share(int thread, int threads, void *context) {
   const th_products *p = context;
   for (ptrdiff_t i = share(p->batch.count, thread, threads); i < share(p->batch.count, thread + 1, threads); i++) {
     const th_gemm g = product(p, i);
-    gemm_serial(&g, p->scratch + (size_t)thread * p->scratch_part);
+    gemm_serial(&g, p->scratch + thread * p->scratch_part);
   }
 }
 
@@ -82,9 +82,8 @@ int32_t th_matmul(float *c, const float *a, const float *b, const float *bias, c
 
   const int threads = outer;
   p.scratch_part = (gemm_scratch(&p.first) + 15) / 16 * 16;
-  p.scratch = th_scratch(0, (size_t)threads * p.scratch_part * sizeof(float));
-  if (!p.scratch) return th_fail(TH_STATUS_OUT_OF_MEMORY, "matmul: no memory for %zu bytes of work space",
-                                 (size_t)threads * p.scratch_part * sizeof(float));
+  p.scratch = th_work_space(0, threads * p.scratch_part, "matmul");
+  if (!p.scratch) return TH_STATUS_OUT_OF_MEMORY;
   th_parallel(threads, multiply_share, &p);
   return TH_STATUS_OK;
 }

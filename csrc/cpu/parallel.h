@@ -1,9 +1,10 @@
-/* One fork and join. A task is called once on each thread and takes its share of the work from its number. */
+/* One fork and join, and work space for it. */
 #ifndef TH_PARALLEL_H
 #define TH_PARALLEL_H
 
 #include "kernel.h"
 
+/** Called once on each thread; takes its share of the work from its number. */
 typedef void th_task(int thread, int threads, void *context);
 
 TH_INLINE void th_parallel(int threads, th_task *task, void *context) {
@@ -13,6 +14,15 @@ TH_INLINE void th_parallel(int threads, th_task *task, void *context) {
   }
 #pragma omp parallel num_threads(threads)
   task(omp_get_thread_num(), omp_get_num_threads(), context);
+}
+
+/** Work space of all threads of `operation`, taken before the fork, where running out of memory can be reported.
+    NULL after th_fail(TH_STATUS_OUT_OF_MEMORY, …). */
+TH_INLINE float *th_work_space(int slot, ptrdiff_t floats, const char *operation) {
+  const size_t bytes = sizeof(float) * (size_t)(floats > 0 ? floats : 1);
+  float *memory = th_scratch(slot, bytes);
+  if (!memory) th_fail(TH_STATUS_OUT_OF_MEMORY, "%s: no memory for %zu bytes of work space", operation, bytes);
+  return memory;
 }
 
 #endif

@@ -1,6 +1,7 @@
 /* th_matmul against three nested loops in double precision. */
 #include "test.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static void naive(float *c, const float *a, const float *b, const float *bias, int m, int n, int k, int lda, int ldb,
@@ -26,7 +27,7 @@ static void test_product(int m, int n, int k, int a_transposed, int b_transposed
   const int32_t status = th_matmul(c, a, b, bias, shape);
   naive(expected, a, b, bias, m, n, k, lda, ldb, a_transposed, b_transposed);
   check(status == TH_STATUS_OK, "status %d", status);
-  check_close(c, expected, (ptrdiff_t)m * n, 1e-5, "matmul %d x %d x %d%s%s, gap %d%s", m, n, k, a_transposed ? ", a transposed" : "",
+  check_close(c, expected, (ptrdiff_t)m * n, 2e-6 * (1 + sqrt(k)), "matmul %d x %d x %d%s%s, gap %d%s", m, n, k, a_transposed ? ", a transposed" : "",
               b_transposed ? ", b transposed" : "", gap, with_bias ? ", bias" : "");
   free(a), free(b), free(bias), free(c), free(expected);
 }
@@ -62,7 +63,7 @@ static void test_batch(int m, int n, int k, int outer, int inner, int a_outer, i
     for (int j = 0; j < inner; j++)
       naive(expected + (ptrdiff_t)(i * inner + j) * m * n, a + (ptrdiff_t)(i * a_outer + j * a_inner) * asize,
             b + (ptrdiff_t)(i * b_outer + j * b_inner) * bsize, bias, m, n, k, lda, ldb, a_transposed, b_transposed);
-  check_close(c, expected, (ptrdiff_t)count * m * n, 1e-5, "batch %d x %d of %d x %d x %d, strides a %d %d, b %d %d", outer, inner, m, n, k,
+  check_close(c, expected, (ptrdiff_t)count * m * n, 2e-6 * (1 + sqrt(k)), "batch %d x %d of %d x %d x %d, strides a %d %d, b %d %d", outer, inner, m, n, k,
               a_outer, a_inner, b_outer, b_inner);
   free(a), free(b), free(bias), free(c), free(expected);
 }

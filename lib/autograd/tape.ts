@@ -51,7 +51,9 @@ export class Node implements Edge {
     run: (gradient: NDArray) => Gradients,
   ) {
     this.saved = saved;
-    this.versions = saved.map((array) => array.storage.version);
+    const versions = new Array<number>(saved.length);
+    for (let i = 0; i < saved.length; i++) versions[i] = saved[i]!.storage.version;
+    this.versions = versions;
     this.run = run;
   }
 
@@ -106,17 +108,17 @@ export class Node implements Edge {
     this.inputs = [];
     if (gradient !== null && run !== null) {
       const gradients = tidy(() => run(gradient));
-      let handedOn = false;
-      for (let i = 0; i < inputs.length; i++) {
-        const out = gradients[i] ?? null;
-        if (out === null) continue;
-        const handle = out === gradient && handedOn ? out.alias() : out;
-        if (out === gradient) handedOn = true;
-        const input = inputs[i] ?? null;
-        if (input === null) handle.dispose();
-        else input.accept(handle);
-      }
-      if (!handedOn) gradient.dispose();
+      // Every input takes over a handle of its own, made before the first of them may dispose its own.
+      const handedOn = new Set<NDArray>();
+      const handles = gradients.map((out) => {
+        if (out !== null && handedOn.has(out)) return out.alias();
+        if (out !== null) handedOn.add(out);
+        return out;
+      });
+      handles.forEach((handle, i) => {
+        if (handle !== null) inputs[i] ? inputs[i].accept(handle) : handle.dispose();
+      });
+      if (!handedOn.has(gradient)) gradient.dispose();
     }
     for (const array of this.saved) array.dispose();
     this.saved = [];

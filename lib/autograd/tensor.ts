@@ -228,10 +228,20 @@ export function record<const S extends readonly NDArray[]>(
   saved: S,
   backward: Backward<S>,
 ): Tensor {
-  if (!gradEnabled() || !inputs.some((input) => input.requiresGrad)) return new Tensor(output);
-  const sinks = inputs.map((input) => input.sink);
-  const needs = sinks.map((sink) => sink !== null);
-  const own = saved.map((array) => array.alias().keep());
-  const context = { saved: own as readonly NDArray[] as S, needs };
+  if (!gradEnabled() || !anyRequiresGrad(inputs)) return new Tensor(output);
+  const sinks = new Array<Edge | null>(inputs.length);
+  const needs = new Array<boolean>(inputs.length);
+  for (let i = 0; i < inputs.length; i++) {
+    sinks[i] = inputs[i]!.sink;
+    needs[i] = sinks[i] !== null;
+  }
+  const own = new Array<NDArray>(saved.length);
+  for (let i = 0; i < saved.length; i++) own[i] = saved[i]!.alias().keep();
+  const context = { saved: own as readonly NDArray[] as S, needs }; // as many as were given
   return new Tensor(output, {}, new Node(name, output.shape, sinks, own, (gradient) => backward(gradient, context)));
+}
+
+function anyRequiresGrad(inputs: readonly Tensor[]): boolean {
+  for (let i = 0; i < inputs.length; i++) if (inputs[i]!.requiresGrad) return true;
+  return false;
 }

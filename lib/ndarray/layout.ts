@@ -23,13 +23,14 @@ export function sizeOf(shape: Shape): number {
 export function checkShape(operation: string, shape: Shape): number[] {
   if (!Array.isArray(shape)) throw new ShapeError(operation, `a shape is a list of integers, not ${String(shape)}`);
   if (shape.length > MAX_NDIM) throw new ShapeError(operation, `at most ${MAX_NDIM} axes`, { shapes: [shape] });
-  for (const size of shape) {
-    if (!Number.isInteger(size) || size < 0) {
+  for (let i = 0; i < shape.length; i++) {
+    const size: unknown = shape[i];
+    if (typeof size !== "number" || !Number.isInteger(size) || size < 0) {
       throw new ShapeError(operation, `sizes must be non-negative integers, not ${String(size)}`, { shapes: [shape] });
     }
   }
   checkSize(operation, shape);
-  return [...shape];
+  return shape.slice();
 }
 
 /** Throws ShapeError if an array of this shape would have more than {@link MAX_SIZE} elements. */
@@ -78,12 +79,18 @@ export function checkAxes(
   axes: number | readonly number[] | null | undefined,
   shape: Shape,
 ): number[] {
-  if (axes === undefined || axes === null) return shape.map((_, i) => i);
+  if (axes === undefined || axes === null) return Array.from(shape, (_, i) => i);
   const list = typeof axes === "number" ? [axes] : axes;
   if (!Array.isArray(list)) throw new ShapeError(operation, `axes must be an integer or a list, not ${String(axes)}`);
-  const checked = list.map((axis: number) => checkAxis(operation, axis, shape.length, shape));
-  if (new Set(checked).size !== checked.length) {
-    throw new ShapeError(operation, `axes [${list.join(", ")}] name an axis twice`, { shapes: [shape] });
+  const checked = new Array<number>(list.length);
+  let seen = 0; // one bit for each axis
+  for (let i = 0; i < list.length; i++) {
+    const axis = checkAxis(operation, list[i], shape.length, shape);
+    if ((seen & (1 << axis)) !== 0) {
+      throw new ShapeError(operation, `axes [${list.join(", ")}] name an axis twice`, { shapes: [shape] });
+    }
+    seen |= 1 << axis;
+    checked[i] = axis;
   }
   return checked;
 }

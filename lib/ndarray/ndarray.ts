@@ -36,6 +36,8 @@ export class NDArray implements Scoped {
   readonly storage: Storage;
   /** True after {@link keep}: no tidy frees this array. */
   kept = false;
+  /** @internal See Scoped. */
+  returnedFrom = 0;
   private freed = false;
 
   /** @internal Takes over one ownership of `storage`. */
@@ -140,13 +142,16 @@ export class NDArray implements Scoped {
   /** Axis i of the result is axis `axes[i]` of this array. */
   permute(axes: readonly number[]): NDArray {
     const order = layout.checkAxes("permute", axes, this.shape);
-    if (order.length !== this.ndim)
+    if (order.length !== this.ndim) {
       throw new ShapeError("permute", `axes [${order.join(", ")}] must name every axis`, { shapes: [this.shape] });
-    return this.view(
-      order.map((i) => this.shape[i]!),
-      order.map((i) => this.strides[i]!),
-      this.offset,
-    );
+    }
+    const shape = new Array<number>(order.length);
+    const strides = new Array<number>(order.length);
+    for (let i = 0; i < order.length; i++) {
+      shape[i] = this.shape[order[i]!]!;
+      strides[i] = this.strides[order[i]!]!;
+    }
+    return this.view(shape, strides, this.offset);
   }
 
   /** Swaps two axes, by default the last two. */
@@ -213,7 +218,11 @@ export class NDArray implements Scoped {
     const target = Array.isArray(ranges) ? this.slice(...ranges) : this.slice(ranges as layout.Range);
     try {
       if (typeof value === "number") target.fill("set", value);
-      else target.assign("set", value instanceof NDArray ? value : NDArray.from(value, this));
+      else
+        target.assign(
+          "set",
+          value instanceof NDArray ? value : NDArray.from(value, { dtype: this.dtype, device: this.device }),
+        );
     } finally {
       target.dispose();
     }
@@ -346,7 +355,7 @@ export class NDArray implements Scoped {
 
   private assertWritable(operation: string): void {
     this.assertUsable();
-    if (this.strides.some((stride, i) => stride === 0 && this.shape[i]! > 1)) {
+    if (this.size > 0 && this.strides.some((stride, i) => stride === 0 && this.shape[i]! > 1)) {
       throw new ShapeError(operation, "several elements of a broadcast view share one place", {
         shapes: [this.shape],
         hint: "Write into compact() of it",

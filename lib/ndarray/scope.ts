@@ -9,6 +9,8 @@ export interface Scoped {
   dispose(): void;
   /** Set by `keep()`: no scope frees it. */
   readonly kept: boolean;
+  /** @internal The number of the last scope whose result held this handle. */
+  returnedFrom: number;
 }
 
 /** An object that owns handles, such as a tensor; tidy asks for them when it is returned. */
@@ -19,6 +21,7 @@ export interface HandleOwner {
 export const handles: unique symbol = Symbol("thimble.handles");
 
 let current: Scoped[] | null = null;
+let scopes = 0;
 
 /** Enters a new handle into the current scope, if there is one. */
 export function track(handle: Scoped): void {
@@ -46,8 +49,8 @@ export function untracked<R>(fn: () => R): R {
 export function tidy<R>(fn: () => R): R {
   const outer = current;
   const mine: Scoped[] = [];
+  const scope = ++scopes;
   current = mine;
-  const escaping = new Set<unknown>();
   try {
     const result = fn();
     if (isPromise(result)) {
@@ -55,14 +58,15 @@ export function tidy<R>(fn: () => R): R {
         hint: "Use a synchronous function: what runs after an await would be outside of the scope",
       });
     }
-    collect(result, escaping, new Set());
+    markReturned(result, scope, null);
     return result;
   } finally {
     current = outer;
-    for (const handle of mine) {
+    for (let i = 0; i < mine.length; i++) {
+      const handle = mine[i]!;
       if (handle.kept) continue;
-      if (escaping.has(handle)) outer?.push(handle);
-      else handle.dispose();
+      if (handle.returnedFrom !== scope) handle.dispose();
+      else if (outer !== null) outer.push(handle);
     }
   }
 }
@@ -71,22 +75,28 @@ export function isPromise(value: unknown): boolean {
   return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
 }
 
-/** Adds every handle that `value` holds to `found`. */
-function collect(value: unknown, found: Set<unknown>, seen: Set<unknown>): void {
-  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value) || seen.has(value)) return;
-  seen.add(value);
+/** Marks every handle that `value` holds. `seen` guards against cycles; a list of handles needs none. */
+function markReturned(value: unknown, scope: number, seen: Set<unknown> | null): void {
+  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return;
   if (isOwner(value)) {
-    for (const handle of value[handles]()) found.add(handle);
-  } else if (Array.isArray(value) || value instanceof Set) {
-    for (const item of value) collect(item, found, seen);
-  } else if (value instanceof Map) {
-    for (const [key, item] of value) {
-      collect(key, found, seen);
-      collect(item, found, seen);
-    }
-  } else {
-    for (const item of Object.values(value)) collect(item, found, seen);
+    for (const handle of value[handles]()) handle.returnedFrom = scope;
+    return;
   }
+  for (const item of itemsOf(value)) {
+    if (typeof item !== "object" || item === null) continue;
+    if (!isOwner(item)) {
+      seen ??= new Set([value]);
+      if (seen.has(item)) continue;
+      seen.add(item);
+    }
+    markReturned(item, scope, seen);
+  }
+}
+
+function itemsOf(value: object): Iterable<unknown> {
+  if (Array.isArray(value) || value instanceof Set) return value;
+  if (value instanceof Map) return [...value.keys(), ...value.values()];
+  return Object.values(value);
 }
 
 function isOwner(value: object): value is HandleOwner {

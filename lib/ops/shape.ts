@@ -17,10 +17,16 @@ export function reshape(a: Tensor, shape: Shape): Tensor {
 /** Axis i of the result is axis `axes[i]` of `a`. */
 export function permute(a: Tensor, axes: readonly number[]): Tensor {
   checkTensor("permute", a);
-  const y = a.data.permute(axes);
-  const inverse = new Array<number>(axes.length);
-  checkAxes("permute", axes, a.shape).forEach((axis, i) => (inverse[axis] = i));
-  return record("permute", y, [a], [], (g) => [g.permute(inverse)]);
+  const order = checkAxes("permute", axes, a.shape);
+  const y = a.data.permute(order);
+  return record("permute", y, [a], [], (g) => [g.permute(inverse(order))]);
+}
+
+/** The order that undoes a permutation. */
+function inverse(order: readonly number[]): number[] {
+  const out = new Array<number>(order.length);
+  for (let i = 0; i < order.length; i++) out[order[i]!] = i;
+  return out;
 }
 
 /** Swaps two axes, by default the last two. */

@@ -5,7 +5,7 @@ import { checkFamily } from "../support/check-op.ts";
 import { close, closeNumber } from "../support/close.ts";
 import { onEachDevice } from "../support/devices.ts";
 import { checkGradients } from "../support/finite-differences.ts";
-import { convolve, Oracle, product } from "../support/oracle.ts";
+import { convolve, dot, Oracle, product } from "../support/oracle.ts";
 import { Random } from "../support/random.ts";
 
 interface Options {
@@ -14,12 +14,6 @@ interface Options {
 }
 
 checkFamily<Options>("conv", { conv: (options, x, w) => ops.conv(x, w, options) }, { rtol: 1e-5, atol: 4e-6 });
-
-const dot = (a: ArrayLike<number>, b: ArrayLike<number>): number => {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
-  return sum;
-};
 
 /** Convolution from other operations: one matrix product for each tap of the kernel. */
 function composed(x: Tensor, w: Tensor, stride: number, padding: number): Tensor {

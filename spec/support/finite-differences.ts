@@ -4,6 +4,7 @@
  */
 import { NDArray, Tensor } from "thimble";
 
+import { dot } from "./oracle.ts";
 import { Random } from "./random.ts";
 
 export interface DifferenceOptions {
@@ -33,9 +34,7 @@ export function checkGradients(
   const gradients = leaves.map((leaf, at) => leaf.grad?.toTypedArray() ?? new Float32Array(points[at]!.length));
 
   const project = (values: readonly Float32Array[]): number =>
-    operation(...make(values, false))
-      .toTypedArray()
-      .reduce((sum, value, at) => sum + value * weights[at]!, 0);
+    dot(operation(...make(values, false)).toTypedArray(), weights);
 
   for (let i = 0; i < directions; i++) {
     const direction = points.map((point) => random.uniform(point.length));

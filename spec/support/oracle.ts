@@ -7,6 +7,13 @@ export type Slice = number | null | readonly [number, number] | readonly [number
 
 export const product = (shape: Index): number => shape.reduce((a, b) => a * b, 1);
 
+/** The sum of products, in float64. */
+export function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+  return sum;
+}
+
 /** Every index of `shape` in row-major order. */
 export function indices(shape: Index): number[][] {
   const found: number[][] = [];

@@ -1,0 +1,43 @@
+/*
+ * Correlation, the one operation behind the forward convolution and its data gradient: each output pixel is the sum,
+ * over a window of kh × kw taps, of the products of an input pixel's channels with that tap's c × f matrix.
+ */
+#ifndef TH_CORRELATE_H
+#define TH_CORRELATE_H
+
+#include "microkernel.h"
+
+/** Images and what lies around them are read as zero. */
+typedef struct {
+  /* The input x (n, h, w, c), contiguous. */
+  const float *x;
+  ptrdiff_t n, h, w, c;
+  /* Output pixel (oy, ox) and tap (ky, kx) meet input pixel (oy · stride - top + ky, ox · stride - left + kx). */
+  ptrdiff_t kh, kw, stride, top, left;
+  /* The output: oh × ow pixels of f channels; the distances between two images, rows and pixels. */
+  float *y;
+  ptrdiff_t oh, ow, f, y_image, y_row, y_pixel;
+  /* The weights (kh, kw, c, f) as panels (pack.h) of kh · kw · c rows. */
+  const float *panels;
+  /* (f), or NULL for none. */
+  const float *bias;
+} th_correlation;
+
+/** Drops the taps that meet no input pixel from any output pixel; the number dropped at the top and at the left. */
+#define correlation_trim TH_ISA_NAME(correlation_trim)
+void correlation_trim(th_correlation *r, ptrdiff_t *dropped_y, ptrdiff_t *dropped_x);
+
+/** Floats of the packed weights. */
+TH_INLINE ptrdiff_t correlation_panels(const th_correlation *r) {
+  return r->kh * r->kw * r->c * th_ceil_div(r->f, NR) * NR;
+}
+
+/** Floats of work space that one thread needs, a multiple of 16. */
+#define correlation_scratch TH_ISA_NAME(correlation_scratch)
+ptrdiff_t correlation_scratch(const th_correlation *r);
+
+/** The part of the output that falls to `thread`. */
+#define correlate TH_ISA_NAME(correlate)
+void correlate(const th_correlation *r, int thread, int threads, float *scratch);
+
+#endif

@@ -1,0 +1,125 @@
+/**
+ * Checkpoints: everything that a training run needs to go on as if it had never stopped, in one safetensors file.
+ *
+ *     arrays      model.NAME       the model's parameters and buffers
+ *                 optimizer.NAME   the optimizer's moments
+ *     metadata    thimble          JSON: version, the optimizer's steps, the random generator, the caller's own state
+ *
+ * The model's arrays alone are what {@link loadCheckpoint} needs for inference.
+ */
+import { CheckpointError, formatShape, ThimbleError } from "../native/errors.ts";
+import { NDArray } from "../ndarray/ndarray.ts";
+import { defaultGenerator } from "../ndarray/random.ts";
+import { tidy } from "../ndarray/scope.ts";
+import type { Module } from "../nn/index.ts";
+import type { Optimizer } from "../optim/index.ts";
+import { readSafetensors, type SavedArray, writeSafetensors } from "./safetensors.ts";
+
+const VERSION = 1;
+
+/** What JSON can hold. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json | undefined };
+
+/** What is saved or restored together. */
+export interface Training {
+  model: Module;
+  /** Left out for a model that is only to be used. */
+  optimizer?: Optimizer | undefined;
+}
+
+/**
+ * Writes the model, the optimizer's state, the generator of `manualSeed`, and `state` (anything of the caller's: the
+ * epoch, the options) to a file, atomically.
+ * @throws CheckpointError when it cannot be written.
+ */
+export function saveCheckpoint(file: string, { model, optimizer }: Training, state: Json = null): void {
+  const steps = optimizer?.state().steps ?? null;
+  const content = { version: VERSION, steps, generator: defaultGenerator.state, state };
+  const arrays = Object.entries(arraysOf(model, optimizer)).map(([name, array]) => [name, saved(array)] as const);
+  writeSafetensors(file, new Map(arrays), new Map([["thimble", JSON.stringify(content)]]));
+}
+
+/**
+ * Restores what {@link saveCheckpoint} wrote into a model, and into an optimizer and the generator of `manualSeed` when
+ * an optimizer is given. Nothing is changed unless all of it fits. Returns the caller's state.
+ * @throws CheckpointError for a damaged file, or one of another model or optimizer: it names what is missing or differs.
+ */
+export function loadCheckpoint(file: string, { model, optimizer }: Training): Json {
+  const { arrays, metadata } = readSafetensors(file);
+  const content = parseContent(file, metadata.get("thimble"));
+  if (optimizer === undefined) for (const name of arrays.keys()) if (name.startsWith("optimizer.")) arrays.delete(name);
+  checkFit(file, arraysOf(model, optimizer), arrays);
+  if (optimizer !== undefined && content.steps === null) throw new CheckpointError(file, "it holds no optimizer");
+
+  const part = (prefix: string): Record<string, NDArray> => {
+    const own = [...arrays].filter(([name]) => name.startsWith(prefix));
+    return Object.fromEntries(own.map(([name, array]) => [name.slice(prefix.length), NDArray.from(array.data, array)]));
+  };
+  try {
+    tidy(() => {
+      model.loadStateDict(part("model."));
+      if (optimizer === undefined || content.steps === null) return;
+      optimizer.loadState({ steps: content.steps, arrays: part("optimizer.") });
+      defaultGenerator.state = content.generator;
+    });
+  } catch (cause) {
+    if (!(cause instanceof ThimbleError)) throw cause;
+    throw new CheckpointError(file, cause.message, { cause });
+  }
+  return content.state;
+}
+
+function arraysOf(model: Module, optimizer: Optimizer | undefined): Record<string, NDArray> {
+  const own = Object.entries(model.stateDict()).map(([name, tensor]) => [`model.${name}`, tensor.data] as const);
+  const theirs = Object.entries(optimizer?.state().arrays ?? {});
+  return Object.fromEntries([...own, ...theirs.map(([name, array]) => [`optimizer.${name}`, array] as const)]);
+}
+
+function saved(array: NDArray): SavedArray {
+  const data = array.toTypedArray();
+  const { shape } = array;
+  return data instanceof Float32Array ? { dtype: "float32", shape, data } : { dtype: "int32", shape, data };
+}
+
+function checkFit(file: string, own: Record<string, NDArray>, arrays: ReadonlyMap<string, SavedArray>): void {
+  const describe = ({ dtype, shape }: SavedArray | NDArray) => `${dtype} ${formatShape(shape)}`;
+  const problems = [
+    ...Object.keys(own).flatMap((name) => (arrays.has(name) ? [] : [`no ${name}`])),
+    ...[...arrays].flatMap(([name, array]) => {
+      const target = own[name];
+      if (target === undefined) return [`an unknown ${name}`];
+      return describe(target) === describe(array)
+        ? []
+        : [`${name} as ${describe(array)}, expected ${describe(target)}`];
+    }),
+  ];
+  if (problems.length === 0) return;
+  const some = problems.slice(0, 5).join("; ") + (problems.length > 5 ? `; and ${problems.length - 5} more` : "");
+  throw new CheckpointError(file, `it is of another model or optimizer: it has ${some}`);
+}
+
+interface Content {
+  steps: number | null;
+  generator: { seed: number; stream: number };
+  state: Json;
+}
+
+function parseContent(file: string, text: string | undefined): Content {
+  const refuse = (problem: string): never => {
+    throw new CheckpointError(file, problem, { hint: "It must be a file that saveCheckpoint wrote" });
+  };
+  if (text === undefined) return refuse("the metadata has no 'thimble'");
+  let content: Partial<Content & { version: number }> | null = null;
+  try {
+    content = JSON.parse(text);
+  } catch {
+    return refuse("the metadata 'thimble' is not JSON");
+  }
+  if (typeof content !== "object" || content === null) return refuse("the metadata 'thimble' is not an object");
+  const { version, steps, generator, state = null } = content;
+  if (version !== VERSION) return refuse(`version ${String(version)} is not ${VERSION}`);
+  const count = (value: unknown) => Number.isSafeInteger(value);
+  if (steps === undefined || (steps !== null && !(count(steps) && steps >= 0))) return refuse("'steps' is not a count");
+  if (!count(generator?.seed) || !count(generator?.stream)) return refuse("'generator' is not {seed, stream}");
+  return { steps, generator: generator!, state };
+}

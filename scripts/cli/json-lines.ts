@@ -1,0 +1,29 @@
+/** A log with one JSON object a line, each written as soon as it is there. */
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+
+export class JsonLines {
+  /** Starts the file anew, or, for a resumed run, keeps its lines of the first `epochs` epochs. */
+  constructor(
+    private readonly file: string,
+    epochs = 0,
+  ) {
+    const lines = epochs > 0 && existsSync(file) ? readFileSync(file, "utf8").split("\n") : [];
+    const kept = lines.filter((line) => epochOf(line) <= epochs);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, kept.map((line) => `${line}\n`).join(""));
+  }
+
+  write(entry: Record<string, string | number>): void {
+    appendFileSync(this.file, `${JSON.stringify(entry)}\n`);
+  }
+}
+
+/** Infinity for what is not such a line: the run stopped while it was written. */
+function epochOf(line: string): number {
+  try {
+    return Number(JSON.parse(line).epoch ?? Infinity);
+  } catch {
+    return Infinity;
+  }
+}

@@ -1,0 +1,308 @@
+import { afterAll, afterEach, describe, expect, test } from "bun:test";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { ArgumentError, DatasetError } from "thimble";
+import { cacheFolder, downloadCifar10, DownloadError, type DownloadOptions, locateCifar10 } from "thimble/datasets";
+
+import { download } from "../../datasets/download.ts";
+import { folder, removeFoldersAfterwards, wholeSet } from "./writers.ts";
+
+removeFoldersAfterwards();
+
+const content = Buffer.from(Uint8Array.from({ length: 300_000 }, (_, i) => (i * 31 + (i >> 8)) & 255));
+const md5 = new Bun.CryptoHasher("md5").update(content).digest("hex");
+
+/** What the server does; each test sets it. */
+let respond: (request: Request) => Response | Promise<Response>;
+/** The Range header of every request, in order; null where there was none. */
+let ranges: (string | null)[] = [];
+const server = Bun.serve({
+  hostname: "127.0.0.1",
+  port: 0,
+  fetch: (request) => {
+    ranges.push(request.headers.get("range"));
+    return respond(request);
+  },
+});
+const url = `http://127.0.0.1:${server.port}/file`;
+afterAll(() => server.stop(true));
+afterEach(() => {
+  ranges = [];
+});
+
+const ETAG = { etag: '"v1"' };
+
+/** As a good server answers: whole, or the range that is asked for if the ETag is still the same. */
+function good(request: Request, headers: Record<string, string> = ETAG): Response {
+  const from = /^bytes=(\d+)-$/.exec(request.headers.get("range") ?? "");
+  if (from === null || request.headers.get("if-range") !== headers.etag) return new Response(content, { headers });
+  const start = Number(from[1]);
+  if (start >= content.length) return new Response(null, { status: 416 });
+  const range = { "content-range": `bytes ${start}-${content.length - 1}/${content.length}` };
+  return new Response(content.subarray(start), { status: 206, headers: { ...headers, ...range } });
+}
+
+/** Announces everything, sends `count` bytes from `start`, and then breaks off or goes silent. */
+function partial(start: number, count: number, end: "break" | "silence", status = 200): Response {
+  const body = new ReadableStream({
+    async start(controller) {
+      controller.enqueue(content.subarray(start, start + count));
+      await Bun.sleep(20);
+      if (end === "break") controller.error(new Error("broken"));
+    },
+  });
+  const range = { "content-range": `bytes ${start}-${content.length - 1}/${content.length}` };
+  return new Response(body, { status, headers: { ...ETAG, ...(status === 206 && range) } });
+}
+
+const target = (): string => join(folder(), "deep/er/file");
+const quick: DownloadOptions = { retryDelay: 1, timeout: 2000, size: content.length, md5 };
+
+async function failure(promise: Promise<unknown>): Promise<DownloadError> {
+  const error = await promise.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(DownloadError);
+  expect(error).toBeInstanceOf(DatasetError);
+  return error as DownloadError;
+}
+
+/** The file is there, right, and alone. */
+function expectDone(path: string): void {
+  expect(Buffer.compare(readFileSync(path), content)).toBe(0);
+  expect(readdirSync(join(path, ".."))).toEqual(["file"]);
+}
+
+describe("a download", () => {
+  test("arrives whole, reports its progress, and leaves nothing else behind", async () => {
+    respond = good;
+    const path = target();
+    const seen: (readonly [number, number | undefined])[] = [];
+    await download(url, path, { ...quick, onProgress: (...step) => seen.push(step) });
+    expectDone(path);
+    expect(seen.at(-1)).toEqual([content.length, content.length]);
+    expect(seen.every(([received], i) => i === 0 || received > seen[i - 1]![0])).toBe(true);
+  });
+
+  test("needs neither size nor checksum", async () => {
+    respond = good;
+    const path = target();
+    await download(url, path);
+    expectDone(path);
+  });
+
+  test("goes on where a dropped connection ended it", async () => {
+    respond = (request) => (ranges.length === 1 ? partial(0, 100_000, "break") : good(request));
+    const path = target();
+    await download(url, path, quick);
+    expectDone(path);
+    expect(ranges[0]).toBeNull();
+    expect(ranges[1]).toMatch(/^bytes=\d+-$/);
+  });
+
+  test("goes on where an earlier call ended", async () => {
+    const path = target();
+    respond = () => partial(0, 100_000, "break");
+    await failure(download(url, path, { ...quick, retries: 0 }));
+    expect(existsSync(path)).toBe(false);
+    const have = readFileSync(`${path}.part`).length;
+    respond = good;
+    await download(url, path, quick);
+    expectDone(path);
+    expect(ranges).toEqual([null, `bytes=${have}-`]);
+  });
+
+  test("that breaks again and again gets there in steps", async () => {
+    respond = (request) => {
+      const start = Number(/\d+/.exec(request.headers.get("range") ?? "0")![0]);
+      const status = start > 0 ? 206 : 200;
+      return start < 200_000 ? partial(start, 90_000, "break", status) : good(request);
+    };
+    const path = target();
+    await download(url, path, quick);
+    expectDone(path);
+    expect(ranges.length).toBe(4);
+  });
+
+  test("starts anew when the server knows no ranges", async () => {
+    respond = () => (ranges.length === 1 ? partial(0, 100_000, "break") : new Response(content));
+    const path = target();
+    await download(url, path, quick);
+    expectDone(path);
+  });
+
+  test("starts anew when the server's file is another one by now", async () => {
+    respond = (request) => (ranges.length === 1 ? partial(0, 100_000, "break") : good(request, { etag: '"v2"' }));
+    const path = target();
+    await download(url, path, quick);
+    expectDone(path);
+  });
+
+  test("starts anew when nothing tells whether the server's file is the same", async () => {
+    const path = join(folder({ "file.part": content.subarray(0, 1000) }), "file");
+    respond = good;
+    await download(url, path, quick);
+    expectDone(path);
+    expect(ranges).toEqual([null]);
+  });
+
+  test("starts anew when what is there is too long, or the server refuses the range", async () => {
+    const long = join(folder({ "file.part": Buffer.alloc(content.length + 1), "file.part.validator": '"v1"' }), "file");
+    respond = good;
+    await download(url, long, quick);
+    expectDone(long);
+    const refused = join(folder({ "file.part": Buffer.alloc(500), "file.part.validator": '"v1"' }), "file");
+    respond = (request) => (ranges.length === 2 ? new Response(null, { status: 416 }) : good(request));
+    await download(url, refused, quick);
+    expectDone(refused);
+  });
+
+  test("asks for nothing when all had arrived and only the name was missing", async () => {
+    const path = join(folder({ "file.part": content }), "file");
+    await download(url, path, quick);
+    expectDone(path);
+    expect(ranges).toEqual([]);
+  });
+
+  test("starts anew when the checksum of a continued one is wrong", async () => {
+    const path = join(folder({ "file.part": Buffer.alloc(1000), "file.part.validator": '"v1"' }), "file");
+    respond = good;
+    await download(url, path, quick);
+    expectDone(path);
+    expect(ranges).toEqual(["bytes=1000-", null]);
+  });
+});
+
+describe("a download that fails is a DownloadError", () => {
+  test("wrong checksum: at once, and nothing is left", async () => {
+    respond = good;
+    const path = target();
+    const error = await failure(download(url, path, { ...quick, md5: "0".repeat(32) }));
+    expect(error.message).toContain(`has the MD5 ${md5}; expected ${"0".repeat(32)}`);
+    expect(ranges.length).toBe(1);
+    expect(existsSync(path) || existsSync(`${path}.part`)).toBe(false);
+  });
+
+  test("404: at once", async () => {
+    respond = () => new Response("not here", { status: 404 });
+    const error = await failure(download(url, target(), quick));
+    expect(error.message).toContain("the server answered 404");
+    expect([error.permanent, ranges.length]).toEqual([true, 1]);
+  });
+
+  test("503: after the retries", async () => {
+    respond = () => new Response("busy", { status: 503 });
+    const error = await failure(download(url, target(), { ...quick, retries: 2 }));
+    expect(error.message).toContain("503");
+    expect(ranges.length).toBe(3);
+  });
+
+  test("a server that is busy only at first is asked again", async () => {
+    respond = (request) => (ranges.length < 3 ? new Response("busy", { status: 503 }) : good(request));
+    const path = target();
+    await download(url, path, quick);
+    expectDone(path);
+  });
+
+  test("too short, and too long", async () => {
+    respond = () => new Response(content.subarray(0, 10));
+    const short = await failure(download(url, target(), { ...quick, retries: 1 }));
+    expect(short.message).toContain(`ended after 10 of ${content.length} bytes`);
+    respond = () => new Response(Buffer.alloc(content.length + 1));
+    expect((await failure(download(url, target(), quick))).message).toContain("more than the expected");
+  });
+
+  test("silence: when nothing has arrived for the time given", async () => {
+    respond = () => partial(0, 10, "silence");
+    const error = await failure(download(url, target(), { ...quick, timeout: 100, retries: 0 }));
+    expect(error.message).toContain("nothing arrived for 0.1 seconds");
+    respond = () => new Promise(() => {});
+    const mute = await failure(download(url, target(), { ...quick, timeout: 100, retries: 0 }));
+    expect(mute.message).toContain("nothing arrived for 0.1 seconds");
+  });
+
+  test("no network", async () => {
+    const closed = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() });
+    const address = `http://127.0.0.1:${closed.port}/file`;
+    await closed.stop(true);
+    const error = await failure(download(address, target(), { ...quick, retries: 1 }));
+    expect(error.file).toBe(address);
+    expect(error.message).toContain("Check the network");
+  });
+
+  test("stopped by the caller: at once, keeping what has arrived", async () => {
+    respond = () => partial(0, 100_000, "silence");
+    const controller = new AbortController();
+    const path = target();
+    const error = await failure(
+      download(url, path, { ...quick, signal: controller.signal, onProgress: () => controller.abort() }),
+    );
+    expect(error.message).toContain("stopped");
+    expect(readFileSync(`${path}.part`).length).toBeGreaterThan(0);
+    expect(ranges.length).toBe(1);
+  });
+
+  test("a folder that cannot be made, or options that make no sense", async () => {
+    const path = join(folder({ file: "x" }), "file/below");
+    await failure(download(url, path, quick));
+    expect(download(url, target(), { retries: -1 })).rejects.toBeInstanceOf(ArgumentError);
+    expect(download(url, target(), { timeout: NaN })).rejects.toBeInstanceOf(ArgumentError);
+  });
+});
+
+describe("CIFAR-10", () => {
+  test("is downloaded once", async () => {
+    respond = good;
+    const root = folder();
+    const path = await downloadCifar10({ ...quick, folder: root, url });
+    expect(path).toBe(join(root, "cifar-10-python.tar.gz"));
+    await downloadCifar10({ ...quick, folder: root, url });
+    expect(ranges.length).toBe(1);
+  });
+
+  test("is looked for in the folder given, then $THIMBLE_DATA, then the cache folder", () => {
+    const cache = folder();
+    withEnvironment({ THIMBLE_DATA: "/data", THIMBLE_CACHE: cache }, () => {
+      expect(locateCifar10("/given")).toBe("/given");
+      expect(locateCifar10()).toBe("/data");
+    });
+    withEnvironment({ THIMBLE_DATA: undefined, THIMBLE_CACHE: cache }, () => {
+      expect(locateCifar10()).toBeNull();
+      writeFileSync(join(cache, "cifar-10-python.tar.gz"), "");
+      expect(locateCifar10()).toBe(cache);
+    });
+    withEnvironment({ THIMBLE_DATA: "", THIMBLE_CACHE: folder(wholeSet("bin", 1)) }, () => {
+      expect(locateCifar10()).toBe(process.env.THIMBLE_CACHE!);
+    });
+  });
+
+  test("the cache folder is $THIMBLE_CACHE, else in $XDG_CACHE_HOME, else in ~/.cache", () => {
+    withEnvironment({ THIMBLE_CACHE: "/own", XDG_CACHE_HOME: "/xdg" }, () => expect(cacheFolder()).toBe("/own"));
+    withEnvironment({ THIMBLE_CACHE: undefined, XDG_CACHE_HOME: "/xdg" }, () =>
+      expect(cacheFolder()).toBe("/xdg/thimble"),
+    );
+    for (const caches of [undefined, "", "relative"]) {
+      withEnvironment({ THIMBLE_CACHE: "", XDG_CACHE_HOME: caches }, () =>
+        expect(cacheFolder()).toBe(join(homedir(), ".cache/thimble")),
+      );
+    }
+  });
+});
+
+function withEnvironment(values: Record<string, string | undefined>, run: () => void): void {
+  const before = Object.keys(values).map((name) => [name, process.env[name]] as const);
+  const apply = (entries: readonly (readonly [string, string | undefined])[]): void => {
+    for (const [name, value] of entries) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+  };
+  apply(Object.entries(values));
+  try {
+    run();
+  } finally {
+    apply(before);
+  }
+}

@@ -1,0 +1,211 @@
+import { describe, expect, test } from "bun:test";
+import { init, manualSeed, NDArray, nn, ops, Tensor, tensor, ThimbleError, tidy } from "thimble";
+
+import { close, closeNumber } from "../support/close.ts";
+import { onEachDevice } from "../support/devices.ts";
+import { checkGradients } from "../support/finite-differences.ts";
+import { Random } from "../support/random.ts";
+
+onEachDevice("layers", (device) => {
+  const random = new Random(1);
+  const input = (...shape: number[]): Tensor => tensor(random.uniform(shape.reduce((a, b) => a * b, 1)), { shape, device });
+
+  test("activations are the operations of their name", () => {
+    const x = input(3, 5);
+    expect(new nn.ReLU().forward(x).toArray()).toEqual(ops.relu(x).toArray());
+    expect(new nn.Tanh().forward(x).toArray()).toEqual(ops.tanh(x).toArray());
+    expect(new nn.Sigmoid().forward(x).toArray()).toEqual(ops.sigmoid(x).toArray());
+  });
+
+  test("Flatten keeps the first axis and the logical order, whatever the layout", () => {
+    const x = input(2, 3, 4, 5);
+    expect(new nn.Flatten().forward(x).shape).toEqual([2, 60]);
+    const permuted = x.permute([0, 2, 3, 1]);
+    expect(new nn.Flatten().forward(permuted).toTypedArray()).toEqual(permuted.toTypedArray());
+    expect(new nn.Flatten().forward(input(7)).shape).toEqual([7, 1]);
+  });
+
+  test("Dropout drops in training, and is the identity in evaluation", () => {
+    manualSeed(1);
+    const x = tensor(new Float32Array(1000).fill(1), { device });
+    const dropout = new nn.Dropout(0.3);
+    const values = new Set(dropout.forward(x).toTypedArray());
+    expect([...values].sort()).toEqual([0, Math.fround(1 / 0.7)]);
+    expect(dropout.eval().forward(x).toTypedArray()).toEqual(x.toTypedArray());
+  });
+
+  test("Sequential runs in order, Residual adds its input", () => {
+    const [a, b] = [new nn.Linear(4, 4, { device }), new nn.Linear(4, 4, { device })];
+    const x = input(2, 4);
+    const expected = b.forward(ops.relu(a.forward(x)));
+    close(new nn.Sequential(a, new nn.ReLU(), b).forward(x), { shape: [2, 4], values: expected.toTypedArray() });
+    const residual = new nn.Residual(a).forward(x);
+    close(residual, { shape: [2, 4], values: ops.add(a.forward(x), x).toTypedArray() });
+    expect(new nn.Sequential().forward(x)).toBe(x);
+  });
+
+  test("Conv pads by floor(k / 2): stride 1 keeps the size of odd kernels", () => {
+    for (const k of [1, 3, 5, 7]) {
+      expect(new nn.Conv(2, 3, k, { device }).forward(input(2, 2, 6, 5)).shape).toEqual([2, 3, 6, 5]);
+      expect(new nn.Conv(2, 3, k, { device, stride: 2 }).forward(input(2, 2, 7, 8)).shape).toEqual([2, 3, 4, 4]);
+    }
+  });
+
+  test("BatchNorm in training gives every channel mean 0 and variance 1", () => {
+    const x = ops.add(ops.mul(input(16, 3, 4, 4), 5), 3);
+    const y = new nn.BatchNorm2d(3, { device }).forward(x);
+    close(ops.mean(y, { axes: [0, 2, 3] }), { shape: [3], values: [0, 0, 0] }, { atol: 1e-5 });
+    close(ops.mean(ops.mul(y, y), { axes: [0, 2, 3] }), { shape: [3], values: [1, 1, 1] }, { rtol: 1e-4 });
+  });
+
+  test("BatchNorm of a large mean and small variance keeps its accuracy", () => {
+    const values = random.uniform(4096, -1, 1);
+    const x = tensor(values.map((v) => 1000 + v), { shape: [4096, 1], device }); // prettier-ignore
+    const stored = x.toTypedArray(); // what float32 makes of them
+    const mean = Array.from(stored).reduce((sum, v) => sum + v / 4096, 0);
+    const variance = Array.from(stored).reduce((sum, v) => sum + (v - mean) ** 2 / 4096, 0);
+    const y = new nn.BatchNorm1d(1, { device }).forward(x);
+    const expected = Array.from(stored, (v) => (v - mean) / Math.sqrt(variance + 1e-5));
+    close(y, { shape: [4096, 1], values: expected }, { atol: 2e-3 });
+  });
+
+  test("BatchNorm's running statistics are used, and left alone, in evaluation", () => {
+    const norm = new nn.BatchNorm1d(2, { device }).eval();
+    norm.runningMean.set([1, 2]);
+    norm.runningVar.set([4, 9]);
+    close(norm.forward(tensor([[3, 2]], { device })), { shape: [1, 2], values: [1, 0] }, { rtol: 1e-5 });
+    expect([norm.runningMean.toArray(), norm.runningVar.toArray()]).toEqual([[1, 2], [4, 9]]); // prettier-ignore
+  });
+
+  test("one row has no unbiased variance: refused in training, fine in evaluation", () => {
+    const norm = new nn.BatchNorm1d(2, { device });
+    expect(() => norm.forward(tensor([[3, 2]], { device }))).toThrow(ThimbleError);
+    expect(norm.runningVar.toArray()).toEqual([1, 1]);
+    expect(norm.eval().forward(tensor([[3, 2]], { device })).shape).toEqual([1, 2]);
+  });
+
+  test("the composed form of batch normalisation agrees, gradients included", () => {
+    const values = random.uniform(6 * 4);
+    const weights = { weight: random.uniform(4), bias: random.uniform(4) };
+    const run = (forward: (x: Tensor, weight: Tensor, bias: Tensor) => Tensor): Tensor[] => {
+      const leaf = (data: Float32Array, shape: number[]): Tensor => tensor(data, { shape, device, requiresGrad: true });
+      const [x, weight, bias] = [leaf(values, [6, 4]), leaf(weights.weight, [4]), leaf(weights.bias, [4])];
+      const y = forward(x, weight, bias);
+      ops.sum(ops.mul(y, ops.mul(y, y))).backward();
+      return [y, x.grad!, weight.grad!, bias.grad!];
+    };
+    const module = new nn.BatchNorm1d(4, { device });
+    const expected = run((x, weight, bias) => {
+      const centred = ops.sub(x, ops.mean(x, { axes: 0 }));
+      const variance = ops.mean(ops.mul(centred, centred), { axes: 0 });
+      return ops.add(ops.mul(ops.mul(centred, ops.pow(ops.add(variance, 1e-5), -0.5)), weight), bias);
+    });
+    module.weight.set(weights.weight);
+    module.bias.set(weights.bias);
+    const found = run((x, weight, bias) =>
+      ops.batchNorm(x, weight, bias, { runningMean: module.runningMean, runningVar: module.runningVar, training: true }),
+    );
+    found.forEach((result, i) =>
+      close(result, { shape: expected[i]!.shape, values: expected[i]!.toTypedArray() }, { atol: 2e-5, rtol: 1e-4 }),
+    );
+  });
+
+  test("gradients of normalisation agree with finite differences", () => {
+    const inputs = [[4, 3], [3], [3]].map((shape) => ({ shape, values: random.uniform(shape[0]! * (shape[1] ?? 1), 0.5, 2) })); // prettier-ignore
+    const buffers = { runningMean: init.zeros([3], { device }), runningVar: init.ones([3], { device }) };
+    checkGradients((x, w, b) => ops.batchNorm(x, w, b, { ...buffers, training: true }), inputs, { device, step: 2e-3 });
+    checkGradients((x, w, b) => ops.layerNorm(x, w, b), inputs, { device, step: 2e-3 });
+  });
+
+  test("views as weights and statistics are read as views", () => {
+    const x = input(5, 3);
+    const norm = (w: Tensor, b: Tensor, mean: Tensor, variance: Tensor, training: boolean): ArrayLike<number> =>
+      ops.batchNorm(x, w, b, { runningMean: mean, runningVar: variance, training }).toTypedArray();
+    const [w, b, m, v] = [[1, 2, 3], [4, 5, 6], [0.1, 0.2, 0.3], [1, 2, 4]].map((list) => tensor(list, { device })) as [Tensor, Tensor, Tensor, Tensor]; // prettier-ignore
+    const flipped = (t: Tensor): Tensor => tensor(t.data.flip([0]), { device }).flip([0]);
+    for (const training of [false, true]) {
+      const expected = norm(w, b, m.detach(), v.detach(), training);
+      expect(norm(flipped(w), flipped(b), m, v, training)).toEqual(expected);
+      if (!training) expect(norm(w, b, flipped(m), flipped(v), training)).toEqual(expected);
+    }
+    expect(ops.layerNorm(x, flipped(w), flipped(b)).toTypedArray()).toEqual(ops.layerNorm(x, w, b).toTypedArray());
+  });
+
+  test("SoftmaxLoss takes views of logits and labels", () => {
+    const logits = input(3, 4);
+    const loss = new nn.SoftmaxLoss().forward(logits.transpose().flip([0]), tensor([0, 2, 1, 1], { dtype: "int32", device }));
+    const copied = tensor(logits.transpose().flip([0]).toTypedArray(), { shape: [4, 3], device });
+    const labels = tensor([1, 1, 2, 0], { dtype: "int32", device }).flip([0]);
+    closeNumber(new nn.SoftmaxLoss().forward(copied, labels).item(), loss.item());
+  });
+});
+
+class Nested extends nn.Module {
+  readonly first = new nn.Linear(3, 2);
+  readonly blocks = [new nn.Linear(2, 2, { bias: false }), new nn.BatchNorm1d(2)];
+  readonly again = this.first; // shared
+  readonly scale = new nn.Parameter(NDArray.ones([1]));
+  readonly name = "not a tensor";
+
+  override forward(x: Tensor): Tensor {
+    return ops.mul(this.blocks.reduce((y, block) => block.forward(y), this.first.forward(x)), this.scale);
+  }
+}
+
+describe("Module", () => {
+  test("finds parameters by walking its properties, each once", () => {
+    const module = new Nested();
+    const names = Object.keys(module.namedParameters());
+    expect(names.sort()).toEqual(
+      ["blocks.0.weight", "blocks.1.bias", "blocks.1.weight", "first.bias", "first.weight", "scale"].sort(),
+    );
+    expect(module.parameters().length).toBe(6);
+    expect(module.parameters().every((p) => p.requiresGrad && p instanceof Tensor)).toBe(true);
+    expect(Object.keys(module.stateDict())).toEqual(expect.arrayContaining(["blocks.1.runningMean", "blocks.1.runningVar"]));
+  });
+
+  test("train and eval reach everything inside", () => {
+    const module = new Nested();
+    expect(module.training).toBe(true);
+    module.eval();
+    expect([module.training, module.first.training, ...module.blocks.map((b) => b.training)]).toEqual([false, false, false, false]);
+    module.train();
+    expect([module.training, module.first.training, ...module.blocks.map((b) => b.training)]).toEqual([true, true, true, true]);
+  });
+
+  test("loadStateDict copies values, from another module or from plain arrays, and ties nothing", () => {
+    const [a, b] = [new Nested(), new Nested()];
+    b.loadStateDict(a.stateDict());
+    const x = tensor([[1, 2, 3], [3, 1, 2]]); // prettier-ignore
+    expect(b.eval().forward(x).toArray()).toEqual(a.eval().forward(x).toArray());
+    a.first.weight.set(new Float32Array(6), );
+    expect(b.first.weight.toTypedArray().some((value) => value !== 0)).toBe(true);
+    const arrays = Object.fromEntries(Object.entries(a.stateDict()).map(([name, t]) => [name, NDArray.full(t.shape, 2)]));
+    b.loadStateDict(arrays);
+    expect(b.first.weight.toArray()).toEqual([[2, 2], [2, 2], [2, 2]]); // prettier-ignore
+    expect(b.first.weight.requiresGrad).toBe(true);
+  });
+
+  test("loadStateDict refuses what does not fit, names it, and changes nothing", () => {
+    const module = new Nested();
+    const before = module.first.weight.toArray();
+    const dict = module.stateDict();
+    const { scale, ...missing } = dict;
+    expect(() => module.loadStateDict(missing)).toThrow(/missing scale/);
+    expect(() => module.loadStateDict({ ...dict, extra: scale! })).toThrow(/unknown extra/);
+    const wrong = { ...dict, "first.weight": init.zeros([3, 2]), scale: init.zeros([2]) };
+    expect(() => module.loadStateDict(wrong)).toThrow(/scale.*\(1,\).*\(2,\)/);
+    expect(module.first.weight.toArray()).toEqual(before);
+  });
+
+  test("parameters survive a tidy in which the module was made", () => {
+    const module = tidy(() => ({ model: new Nested() })).model;
+    expect(module.first.weight.toTypedArray().length).toBe(6);
+    expect(module.blocks[1]!.stateDict().runningVar!.toArray()).toEqual([1, 1]);
+  });
+
+  test("bias: false leaves the parameter out", () => {
+    expect(Object.keys(new nn.Linear(2, 3, { bias: false }).namedParameters())).toEqual(["weight"]);
+    expect(Object.keys(new nn.Conv(2, 3, 3, { bias: false }).namedParameters())).toEqual(["weight"]);
+  });
+});

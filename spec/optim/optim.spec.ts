@@ -1,0 +1,130 @@
+import { expect, test } from "bun:test";
+import { NDArray, ops, optim, Tensor, tensor } from "thimble";
+
+import { recordedTensor } from "../support/check-op.ts";
+import { close, closeNumber } from "../support/close.ts";
+import { onEachDevice } from "../support/devices.ts";
+import { load, numbers, type Recorded } from "../support/fixtures.ts";
+
+interface OptimizerCase {
+  op: "SGD" | "Adam" | "clipGradNorm";
+  options: { lr: number; momentum?: number; weightDecay?: number; beta1?: number; beta2?: number; eps?: number; maxNorm?: number };
+  parameters: Recorded[];
+  /** Of every parameter, for every step. */
+  gradients: Recorded[][];
+  /** Parameters after some steps, by the step's number. */
+  after: Record<string, Recorded[]>;
+  norm: number;
+  clipped: Recorded[];
+}
+
+onEachDevice("optimizers", (device) => {
+  const cases = load<OptimizerCase[]>("optim");
+  const leaf = (values: number[]): Tensor => tensor(values, { device, requiresGrad: true });
+  /** Gives each parameter a gradient by backward, as in training. */
+  const differentiate = (parameters: readonly Tensor[], gradients: readonly Recorded[]): void =>
+    parameters.forEach((p, i) => ops.sum(ops.mul(p, recordedTensor(gradients[i]!, device))).backward());
+
+  for (const { op, options, parameters, gradients, after } of cases.filter(({ op }) => op !== "clipGradNorm")) {
+    test(`${op} ${JSON.stringify(options)} takes PyTorch's ten steps`, () => {
+      const own = parameters.map((p) => recordedTensor(p, device, true));
+      const optimizer = op === "SGD" ? new optim.SGD(own, options) : new optim.Adam(own, options);
+      gradients.forEach((step, at) => {
+        optimizer.zeroGrad();
+        differentiate(own, step);
+        optimizer.step();
+        after[at + 1]?.forEach((expected, i) => close(own[i]!, expected, { what: `parameter ${i} after step ${at + 1}` }));
+      });
+    });
+  }
+
+  for (const { options, gradients, norm, clipped } of cases.filter(({ op }) => op === "clipGradNorm")) {
+    test(`clipGradNorm to ${options.maxNorm} gives the norm before, ${norm}`, () => {
+      const own = gradients[0]!.map((g) => recordedTensor(g, device, true));
+      differentiate(own, gradients[0]!);
+      closeNumber(optim.clipGradNorm(own, options.maxNorm ?? NaN), norm);
+      own.forEach((p, i) => close(p.grad!, clipped[i]!));
+    });
+  }
+
+  test("clipGradNorm over gradients of very different sizes, a million elements, and none at all", () => {
+    const [a, b] = [leaf([0, 0]), tensor(new Float32Array(1_000_003), { device, requiresGrad: true })];
+    expect(optim.clipGradNorm([a, b], 1)).toBe(0);
+    ops.sum(ops.mul(b, 2)).backward();
+    closeNumber(optim.clipGradNorm([a, b], 10), 2 * Math.sqrt(1_000_003), { rtol: 1e-5 });
+    closeNumber(optim.clipGradNorm([a, b], 10), 10, { rtol: 1e-4 });
+    expect(a.grad).toBeNull();
+  });
+
+  test("parameters without a gradient are left alone", () => {
+    const [a, b] = [leaf([1, 2]), leaf([3, 4])];
+    for (const optimizer of [
+      new optim.SGD([a, b], { lr: 0.5, momentum: 0.9, weightDecay: 0.1 }),
+      new optim.Adam([a, b], { lr: 0.5, weightDecay: 0.1 }),
+    ]) {
+      optimizer.zeroGrad();
+      ops.sum(a).backward();
+      optimizer.step();
+    }
+    expect(b.toArray()).toEqual([3, 4]);
+    expect(a.toArray()).not.toEqual([1, 2]);
+  });
+
+  test("zeroGrad forgets the gradients; one that someone kept stays readable", () => {
+    const a = leaf([1, 2]);
+    const optimizer = new optim.SGD([a], { lr: 1 });
+    ops.sum(a).backward();
+    const kept = a.grad!;
+    optimizer.zeroGrad();
+    expect(a.grad).toBeNull();
+    ops.sum(ops.mul(a, 5)).backward();
+    expect([kept.toArray(), a.grad!.toArray()]).toEqual([[1, 1], [5, 5]]); // prettier-ignore
+  });
+
+  test("step changes the tensor in place: views and other holders see it", () => {
+    const a = leaf([1, 2]);
+    const alias = a.detach();
+    ops.sum(a).backward();
+    new optim.SGD([a], { lr: 1 }).step();
+    expect(alias.toArray()).toEqual([0, 1]);
+  });
+
+  test("a gradient that was assigned is used by its logical order, whatever its layout", () => {
+    const expected = [[1 - 1, 2 - 3], [3 - 2, 4 - 4]]; // prettier-ignore
+    const gradients: NDArray[] = [
+      NDArray.from([[1, 2], [3, 4]], { device }).transpose(), // prettier-ignore
+      NDArray.from([[4, 2], [3, 1]], { device }).flip([0, 1]), // prettier-ignore
+    ];
+    expect(gradients[0]!.toArray()).toEqual([[1, 3], [2, 4]]); // prettier-ignore
+    gradients[1] = NDArray.from([[4, 2], [3, 1]], { device }).flip([0, 1]); // prettier-ignore
+    for (const gradient of gradients) {
+      const a = tensor([[1, 2], [3, 4]], { device, requiresGrad: true }); // prettier-ignore
+      a.grad = new Tensor(gradient);
+      new optim.SGD([a], { lr: 1 }).step();
+      expect(a.toArray()).toEqual(expected);
+    }
+    const a = leaf([1, 2]);
+    a.grad = new Tensor(NDArray.from(2, { device }).broadcastTo([2]));
+    closeNumber(optim.clipGradNorm([a], 1), Math.sqrt(8));
+    close(a.grad!, { shape: [2], values: [Math.SQRT1_2, Math.SQRT1_2] });
+  });
+
+  test("the learning rate may change between steps", () => {
+    const a = leaf([1]);
+    const optimizer = new optim.SGD([a], { lr: 0.5 });
+    for (const lr of [0.5, 0.25]) {
+      optimizer.zeroGrad();
+      optimizer.lr = lr;
+      ops.sum(a).backward();
+      optimizer.step();
+    }
+    expect(a.toArray()).toEqual([0.25]);
+  });
+
+  test("recorded gradients are what the fixtures say", () => {
+    const [first] = cases;
+    const own = first!.parameters.map((p) => recordedTensor(p, device, true));
+    differentiate(own, first!.gradients[0]!);
+    own.forEach((p, i) => expect(Array.from(p.grad!.toTypedArray())).toEqual(numbers(first!.gradients[0]![i]!).map(Math.fround)));
+  });
+});
