@@ -89,7 +89,9 @@ export async function download(url: string, path: string, options: DownloadOptio
     if (!(value >= 0 && Number.isFinite(value)))
       throw new ArgumentError("download", `${name} must not be ${String(value)}`);
   }
-  await mkdir(dirname(path), { recursive: true });
+  await mkdir(dirname(path), { recursive: true }).catch((cause: unknown) => {
+    throw new DownloadError(url, `cannot be saved as ${path}: ${messageOf(cause)}`, { permanent: true, cause });
+  });
   const part = `${path}.part`;
   for (let attempt = 0; ; attempt++) {
     try {
@@ -99,14 +101,16 @@ export async function download(url: string, path: string, options: DownloadOptio
       break;
     } catch (error) {
       if (signal?.aborted) throw new DownloadError(url, "stopped", { permanent: true, cause: error });
-      const reason = error instanceof Error ? error.message : String(error);
-      const failure = error instanceof DownloadError ? error : new DownloadError(url, reason, { cause: error });
+      const failure =
+        error instanceof DownloadError ? error : new DownloadError(url, messageOf(error), { cause: error });
       if (failure.permanent || attempt >= retries) throw failure;
     }
   }
   await rename(part, path);
   await rm(`${part}.validator`, { force: true });
 }
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** One attempt: asks for what `part` lacks, or all where that is not possible. True when it built on what was there. */
 async function receive(url: string, part: string, options: DownloadOptions): Promise<boolean> {

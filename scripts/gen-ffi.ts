@@ -76,7 +76,8 @@ function symbolsTs(declarations: Declaration[]): string {
   });
   const methods = declarations.map((d) => {
     const args = d.parameters.map((p) => `${parameterName(p.name)}: ${ffiType(p.type)[1]}`).join(", ");
-    const result = d.name === "th_alloc" || d.name === "th_deallocator" ? "Pointer | bigint | null" : ffiType(d.returns)[1];
+    const result =
+      d.name === "th_alloc" || d.name === "th_deallocator" ? "Pointer | bigint | null" : ffiType(d.returns)[1];
     return `  ${d.name}(${args}): ${result};`;
   });
   const enums = parseEnums(header).map(({ name, members }) => {

@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include "../thimble.h"
 
@@ -22,23 +23,58 @@ typedef struct {
   ptrdiff_t stride[TH_MAX_OPERANDS][TH_MAX_NDIM]; /* in elements */
 } th_layout;
 
+/** Appends an axis of `size` elements with the given stride for each operand, merging it where it can be. */
+static inline void th_add_axis(th_layout *layout, int operands, ptrdiff_t size, const ptrdiff_t strides[]) {
+  layout->count *= size;
+  if (size == 1) return;
+  const int outer = layout->ndim - 1;
+  int merges = outer >= 0;
+  for (int k = 0; k < operands && merges; k++) merges = layout->stride[k][outer] == strides[k] * size;
+  const int into = merges ? outer : layout->ndim++;
+  layout->shape[into] = merges ? layout->shape[into] * size : size;
+  for (int k = 0; k < operands; k++) layout->stride[k][into] = strides[k];
+}
+
 /** Axes first … last - 1 of the ABI's layout array, for its first `operands` operands. */
 static inline th_layout th_read_layout(const int32_t *layout, int operands, int first, int last) {
   const int axes = layout[0];
   const int32_t *shape = layout + 1, *strides = shape + axes;
   th_layout result = {.ndim = 0, .count = 1};
   for (int axis = first; axis < last; axis++) {
-    const ptrdiff_t size = shape[axis];
-    result.count *= size;
-    if (size == 1) continue;
-    const int outer = result.ndim - 1;
-    int merges = outer >= 0;
-    for (int k = 0; k < operands && merges; k++) merges = result.stride[k][outer] == strides[k * axes + axis] * size;
-    const int into = merges ? outer : result.ndim++;
-    result.shape[into] = merges ? result.shape[into] * size : size;
-    for (int k = 0; k < operands; k++) result.stride[k][into] = strides[k * axes + axis];
+    ptrdiff_t of_axis[TH_MAX_OPERANDS] = {0};
+    for (int k = 0; k < operands; k++) of_axis[k] = strides[k * axes + axis];
+    th_add_axis(&result, operands, shape[axis], of_axis);
   }
   return result;
+}
+
+static inline void th_remove_axis(th_layout *layout, int axis) {
+  layout->count /= layout->shape[axis];
+  layout->ndim--;
+  for (int i = axis; i < layout->ndim; i++) {
+    layout->shape[i] = layout->shape[i + 1];
+    for (int k = 0; k < TH_MAX_OPERANDS; k++) layout->stride[k][i] = layout->stride[k][i + 1];
+  }
+}
+
+/** Reorders the axes so that operand 0 is walked through memory forwards, and merges again: for work that may visit its
+    elements in any order. */
+static inline void th_sort_axes(th_layout *layout, int operands) {
+  if (layout->ndim < 2) return;
+  const th_layout old = *layout;
+  int order[TH_MAX_NDIM];
+  for (int axis = 0; axis < old.ndim; axis++) {
+    int at = axis; /* insertion sort by decreasing stride */
+    while (at > 0 && llabs(old.stride[0][order[at - 1]]) < llabs(old.stride[0][axis])) order[at] = order[at - 1], at--;
+    order[at] = axis;
+  }
+  layout->ndim = 0;
+  layout->count = 1;
+  for (int i = 0; i < old.ndim; i++) {
+    ptrdiff_t strides[TH_MAX_OPERANDS];
+    for (int k = 0; k < TH_MAX_OPERANDS; k++) strides[k] = old.stride[k][order[i]];
+    th_add_axis(layout, operands, old.shape[order[i]], strides);
+  }
 }
 
 /** Whether operand `k` is contiguous in the order of the axes. */

@@ -164,6 +164,13 @@ static scalar scalar_of(double p, int32_t dtype) {
   return dtype == TH_DTYPE_FLOAT32 ? (scalar){.f = (float)p} : (scalar){.i = (uint32_t)(int32_t)p};
 }
 
+/** The layout of all axes; elements may be visited in any order, so in the order of the output's memory. */
+static th_layout elements_of(const int32_t *layout, int operands) {
+  th_layout l = th_read_layout(layout, operands, 0, layout[0]);
+  th_sort_axes(&l, operands);
+  return l;
+}
+
 static void fill_loop(void *out, const void *a, const void *b, ptrdiff_t n, const void *context) {
   (void)a, (void)b;
   const th_word value = *(const th_word *)context;
@@ -197,27 +204,27 @@ static void to_float_loop(void *out, const void *a, const void *b, ptrdiff_t n, 
 }
 
 int32_t th_fill(void *out, const int32_t *layout, double value, int32_t dtype) {
-  const th_layout l = th_read_layout(layout, 1, 0, layout[0]);
+  const th_layout l = elements_of(layout, 1);
   const scalar p = scalar_of(value, dtype);
   th_for_chunks(&l, 1, (void *[]){out}, fill_loop, &p, GRAIN);
   return TH_STATUS_OK;
 }
 
 int32_t th_copy(void *out, const void *in, const int32_t *layout) {
-  const th_layout l = th_read_layout(layout, 2, 0, layout[0]);
+  const th_layout l = elements_of(layout, 2);
   th_for_chunks(&l, 2, (void *[]){out, (void *)in}, copy_loop, NULL, GRAIN);
   return TH_STATUS_OK;
 }
 
 int32_t th_cast(void *out, const void *in, const int32_t *layout, int32_t from, int32_t to) {
   if (from == to) return th_copy(out, in, layout);
-  const th_layout l = th_read_layout(layout, 2, 0, layout[0]);
+  const th_layout l = elements_of(layout, 2);
   th_for_chunks(&l, 2, (void *[]){out, (void *)in}, to == TH_DTYPE_INT32 ? to_int_loop : to_float_loop, NULL, GRAIN);
   return TH_STATUS_OK;
 }
 
 int32_t th_unary(void *out, const void *in, const int32_t *layout, int32_t op, int32_t dtype, double p) {
-  const th_layout l = th_read_layout(layout, 2, 0, layout[0]);
+  const th_layout l = elements_of(layout, 2);
   const scalar context = scalar_of(p, dtype);
   const int heavy = op == TH_UNARY_EXP || op == TH_UNARY_LOG || op == TH_UNARY_TANH || op == TH_UNARY_SIGMOID ||
                     op == TH_UNARY_POW_SCALAR;
@@ -229,7 +236,7 @@ int32_t th_unary(void *out, const void *in, const int32_t *layout, int32_t op, i
 
 int32_t th_binary(void *out, const void *a, const void *b, const int32_t *layout, int32_t op, int32_t dtype, double p) {
   if (op == TH_BINARY_POW_BACKWARD && p == 0) return th_fill(out, layout, 0, dtype);
-  const th_layout l = th_read_layout(layout, 3, 0, layout[0]);
+  const th_layout l = elements_of(layout, 3);
   const scalar context = scalar_of(p, dtype);
   const int heavy = op == TH_BINARY_POW_BACKWARD || op == TH_BINARY_EXP_SUB;
   th_chunk_loop loop = binary_loops[dtype][op];

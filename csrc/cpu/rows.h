@@ -1,47 +1,76 @@
 /*
  * Sums and maxima of one contiguous row, the inner loops of reductions, softmax and normalisation.
  *
- * A float addition takes four cycles, so a single accumulator would use a fraction of the machine: these keep four
- * vectors of them. Sums are made in blocks of TH_ROW_BLOCK elements, which are added up as doubles, so that the error of
- * a long sum does not grow with its length.
+ * A float addition takes four cycles, so a single accumulator would use a fraction of the machine: these keep an array
+ * of them, which the compiler puts in vector registers. Sums are made in blocks of TH_ROW_BLOCK elements, which are added
+ * up as doubles, so that the error of a long sum does not grow with its length.
  */
 #ifndef TH_ROWS_H
 #define TH_ROWS_H
 
-#include "simd.h"
+#include "kernel.h"
 #include "vmath.h"
 
-enum { TH_ROW_BLOCK = 4096 };
+enum { TH_ROW_LANES = 32, TH_ROW_BLOCK = 4096 };
 
-/** Sum of the elements of a vector, by halves. */
-TH_INLINE float vec_sum(vec v) {
-  float t[VL];
-  vec_store(t, v);
-  for (int half = VL / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; i++) t[i] += t[i + half];
-  return t[0];
+/** Sum of n <= TH_ROW_BLOCK floats. */
+TH_INLINE float th_block_sum(const float *x, ptrdiff_t n) {
+  float sums[TH_ROW_LANES] = {0};
+  ptrdiff_t i = 0;
+  for (; i + TH_ROW_LANES <= n; i += TH_ROW_LANES)
+    for (int k = 0; k < TH_ROW_LANES; k++) sums[k] += x[i + k];
+  float rest = 0;
+#pragma omp simd reduction(+ : rest)
+  for (ptrdiff_t j = i; j < n; j++) rest += x[j];
+  if (i == 0) return rest;
+  for (int half = TH_ROW_LANES / 2; half > 0; half /= 2)
+    for (int k = 0; k < half; k++) sums[k] += sums[k + half];
+  return sums[0] + rest;
 }
-
-/** Σ f(i) over 0 … n - 1, where VALUE(i) gives a vec of f(i) … f(i + VL - 1) and PART(i, k) one of k < VL, then zeros. */
-#define TH_SUM_BLOCK(n, VALUE, PART)                                         \
-  ({                                                                         \
-    vec sum_[4] = {{0}};                                                     \
-    ptrdiff_t i_ = 0;                                                        \
-    for (; i_ + 4 * VL <= (n); i_ += 4 * VL)                                 \
-      TH_UNROLL for (int k_ = 0; k_ < 4; k_++) sum_[k_] += VALUE(i_ + k_ * VL); \
-    for (; i_ + VL <= (n); i_ += VL) sum_[0] += VALUE(i_);                   \
-    if (i_ < (n)) sum_[1] += PART(i_, (n)-i_);                               \
-    vec_sum((sum_[0] + sum_[1]) + (sum_[2] + sum_[3]));                      \
-  })
 
 /** Sum of n floats. */
 static inline double th_row_sum(const float *x, ptrdiff_t n) {
-#define VALUE(i) vec_load(x + (i))
-#define PART(i, k) vec_load_part(x + (i), k)
-  double total = 0;
-  for (; n > TH_ROW_BLOCK; x += TH_ROW_BLOCK, n -= TH_ROW_BLOCK) total += (double)TH_SUM_BLOCK(TH_ROW_BLOCK, VALUE, PART);
-  return total + (double)TH_SUM_BLOCK(n, VALUE, PART);
-#undef VALUE
-#undef PART
+  double sum = 0;
+  for (; n > TH_ROW_BLOCK; x += TH_ROW_BLOCK, n -= TH_ROW_BLOCK) sum += (double)th_block_sum(x, TH_ROW_BLOCK);
+  return sum + (double)th_block_sum(x, n);
 }
+
+/** Maximum of n floats, or NaN if there is one; -infinity for none. */
+static inline float th_row_max(const float *x, ptrdiff_t n) {
+  float max[TH_ROW_LANES], result = -INFINITY;
+  int32_t nan[TH_ROW_LANES] = {0}, any_nan = 0;
+  for (int k = 0; k < TH_ROW_LANES; k++) max[k] = -INFINITY;
+  ptrdiff_t i = 0;
+  for (; i + TH_ROW_LANES <= n; i += TH_ROW_LANES)
+    for (int k = 0; k < TH_ROW_LANES; k++) {
+      const float v = x[i + k];
+      max[k] = v > max[k] ? v : max[k];
+      nan[k] |= v != v ? -1 : 0;
+    }
+#pragma omp simd reduction(max : result) reduction(| : any_nan)
+  for (ptrdiff_t j = i; j < n; j++) {
+    result = x[j] > result ? x[j] : result;
+    any_nan |= x[j] != x[j] ? -1 : 0;
+  }
+  if (i > 0)
+    for (int k = 0; k < TH_ROW_LANES; k++) {
+      result = max[k] > result ? max[k] : result;
+      any_nan |= nan[k];
+    }
+  return any_nan ? NAN : result;
+}
+
+/** Σ e^(x - shift) over n floats. */
+static inline double th_row_exp_sum(const float *x, ptrdiff_t n, float shift) {
+  double total = 0;
+  for (ptrdiff_t start = 0; start < n; start += TH_ROW_BLOCK) {
+    const ptrdiff_t end = start + TH_ROW_BLOCK < n ? start + TH_ROW_BLOCK : n;
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (ptrdiff_t i = start; i < end; i++) sum += th_expf(x[i] - shift);
+    total += (double)sum;
+  }
+  return total;
+}
+
 #endif

@@ -10,22 +10,20 @@
 static const double GRAIN = 4096; /* elements worth a thread */
 
 /** out = e^(x - shift); returns the sum. out may be x. */
-static float exp_row(float *out, const float *x, ptrdiff_t n, float shift) {
-  float sum = 0;
+static double exp_row(float *out, const float *x, ptrdiff_t n, float shift) {
+  double total = 0;
+  for (ptrdiff_t start = 0; start < n; start += TH_ROW_BLOCK) {
+    const ptrdiff_t end = start + TH_ROW_BLOCK < n ? start + TH_ROW_BLOCK : n;
+    float sum = 0;
 #pragma omp simd reduction(+ : sum)
-  for (ptrdiff_t i = 0; i < n; i++) {
-    const float e = th_expf(x[i] - shift);
-    out[i] = e;
-    sum += e;
+    for (ptrdiff_t i = start; i < end; i++) {
+      const float e = th_expf(x[i] - shift);
+      out[i] = e;
+      sum += e;
+    }
+    total += (double)sum;
   }
-  return sum;
-}
-
-static float exp_sum(const float *x, ptrdiff_t n, float shift) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (ptrdiff_t i = 0; i < n; i++) sum += th_expf(x[i] - shift);
-  return sum;
+  return total;
 }
 
 static void scale_row(float *x, ptrdiff_t n, float factor) {
@@ -38,10 +36,10 @@ static void scale_row(float *x, ptrdiff_t n, float factor) {
 static void softmax_row(float *y, const float *x, ptrdiff_t n, int log_output) {
   const float max = th_row_max(x, n);
   if (!log_output) {
-    scale_row(y, n, 1 / exp_row(y, x, n, max));
+    scale_row(y, n, (float)(1 / exp_row(y, x, n, max)));
     return;
   }
-  const float log_sum = logf(exp_sum(x, n, max));
+  const float log_sum = (float)log(th_row_exp_sum(x, n, max));
 #pragma omp simd
   for (ptrdiff_t i = 0; i < n; i++) y[i] = (x[i] - max) - log_sum;
 }
@@ -83,12 +81,12 @@ int32_t th_softmax_backward(float *dx, const float *dy, const float *y, int32_t 
 /** The loss of one row; dx, unless NULL, gets its gradient times `scale`. */
 static double cross_entropy_row(float *dx, const float *x, int32_t label, ptrdiff_t n, float scale) {
   const float max = th_row_max(x, n), at_label = x[label];
-  const float sum = dx ? exp_row(dx, x, n, max) : exp_sum(x, n, max);
+  const double sum = dx ? exp_row(dx, x, n, max) : th_row_exp_sum(x, n, max);
   if (dx) {
-    scale_row(dx, n, scale / sum);
+    scale_row(dx, n, (float)((double)scale / sum));
     dx[label] -= scale;
   }
-  return log((double)sum) + ((double)max - (double)at_label);
+  return log(sum) + ((double)max - (double)at_label);
 }
 
 int32_t th_cross_entropy(float *loss, float *dx, const float *x, const int32_t *labels, int32_t rows, int32_t cols) {

@@ -69,6 +69,11 @@ export function loadCheckpoint(file: string, { model, optimizer }: Training): Js
   return content.state;
 }
 
+/** The caller's state in a checkpoint, without restoring anything: such as what is needed to make the model. */
+export function readCheckpointState(file: string): Json {
+  return parseContent(file, readSafetensors(file).metadata.get("thimble")).state;
+}
+
 function arraysOf(model: Module, optimizer: Optimizer | undefined): Record<string, NDArray> {
   const own = Object.entries(model.stateDict()).map(([name, tensor]) => [`model.${name}`, tensor.data] as const);
   const theirs = Object.entries(optimizer?.state().arrays ?? {});

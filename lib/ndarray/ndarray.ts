@@ -7,13 +7,12 @@
 import type { Pointer } from "bun:ffi";
 
 import { ArgumentError, DisposedError, ShapeError } from "../native/errors.ts";
-import { check } from "../native/status.ts";
 import { Storage } from "../native/storage.ts";
+import { castElements, copyElements, download, fillElements, upload } from "./copy.ts";
 import { cpu, Device } from "./device.ts";
-import { checkDType, type DType, dtypeCode, ELEMENT_BYTES, makeTypedArray, type TypedArrayOf } from "./dtype.ts";
+import { checkDType, type DType, ELEMENT_BYTES, makeTypedArray, type TypedArrayOf } from "./dtype.ts";
 import { flatten, type NestedNumbers, nest, type Values } from "./values.ts";
 import * as layout from "./layout.ts";
-import { pack } from "./pack.ts";
 import { handles, type Scoped, track } from "./scope.ts";
 
 /** Where and as what an array is made. Defaults: float32, or int32 for integer typed arrays, on the CPU. */
@@ -81,7 +80,7 @@ export class NDArray implements Scoped {
     const flat = flatten("from", values, dtype);
     const target = shape === undefined ? flat.shape : layout.inferShape("from", shape, flat.shape);
     const array = NDArray.empty(target, { dtype: flat.dtype, device });
-    array.upload(flat.data);
+    upload("from", array, flat.data);
     return array;
   }
 
@@ -123,7 +122,7 @@ export class NDArray implements Scoped {
   compact(): NDArray {
     if (this.isCompact()) return this.view(this.shape, this.strides, this.offset);
     const out = NDArray.empty(this.shape, this);
-    this.copyTo(out);
+    copyElements("compact", out, this);
     return out;
   }
 
@@ -133,7 +132,7 @@ export class NDArray implements Scoped {
     const strides = layout.reshapeStrides(this.shape, this.strides, target);
     if (strides !== null) return this.view(target, strides, this.offset);
     const out = NDArray.empty(this.shape, this);
-    this.copyTo(out);
+    copyElements("compact", out, this);
     const reshaped = out.view(target, layout.contiguousStrides(target), 0);
     out.dispose();
     return reshaped;
@@ -214,15 +213,12 @@ export class NDArray implements Scoped {
   // ------------------------------------------------------------------------------------- writing and reading
 
   /** Writes into a part of this array: a number, an array that broadcasts to the part, or nested numbers. */
-  set(ranges: readonly layout.Range[] | layout.Range, value: number | NDArray | NestedNumbers): this {
-    const target = Array.isArray(ranges) ? this.slice(...ranges) : this.slice(ranges as layout.Range);
+  set(ranges: readonly layout.Range[] | number | null, value: number | NDArray | NestedNumbers): this {
+    const target = Array.isArray(ranges) ? this.slice(...ranges) : this.slice(ranges as number | null);
     try {
       if (typeof value === "number") target.fill("set", value);
-      else
-        target.assign(
-          "set",
-          value instanceof NDArray ? value : NDArray.from(value, { dtype: this.dtype, device: this.device }),
-        );
+      else if (value instanceof NDArray) target.assign("set", value);
+      else target.assign("set", NDArray.from(value, { dtype: this.dtype, device: this.device }));
     } finally {
       target.dispose();
     }
@@ -233,32 +229,18 @@ export class NDArray implements Scoped {
   fill(operation: string, value: number): void {
     flatten(operation, value, this.dtype); // refuses what is not a number of this dtype
     this.assertWritable(operation);
-    if (this.size === 0) return;
-    const status = this.device.backend.th_fill(
-      this.pointer,
-      pack(this.shape, this.strides),
-      value,
-      dtypeCode(this.dtype),
-    );
-    check(status, this.device.backend, operation);
+    fillElements(operation, this, value);
   }
 
-  /** @internal Copies `source`, broadcast to this shape, into this array. */
+  /** @internal Copies `source`, broadcast to this shape and converted to this dtype, into this array. */
   assign(operation: string, source: NDArray): void {
     this.assertWritable(operation);
-    if (source.dtype !== this.dtype || source.device !== this.device) {
-      const converted = source.to({ dtype: this.dtype, device: this.device });
-      this.assign(operation, converted);
-      converted.dispose();
-      return;
-    }
-    const separate = source.storage === this.storage ? NDArray.from(source) : source;
-    const strides = layout.broadcastStrides(operation, separate.shape, separate.strides, this.shape);
-    if (this.size > 0) {
-      const packed = pack(this.shape, this.strides, strides);
-      check(this.device.backend.th_copy(this.pointer, separate.pointer, packed), this.device.backend, operation);
-    }
-    if (separate !== source) separate.dispose();
+    const strides = layout.broadcastStrides(operation, source.shape, source.strides, this.shape);
+    const fits = source.dtype === this.dtype && source.device === this.device && source.storage !== this.storage;
+    if (fits) return copyElements(operation, this, source, strides);
+    // Through a copy of its own: of this dtype, on this device, sharing no memory.
+    using copy = NDArray.from(source, { dtype: this.dtype, device: this.device });
+    copyElements(operation, this, copy, layout.broadcastStrides(operation, copy.shape, copy.strides, this.shape));
   }
 
   /** A copy with another dtype or on another device; another handle on this array if it has both already. */
@@ -267,22 +249,16 @@ export class NDArray implements Scoped {
     if (device !== this.device) return NDArray.from(this.toTypedArray(), { shape: this.shape, dtype, device });
     if (dtype === this.dtype) return this.alias();
     const out = NDArray.empty(this.shape, { dtype, device });
-    if (this.size === 0) return out;
-    const packed = pack(this.shape, out.strides, this.strides);
-    const codes = [dtypeCode(this.dtype), dtypeCode(dtype)] as const;
-    check(device.backend.th_cast(out.pointer, this.pointer, packed, ...codes), device.backend, "to");
+    castElements("to", out, this);
     return out;
   }
 
   /** A copy of the elements in row-major order. */
   toTypedArray(): TypedArrayOf {
     this.assertUsable();
+    using source = this.compact();
     const out = makeTypedArray(this.dtype, this.size);
-    if (this.size === 0) return out;
-    const compact = this.compact();
-    const status = this.device.backend.th_download(out, compact.pointer, this.size * ELEMENT_BYTES);
-    check(status, this.device.backend, "toTypedArray");
-    compact.dispose();
+    download("toTypedArray", out, source);
     return out;
   }
 
@@ -293,21 +269,8 @@ export class NDArray implements Scoped {
 
   /** The only element. */
   item(): number {
-    if (this.size !== 1)
-      throw new ShapeError("item", "the array must have exactly one element", { shapes: [this.shape] });
+    if (this.size !== 1) throw new ShapeError("item", "there must be exactly one element", { shapes: [this.shape] });
     return this.toTypedArray()[0]!;
-  }
-
-  private upload(data: TypedArrayOf): void {
-    if (this.size === 0) return;
-    const status = this.device.backend.th_upload(this.pointer, data, this.size * ELEMENT_BYTES);
-    check(status, this.device.backend, "from");
-  }
-
-  private copyTo(out: NDArray): void {
-    const packed = pack(this.shape, out.strides, this.strides);
-    if (this.size > 0)
-      check(this.device.backend.th_copy(out.pointer, this.pointer, packed), this.device.backend, "compact");
   }
 
   // ------------------------------------------------------------------------------------------------ lifetime

@@ -2,7 +2,7 @@
 import { record, type Tensor } from "../autograd/tensor.ts";
 import { DTypeError, ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
-import { sameDevice } from "../ndarray/arithmetic.ts";
+import { sameDevice } from "../ndarray/operands.ts";
 import { checkSize } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { checkFloat, checkTensor, contiguous } from "./support.ts";

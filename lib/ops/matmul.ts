@@ -1,6 +1,7 @@
 /** Matrix products. */
 import { record, type Tensor } from "../autograd/tensor.ts";
-import { matmul as product, reduce } from "../ndarray/arithmetic.ts";
+import { reduce } from "../ndarray/arithmetic.ts";
+import { matmul as product } from "../ndarray/matmul.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";
 import { checkFloat, checkShapeIs, unbroadcast } from "./support.ts";
 

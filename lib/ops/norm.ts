@@ -2,7 +2,8 @@
 import { record, type Tensor } from "../autograd/tensor.ts";
 import { ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
-import { sameDevice, unary } from "../ndarray/arithmetic.ts";
+import { unary } from "../ndarray/arithmetic.ts";
+import { sameDevice } from "../ndarray/operands.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { checkFloat, checkNumber, checkShapeIs, contiguous } from "./support.ts";
 

@@ -2,7 +2,8 @@
 import { record, Tensor } from "../autograd/tensor.ts";
 import { Node } from "../autograd/tape.ts";
 import { ArgumentError, ShapeError } from "../native/errors.ts";
-import { pad as padArray, sameDevice } from "../ndarray/arithmetic.ts";
+import { pad as padArray } from "../ndarray/arithmetic.ts";
+import { sameDevice } from "../ndarray/operands.ts";
 import { checkAxes, checkAxis, type Range, type Shape } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { checkInteger, checkTensor, sameShape, unbroadcast } from "./support.ts";

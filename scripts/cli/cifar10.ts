@@ -1,7 +1,4 @@
 /** Where the training script gets its images: a folder, the cache, a download, or generated ones. */
-import { statSync } from "node:fs";
-
-import type { data } from "../../lib/index.ts";
 import {
   CIFAR10Dataset,
   downloadCifar10,
@@ -9,9 +6,10 @@ import {
   GeneratedImages,
   locateCifar10,
 } from "../../datasets/index.ts";
+import { data, type NDArray } from "../../lib/index.ts";
 import { showProgress, silent } from "./progress.ts";
 
-type ImageSet = data.ImageDataset | Limited;
+export type ImageSet = data.Dataset<readonly [NDArray, number]>;
 
 export interface Images {
   /** "CIFAR-10", or what says that it is not. */
@@ -28,4 +26,53 @@ export interface ImageOptions {
   seed: number;
   progress: boolean;
   signal: AbortSignal;
+}
+
+/** Generated sets are smaller than the real ones, so that making them takes a few seconds. */
+const GENERATED = { train: 10_000, test: 2_000 };
+
+/** The images that the options ask for. @throws DatasetError when what is given cannot be read. */
+export async function findImages(options: ImageOptions): Promise<Images> {
+  const root = options.generated ? null : (locateCifar10(options.data) ?? (await downloadOrNull(options)));
+  const images = root === null ? generatedImages(options) : officialImages(root, options);
+  const { limit = Infinity } = options;
+  return { ...images, train: firstOf(images.train, limit), test: firstOf(images.test, limit) };
+}
+
+function officialImages(root: string, { augment }: ImageOptions): Images {
+  const train = new CIFAR10Dataset(root, { train: true, transforms: augment ? "standard" : [] });
+  return { name: "CIFAR-10", train, test: new CIFAR10Dataset(root, { train: false }) };
+}
+
+function generatedImages({ augment, limit = Infinity }: ImageOptions): Images {
+  const transforms = augment ? [new data.RandomFlipHorizontal(), new data.RandomCrop({ padding: 4 })] : [];
+  const train = new GeneratedImages({ count: Math.min(limit, GENERATED.train), seed: 1, transforms });
+  const test = new GeneratedImages({ count: Math.min(limit, GENERATED.test), seed: 2 });
+  return { name: train.name, train, test };
+}
+
+/** Downloads the official archive into the cache folder; null, with the reason said, when that is not possible. */
+async function downloadOrNull({ progress: show, signal }: ImageOptions): Promise<string | null> {
+  console.log("CIFAR-10 is not on this machine: downloading the official archive (170 MB), once.");
+  const megabytes = (bytes: number) => Math.floor(bytes / 1e6);
+  const options = { title: "download", unit: "MB", total: 170 };
+  const progress = show ? showProgress(options) : silent;
+  try {
+    return await downloadCifar10({ signal, onProgress: (received) => progress.update(megabytes(received)) });
+  } catch (error) {
+    if (!(error instanceof DownloadError) || signal.aborted) throw error;
+    console.log(`The download failed: ${error.message}`);
+    console.log("Going on with GENERATED IMAGES: the accuracy below says nothing about CIFAR-10.");
+    return null;
+  } finally {
+    progress.stop();
+  }
+}
+
+/** The first `count` examples of a dataset. */
+function firstOf(dataset: ImageSet, count: number): ImageSet {
+  if (dataset.length <= count) return dataset;
+  const get: ImageSet["get"] = (i, random) => dataset.get(i, random);
+  if (dataset.batch === undefined) return { length: count, get };
+  return { length: count, get, batch: dataset.batch.bind(dataset) };
 }

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer, type IncomingHttpHeaders } from "node:http";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { ArgumentError, DatasetError } from "thimble";
@@ -13,47 +14,54 @@ removeFoldersAfterwards();
 const content = Buffer.from(Uint8Array.from({ length: 300_000 }, (_, i) => (i * 31 + (i >> 8)) & 255));
 const md5 = new Bun.CryptoHasher("md5").update(content).digest("hex");
 
-/** What the server does; each test sets it. */
-let respond: (request: Request) => Response | Promise<Response>;
+interface Reply {
+  status?: number;
+  headers?: Record<string, string>;
+  body?: Uint8Array | string;
+  /** What happens after the body, if more was announced: the connection breaks, or stays silent. */
+  then?: "break" | "silence";
+}
+
+/** What the server does; each test sets it. Null: nothing at all. */
+let respond: (headers: IncomingHttpHeaders) => Reply | null;
 /** The Range header of every request, in order; null where there was none. */
 let ranges: (string | null)[] = [];
-const server = Bun.serve({
-  hostname: "127.0.0.1",
-  port: 0,
-  fetch: (request) => {
-    ranges.push(request.headers.get("range"));
-    return respond(request);
-  },
+const server = createServer((request, response) => {
+  ranges.push(request.headers.range ?? null);
+  const reply = respond(request.headers);
+  if (reply === null) return;
+  const { status = 200, headers = {}, body = "", then } = reply;
+  response.writeHead(status, { "content-length": then ? content.length : body.length, ...headers });
+  if (then === undefined) response.end(body);
+  else response.write(body, () => then === "break" && setTimeout(() => response.destroy(), 10));
 });
-const url = `http://127.0.0.1:${server.port}/file`;
-afterAll(() => server.stop(true));
+await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+const address = server.address();
+if (address === null || typeof address === "string") throw new Error("the server has no port");
+const url = `http://127.0.0.1:${address.port}/file`;
+afterAll(() => server.close());
 afterEach(() => {
   ranges = [];
 });
 
 const ETAG = { etag: '"v1"' };
+const contentRange = (start: number): Record<string, string> => ({
+  "content-range": `bytes ${start}-${content.length - 1}/${content.length}`,
+});
 
 /** As a good server answers: whole, or the range that is asked for if the ETag is still the same. */
-function good(request: Request, headers: Record<string, string> = ETAG): Response {
-  const from = /^bytes=(\d+)-$/.exec(request.headers.get("range") ?? "");
-  if (from === null || request.headers.get("if-range") !== headers.etag) return new Response(content, { headers });
+function good({ range = "", "if-range": version }: IncomingHttpHeaders, headers = ETAG): Reply {
+  const from = /^bytes=(\d+)-$/.exec(range);
+  if (from === null || version !== headers.etag) return { headers, body: content };
   const start = Number(from[1]);
-  if (start >= content.length) return new Response(null, { status: 416 });
-  const range = { "content-range": `bytes ${start}-${content.length - 1}/${content.length}` };
-  return new Response(content.subarray(start), { status: 206, headers: { ...headers, ...range } });
+  if (start >= content.length) return { status: 416 };
+  return { status: 206, headers: { ...headers, ...contentRange(start) }, body: content.subarray(start) };
 }
 
-/** Announces everything, sends `count` bytes from `start`, and then breaks off or goes silent. */
-function partial(start: number, count: number, end: "break" | "silence", status = 200): Response {
-  const body = new ReadableStream({
-    async start(controller) {
-      controller.enqueue(content.subarray(start, start + count));
-      await Bun.sleep(20);
-      if (end === "break") controller.error(new Error("broken"));
-    },
-  });
-  const range = { "content-range": `bytes ${start}-${content.length - 1}/${content.length}` };
-  return new Response(body, { status, headers: { ...ETAG, ...(status === 206 && range) } });
+/** Announces everything from `start` on, sends `count` bytes of it, and then breaks off or goes silent. */
+function partial(start: number, count: number, then: "break" | "silence"): Reply {
+  const headers = start > 0 ? { ...ETAG, ...contentRange(start), "content-length": `${content.length - start}` } : ETAG;
+  return { status: start > 0 ? 206 : 200, headers, body: content.subarray(start, start + count), then };
 }
 
 const target = (): string => join(folder(), "deep/er/file");
@@ -116,9 +124,8 @@ describe("a download", () => {
 
   test("that breaks again and again gets there in steps", async () => {
     respond = (request) => {
-      const start = Number(/\d+/.exec(request.headers.get("range") ?? "0")![0]);
-      const status = start > 0 ? 206 : 200;
-      return start < 200_000 ? partial(start, 90_000, "break", status) : good(request);
+      const start = Number(/\d+/.exec(request.range ?? "0")![0]);
+      return start < 200_000 ? partial(start, 90_000, "break") : good(request);
     };
     const path = target();
     await download(url, path, quick);
@@ -127,7 +134,7 @@ describe("a download", () => {
   });
 
   test("starts anew when the server knows no ranges", async () => {
-    respond = () => (ranges.length === 1 ? partial(0, 100_000, "break") : new Response(content));
+    respond = () => (ranges.length === 1 ? partial(0, 100_000, "break") : { body: content });
     const path = target();
     await download(url, path, quick);
     expectDone(path);
@@ -154,7 +161,7 @@ describe("a download", () => {
     await download(url, long, quick);
     expectDone(long);
     const refused = join(folder({ "file.part": Buffer.alloc(500), "file.part.validator": '"v1"' }), "file");
-    respond = (request) => (ranges.length === 2 ? new Response(null, { status: 416 }) : good(request));
+    respond = (request) => (ranges.length === 2 ? { status: 416 } : good(request));
     await download(url, refused, quick);
     expectDone(refused);
   });
@@ -186,31 +193,31 @@ describe("a download that fails is a DownloadError", () => {
   });
 
   test("404: at once", async () => {
-    respond = () => new Response("not here", { status: 404 });
+    respond = () => ({ status: 404, body: "not here" });
     const error = await failure(download(url, target(), quick));
     expect(error.message).toContain("the server answered 404");
     expect([error.permanent, ranges.length]).toEqual([true, 1]);
   });
 
   test("503: after the retries", async () => {
-    respond = () => new Response("busy", { status: 503 });
+    respond = () => ({ status: 503, body: "busy" });
     const error = await failure(download(url, target(), { ...quick, retries: 2 }));
     expect(error.message).toContain("503");
     expect(ranges.length).toBe(3);
   });
 
   test("a server that is busy only at first is asked again", async () => {
-    respond = (request) => (ranges.length < 3 ? new Response("busy", { status: 503 }) : good(request));
+    respond = (request) => (ranges.length < 3 ? { status: 503, body: "busy" } : good(request));
     const path = target();
     await download(url, path, quick);
     expectDone(path);
   });
 
   test("too short, and too long", async () => {
-    respond = () => new Response(content.subarray(0, 10));
+    respond = () => ({ body: content.subarray(0, 10) });
     const short = await failure(download(url, target(), { ...quick, retries: 1 }));
     expect(short.message).toContain(`ended after 10 of ${content.length} bytes`);
-    respond = () => new Response(Buffer.alloc(content.length + 1));
+    respond = () => ({ body: Buffer.alloc(content.length + 1) });
     expect((await failure(download(url, target(), quick))).message).toContain("more than the expected");
   });
 
@@ -218,17 +225,15 @@ describe("a download that fails is a DownloadError", () => {
     respond = () => partial(0, 10, "silence");
     const error = await failure(download(url, target(), { ...quick, timeout: 100, retries: 0 }));
     expect(error.message).toContain("nothing arrived for 0.1 seconds");
-    respond = () => new Promise(() => {});
+    respond = () => null;
     const mute = await failure(download(url, target(), { ...quick, timeout: 100, retries: 0 }));
     expect(mute.message).toContain("nothing arrived for 0.1 seconds");
   });
 
   test("no network", async () => {
-    const closed = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() });
-    const address = `http://127.0.0.1:${closed.port}/file`;
-    await closed.stop(true);
-    const error = await failure(download(address, target(), { ...quick, retries: 1 }));
-    expect(error.file).toBe(address);
+    const nobody = "http://127.0.0.1:1/file";
+    const error = await failure(download(nobody, target(), { ...quick, retries: 1 }));
+    expect(error.file).toBe(nobody);
     expect(error.message).toContain("Check the network");
   });
 

@@ -1,0 +1,11 @@
+/* Reductions that visit elements one by one in their logical order. */
+#ifndef TH_SCAN_H
+#define TH_SCAN_H
+
+#include "kernel.h"
+
+/** th_reduce for TH_REDUCE_ARG_MAX, and for int32. */
+void TH_ISA_NAME(th_scan)(void *out, const void *in, const int32_t *layout, int32_t reduced, int32_t op, int32_t dtype);
+#define th_scan TH_ISA_NAME(th_scan)
+
+#endif
