@@ -3,17 +3,7 @@
  * lib/training/cifar10.ts; this is the command around it: options, data, progress, log, checkpoints.
  */
 import { loadCheckpoint, saveCheckpoint } from "../lib/checkpoint/index.ts";
-import {
-  CheckpointError,
-  cpu,
-  cuda,
-  data,
-  type Device,
-  manualSeed,
-  type NDArray,
-  optim,
-  ThimbleError,
-} from "../lib/index.ts";
+import { CheckpointError, cpu, cuda, data, manualSeed, type NDArray, optim, ThimbleError } from "../lib/index.ts";
 import { epochGeneralCifar10, type EpochResult, evaluateCifar10 } from "../lib/training/index.ts";
 import { ResNet9 } from "../models/index.ts";
 import { findImages } from "./cli/cifar10.ts";

@@ -55,7 +55,7 @@ typedef struct {
 
 typedef void th_tile_task(const th_tile *t, void *context);
 
-static inline __attribute__((noinline)) void th_padded_tile(const th_tile *t, ptrdiff_t lanes, th_tile_task *task, void *context) {
+static inline void th_padded_tile(const th_tile *t, ptrdiff_t lanes, th_tile_task *task, void *context) {
   _Alignas(64) float x[TILE_ROWS * LANES], dy[TILE_ROWS * LANES], out[TILE_ROWS * LANES];
   for (ptrdiff_t r = 0; r < t->rows; r++)
     for (ptrdiff_t i = 0; i < LANES; i++) {

@@ -155,8 +155,8 @@ function reachable(root: Node): Node[] {
 }
 
 /** Checks that a gradient given by the user fits the tensor it is for. */
-export function checkGradient(shape: readonly number[], gradient: NDArray): void {
+export function checkGradient(operation: string, shape: readonly number[], gradient: NDArray): void {
   if (gradient.shape.length !== shape.length || gradient.shape.some((n, i) => n !== shape[i])) {
-    throw new ShapeError("backward", "the gradient must have the tensor's shape", { shapes: [shape, gradient.shape] });
+    throw new ShapeError(operation, "the gradient must have the tensor's shape", { shapes: [shape, gradient.shape] });
   }
 }

@@ -1,10 +1,11 @@
 /**
  * Tensor: an NDArray with autograd. Operations are in lib/ops, which installs them as methods; this file knows none.
  */
-import { AutogradError, ArgumentError, DTypeError } from "../native/errors.ts";
+import { ArgumentError, AutogradError, DeviceError, DTypeError, formatShape } from "../native/errors.ts";
 import { binary } from "../ndarray/arithmetic.ts";
 import { Device } from "../ndarray/device.ts";
 import type { DType, TypedArrayOf } from "../ndarray/dtype.ts";
+import { formatElements, inspect } from "../ndarray/format.ts";
 import type { Shape } from "../ndarray/layout.ts";
 import { type ArrayOptions, NDArray } from "../ndarray/ndarray.ts";
 import { handles, type HandleOwner, type Scoped, untracked } from "../ndarray/scope.ts";
@@ -83,10 +84,20 @@ export class Tensor implements HandleOwner {
   }
 
   set grad(value: Tensor | null) {
-    if (value !== null) checkGradient(this.shape, value.data);
+    if (value !== null) this.checkAssignable(value);
     this.clearGradient();
-    this.gradient = value === null ? null : value.data;
-    this.gradientRead = value;
+    if (value === null) return;
+    const contiguous = value.data.isCompact();
+    this.gradient = contiguous ? value.data : contiguousCopy(value.data).keep();
+    this.gradientRead = contiguous ? value : null;
+  }
+
+  private checkAssignable(gradient: unknown): void {
+    if (!(gradient instanceof Tensor)) throw new ArgumentError("grad", "a gradient is a Tensor or null");
+    checkGradient("grad", this.shape, gradient.data);
+    if (gradient.dtype !== this.dtype) throw new DTypeError("grad", `must be ${this.dtype}, not ${gradient.dtype}`);
+    if (gradient.device !== this.device)
+      throw new DeviceError("grad", `must be on ${this.device}, not ${gradient.device}`);
   }
 
   /** @internal Forgets the gradient; frees its memory at once unless someone has read it and may still hold it. */
@@ -138,7 +149,7 @@ export class Tensor implements HandleOwner {
       if (gradient === undefined) return NDArray.ones(this.shape, { device: this.device });
       const given = gradient instanceof Tensor ? gradient.data : gradient;
       if (!(given instanceof NDArray)) throw new ArgumentError("backward", "the gradient must be a tensor or an array");
-      checkGradient(this.shape, given);
+      checkGradient("backward", this.shape, given);
       return given.to({ dtype: "float32", device: this.device });
     });
     if (this.edge instanceof Node) runBackward(this.edge, seed);
@@ -150,17 +161,22 @@ export class Tensor implements HandleOwner {
     return new Tensor(this.data.alias());
   }
 
-  /** Replaces all values in place, keeping shape, dtype and device. Not recorded. */
+  /** Replaces all values in place, keeping shape, dtype and device; typed arrays are row-major. Not recorded. */
   set(value: Values | NDArray | Tensor): this {
     const source =
       value instanceof Tensor
         ? value.data
         : value instanceof NDArray
           ? value
-          : NDArray.from(value, { dtype: this.dtype });
+          : NDArray.from(value, { dtype: this.dtype, shape: this.shapeOfFlat(value) });
     this.data.assign("set", source);
     if (source !== value && !(value instanceof Tensor)) source.dispose();
     return this;
+  }
+
+  /** A typed array with this tensor's number of elements has its shape. */
+  private shapeOfFlat(value: Values): Shape | undefined {
+    return ArrayBuffer.isView(value) && value.length === this.size ? this.shape : undefined;
   }
 
   toTypedArray(): TypedArrayOf {
@@ -196,8 +212,14 @@ export class Tensor implements HandleOwner {
   }
 
   toString(): string {
+    if (this.data.disposed) return "Tensor(disposed)";
+    const elements = formatElements(this.toTypedArray(), this.shape, this.dtype, "Tensor(".length);
     const grad = this.requiresGrad ? ", requiresGrad" : "";
-    return `Tensor(${JSON.stringify(this.size <= 1000 ? this.toArray() : "…")}, shape [${this.shape.join(", ")}], ${this.dtype}, ${this.device}${grad})`;
+    return `Tensor(${elements}, shape ${formatShape(this.shape)}, ${this.dtype}, ${this.device}${grad})`;
+  }
+
+  [inspect](): string {
+    return this.toString();
   }
 }
 

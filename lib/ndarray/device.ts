@@ -3,6 +3,7 @@ import { ArgumentError, DeviceUnavailableError, ThimbleError } from "../native/e
 import { type LibraryKind, loadBackend } from "../native/library.ts";
 import { MemoryPool } from "../native/storage.ts";
 import { type Backend, Isa, Memory } from "../native/symbols.gen.ts";
+import { inspect } from "./format.ts";
 
 /** Where arrays live and kernels run. Made by {@link cpu} and {@link cuda}; equal devices are the same object. */
 export class Device {
@@ -61,6 +62,10 @@ export class Device {
 
   toString(): string {
     return this.kind === "cpu" ? "cpu" : `${this.kind}:${this.index}`;
+  }
+
+  [inspect](): string {
+    return `Device(${this.toString()})`;
   }
 }
 

@@ -6,11 +6,12 @@
  */
 import type { Pointer } from "bun:ffi";
 
-import { ArgumentError, DisposedError, ShapeError } from "../native/errors.ts";
+import { ArgumentError, DisposedError, formatShape, ShapeError } from "../native/errors.ts";
 import { Storage } from "../native/storage.ts";
 import { castElements, copyElements, download, fillElements, upload } from "./copy.ts";
 import { cpu, Device } from "./device.ts";
 import { checkDType, type DType, ELEMENT_BYTES, makeTypedArray, type TypedArrayOf } from "./dtype.ts";
+import { formatElements, inspect } from "./format.ts";
 import { flatten, type NestedNumbers, nest, type Values } from "./values.ts";
 import * as layout from "./layout.ts";
 import { handles, type Scoped, track } from "./scope.ts";
@@ -304,6 +305,16 @@ export class NDArray implements Scoped {
 
   [handles](): readonly Scoped[] {
     return [this];
+  }
+
+  toString(): string {
+    if (this.freed) return "NDArray(disposed)";
+    const elements = formatElements(this.toTypedArray(), this.shape, this.dtype, "NDArray(".length);
+    return `NDArray(${elements}, shape ${formatShape(this.shape)}, ${this.dtype}, ${this.device})`;
+  }
+
+  [inspect](): string {
+    return this.toString();
   }
 
   /** @internal */

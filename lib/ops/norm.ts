@@ -45,26 +45,32 @@ export function batchNorm(x: Tensor, weight: Tensor, bias: Tensor, options: Batc
   const fused = relu ? 1 : 0;
   const y = NDArray.empty(x.shape, input);
   const mean = training ? NDArray.empty([channels], input) : runningMean.data.compact();
+  const scale = contiguous(weight.data);
+  const shift = contiguous(bias.data);
   let istd: NDArray;
   if (training) {
     istd = NDArray.empty([channels], input);
     const [movingMean, movingVar] = [runningMean.data, runningVar.data];
+    if (!movingMean.isCompact() || !movingVar.isCompact()) {
+      throw new ShapeError(name, "running statistics must be contiguous: they are written in place");
+    }
     const status = backend.th_batch_norm(
       y.pointer, mean.pointer, istd.pointer, movingMean.pointer, movingVar.pointer, input.pointer,
-      weight.data.pointer, bias.data.pointer, rows, channels, eps, momentum, fused,
+      scale.pointer, shift.pointer, rows, channels, eps, momentum, fused,
     ); // prettier-ignore
     check(status, backend, name);
     movingMean.storage.version++;
     movingVar.storage.version++;
   } else {
     istd = unary("powScalar", unary("addScalar", runningVar.data, eps), -0.5);
+    const variance = contiguous(runningVar.data);
     const status = backend.th_batch_norm_inference(
-      y.pointer, input.pointer, weight.data.pointer, bias.data.pointer, mean.pointer, runningVar.data.pointer,
+      y.pointer, input.pointer, scale.pointer, shift.pointer, mean.pointer, variance.pointer,
       rows, channels, eps, fused,
     ); // prettier-ignore
     check(status, backend, name);
   }
-  const saved = [input, weight.data, bias.data, mean, istd] as const;
+  const saved = [input, scale, shift, mean, istd] as const;
   const result = record(name, y, [x, weight, bias], saved, (g, { saved: [xs, w, b, m, s], needs }) => {
     const dy = contiguous(g);
     const dx = needs[0] ? (dy.storage.exclusive ? dy.alias() : NDArray.empty(dy.shape, dy)) : null;
@@ -100,7 +106,7 @@ export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, { eps = 1e-5 
   const y = NDArray.empty(x.shape, input);
   const mean = NDArray.empty([rows], input);
   const istd = NDArray.empty([rows], input);
-  const [w, b] = [weight.data, bias.data];
+  const [w, b] = [contiguous(weight.data), contiguous(bias.data)];
   const status = backend.th_layer_norm(
     y.pointer,
     mean.pointer,

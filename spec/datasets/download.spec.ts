@@ -19,7 +19,7 @@ interface Reply {
   headers?: Record<string, string>;
   body?: Uint8Array | string;
   /** What happens after the body, if more was announced: the connection breaks, or stays silent. */
-  then?: "break" | "silence";
+  ending?: "break" | "silence";
 }
 
 /** What the server does; each test sets it. Null: nothing at all. */
@@ -30,10 +30,10 @@ const server = createServer((request, response) => {
   ranges.push(request.headers.range ?? null);
   const reply = respond(request.headers);
   if (reply === null) return;
-  const { status = 200, headers = {}, body = "", then } = reply;
-  response.writeHead(status, { "content-length": then ? content.length : body.length, ...headers });
-  if (then === undefined) response.end(body);
-  else response.write(body, () => then === "break" && setTimeout(() => response.destroy(), 10));
+  const { status = 200, headers = {}, body = "", ending } = reply;
+  response.writeHead(status, { "content-length": ending ? content.length : body.length, ...headers });
+  if (ending === undefined) response.end(body);
+  else response.write(body, () => ending === "break" && setTimeout(() => response.destroy(), 10));
 });
 await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
 const address = server.address();
@@ -59,9 +59,9 @@ function good({ range = "", "if-range": version }: IncomingHttpHeaders, headers 
 }
 
 /** Announces everything from `start` on, sends `count` bytes of it, and then breaks off or goes silent. */
-function partial(start: number, count: number, then: "break" | "silence"): Reply {
+function partial(start: number, count: number, ending: "break" | "silence"): Reply {
   const headers = start > 0 ? { ...ETAG, ...contentRange(start), "content-length": `${content.length - start}` } : ETAG;
-  return { status: start > 0 ? 206 : 200, headers, body: content.subarray(start, start + count), then };
+  return { status: start > 0 ? 206 : 200, headers, body: content.subarray(start, start + count), ending };
 }
 
 const target = (): string => join(folder(), "deep/er/file");

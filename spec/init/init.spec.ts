@@ -40,7 +40,8 @@ onEachDevice("init", (device) => {
   test("normal numbers have normal tails, and neighbours do not depend on one another", () => {
     manualSeed(2);
     const values = init.normal([100_000], { device }).toTypedArray();
-    const beyond = (limit: number): number => Array.from(values).filter((value) => Math.abs(value) > limit).length / 100_000;
+    const beyond = (limit: number): number =>
+      Array.from(values).filter((value) => Math.abs(value) > limit).length / 100_000;
     closeNumber(beyond(1), 0.3173, { atol: 0.008 });
     closeNumber(beyond(2), 0.0455, { atol: 0.0035 });
     closeNumber(beyond(3), 0.0027, { atol: 0.0009 });

@@ -27,7 +27,12 @@ onEachDevice("ResNet9", (device) => {
     model.parameters().forEach((parameter, i) => {
       const { shape, offset, bound } = recording.parameters[i]!;
       expect(parameter.shape).toEqual(shape);
-      parameter.set(tensor(Float32Array.from(hashed(shape, i + 1), (u) => offset + bound * u), { shape, device }));
+      parameter.set(
+        tensor(
+          Float32Array.from(hashed(shape, i + 1), (u) => offset + bound * u),
+          { shape, device },
+        ),
+      );
     });
     return model;
   };
@@ -69,7 +74,11 @@ onEachDevice("ResNet9", (device) => {
         return error.item();
       }),
     );
-    close({ shape: [losses.length], values: losses }, { shape: [losses.length], values: recording.losses }, { rtol: 5e-3 });
+    close(
+      { shape: [losses.length], values: losses },
+      { shape: [losses.length], values: recording.losses },
+      { rtol: 5e-3 },
+    );
     close(model.eval().forward(x), recording.evalLogits, { rtol: 2e-2, atol: 5e-3, what: "evaluation" });
   });
 });

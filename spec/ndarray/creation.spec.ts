@@ -48,14 +48,17 @@ onEachDevice("NDArray creation", (device) => {
     expect(a.toArray()).toEqual([1, 2]);
   });
 
-  test.each([[[]], [[0]], [[1]], [[3, 0, 2]], [[2, 1, 3]], [[1, 1, 1, 1, 1, 1]], [[7, 11]]])("zeros, ones, full: %j", (shape) => {
-    const size = product(shape);
-    expect(NDArray.zeros(shape, { device }).toTypedArray()).toEqual(new Float32Array(size));
-    expect(NDArray.ones(shape, { device }).toTypedArray()).toEqual(new Float32Array(size).fill(1));
-    expect(NDArray.full(shape, -3.5, { device }).toTypedArray()).toEqual(new Float32Array(size).fill(-3.5));
-    const empty = NDArray.empty(shape, { device });
-    expect([empty.shape, empty.toTypedArray().length]).toEqual([shape, size]);
-  });
+  test.each([[[]], [[0]], [[1]], [[3, 0, 2]], [[2, 1, 3]], [[1, 1, 1, 1, 1, 1]], [[7, 11]]])(
+    "zeros, ones, full: %j",
+    (shape) => {
+      const size = product(shape);
+      expect(NDArray.zeros(shape, { device }).toTypedArray()).toEqual(new Float32Array(size));
+      expect(NDArray.ones(shape, { device }).toTypedArray()).toEqual(new Float32Array(size).fill(1));
+      expect(NDArray.full(shape, -3.5, { device }).toTypedArray()).toEqual(new Float32Array(size).fill(-3.5));
+      const empty = NDArray.empty(shape, { device });
+      expect([empty.shape, empty.toTypedArray().length]).toEqual([shape, size]);
+    },
+  );
 
   test("int32 keeps all 32 bits", () => {
     const values = [0, -1, 2 ** 31 - 1, -(2 ** 31), 123456789];
@@ -70,7 +73,9 @@ onEachDevice("NDArray creation", (device) => {
     expect(NDArray.from(new Int32Array([1]), { device }).dtype).toBe("int32");
     expect(NDArray.from(new Uint8Array([255]), { device }).toTypedArray()).toEqual(new Int32Array([255]));
     expect(NDArray.from(new Float64Array([0.5]), { device }).toTypedArray()).toEqual(new Float32Array([0.5]));
-    expect(NDArray.from(new Int32Array([1]), { dtype: "float32", device }).toTypedArray()).toEqual(new Float32Array([1]));
+    expect(NDArray.from(new Int32Array([1]), { dtype: "float32", device }).toTypedArray()).toEqual(
+      new Float32Array([1]),
+    );
   });
 
   test("special numbers survive the way there and back", () => {

@@ -30,7 +30,25 @@ onEachDevice("NDArray matmul", (device) => {
   test("operands in every arrangement in memory", () => {
     for (const left of arrangements) {
       for (const right of arrangements) {
-        for (const [p, q] of [[[3, 5], [5, 4]], [[2, 3, 4], [2, 4, 3]], [[1, 6], [6, 1]], [[7, 1], [1, 5]]] as const) { // prettier-ignore
+        for (const [p, q] of [
+          [
+            [3, 5],
+            [5, 4],
+          ],
+          [
+            [2, 3, 4],
+            [2, 4, 3],
+          ],
+          [
+            [1, 6],
+            [6, 1],
+          ],
+          [
+            [7, 1],
+            [1, 5],
+          ],
+        ] as const) {
+          // prettier-ignore
           const [a, b] = [make(p), make(q)];
           const [storedA, storedB] = [left.store(a, NaN), right.store(b, NaN)];
           const [x, y] = [left.view(upload(storedA)), right.view(upload(storedB))];
@@ -65,7 +83,13 @@ onEachDevice("NDArray matmul", (device) => {
   });
 
   test("sizes that take the blocked path, some threads, and leave remainders", () => {
-    for (const [m, k, n] of [[131, 67, 45], [257, 129, 31], [64, 400, 64], [1, 1000, 300], [300, 1000, 1]] as const) {
+    for (const [m, k, n] of [
+      [131, 67, 45],
+      [257, 129, 31],
+      [64, 400, 64],
+      [1, 1000, 300],
+      [300, 1000, 1],
+    ] as const) {
       const [a, b] = [make([m, k]).read(), make([k, n]).read()];
       const expected = new Float64Array(m * n);
       for (let i = 0; i < m; i++) {

@@ -30,7 +30,15 @@ class Program {
   run(steps: number): void {
     this.create();
     for (let i = 0; i < steps; i++) {
-      const step = this.random.pick([this.view, this.view, this.view, this.write, this.combine, this.transform, this.create]);
+      const step = this.random.pick([
+        this.view,
+        this.view,
+        this.view,
+        this.write,
+        this.combine,
+        this.transform,
+        this.create,
+      ]);
       step.call(this);
       if (this.pairs.length > 12) this.pairs.splice(this.random.integer(0, 11), 1)[0]!.array.dispose();
       this.compare(this.random.pick(this.pairs));
@@ -46,7 +54,11 @@ class Program {
   }
 
   private compare({ array, model }: Pair): void {
-    close(array, { shape: model.shape, values: model.read() }, { rtol: 0, atol: 0, what: this.log.slice(-8).join("; ") });
+    close(
+      array,
+      { shape: model.shape, values: model.read() },
+      { rtol: 0, atol: 0, what: this.log.slice(-8).join("; ") },
+    );
   }
 
   private create(): void {
@@ -72,7 +84,9 @@ class Program {
         return this.add(array.slice(...ranges), model.slice(...ranges), `slice ${JSON.stringify(ranges)}`);
       }
       case 3: {
-        const shape = model.shape.map((size) => (size === 1 && this.random.chance(0.6) ? this.random.integer(1, 3) : size));
+        const shape = model.shape.map((size) =>
+          size === 1 && this.random.chance(0.6) ? this.random.integer(1, 3) : size,
+        );
         if (shape.length < 4 && this.random.chance(0.4)) shape.unshift(2);
         if (product(shape) > 500) return;
         return this.add(array.broadcastTo(shape), model.broadcastTo(shape), `broadcastTo (${shape})`);
@@ -105,7 +119,7 @@ class Program {
   private factorize(size: number, shape: readonly number[]): number[] {
     if (size === 0) return this.random.chance(0.5) ? [...shape] : [0, 3];
     const factors: number[] = [];
-    for (let left = size, factor = 2; left > 1; ) {
+    for (let left = size, factor = 2; left > 1;) {
       if (left % factor > 0) factor++;
       else {
         if (factors.length > 0 && this.random.chance(0.5)) factors[factors.length - 1]! *= factor;

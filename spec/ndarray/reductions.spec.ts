@@ -22,7 +22,9 @@ const reducers = {
 
 /** Every subset of the axes. */
 const subsets = (ndim: number): number[][] =>
-  Array.from({ length: 2 ** ndim }, (_, bits) => Array.from({ length: ndim }, (_, i) => i).filter((i) => (bits >> i) & 1));
+  Array.from({ length: 2 ** ndim }, (_, bits) =>
+    Array.from({ length: ndim }, (_, i) => i).filter((i) => (bits >> i) & 1),
+  );
 
 onEachDevice("NDArray reductions", (device) => {
   for (const [name, reducer] of Object.entries(reducers)) {

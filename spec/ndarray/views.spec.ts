@@ -93,7 +93,11 @@ onEachDevice("NDArray views", (device) => {
   });
 
   test("a broadcast view cannot be written, since several elements share a place", () => {
-    expect(() => NDArray.zeros([1], { device }).broadcastTo([3]).set([0, 1] as const, 1)).toThrow(); // too many ranges
+    expect(() =>
+      NDArray.zeros([1], { device })
+        .broadcastTo([3])
+        .set([0, 1] as const, 1),
+    ).toThrow(); // too many ranges
     expect(() => NDArray.zeros([1], { device }).broadcastTo([3]).set([], 1)).toThrow(/set.*\(3,\)/);
   });
 
@@ -117,13 +121,20 @@ onEachDevice("NDArray views", (device) => {
       const reshaped = viewed.reshape(shape);
       expect(reshaped.toTypedArray(), name).toEqual(viewed.toTypedArray());
       a.set([], -1);
-      expect(reshaped.toTypedArray().every((value) => value === -1), `${name} shares memory`).toBe(!copies);
+      expect(
+        reshaped.toTypedArray().every((value) => value === -1),
+        `${name} shares memory`,
+      ).toBe(!copies);
     }
   });
 
   test("reshape infers one size, and knows scalars and empty arrays", () => {
     expect(upload(counting([2, 6])).reshape([3, -1]).shape).toEqual([3, 4]);
-    expect(NDArray.from([[7]], { device }).reshape([]).item()).toBe(7);
+    expect(
+      NDArray.from([[7]], { device })
+        .reshape([])
+        .item(),
+    ).toBe(7);
     expect(NDArray.from(7, { device }).reshape([1, 1]).toArray()).toEqual([[7]]);
     expect(NDArray.zeros([0, 4], { device }).reshape([2, 0]).shape).toEqual([2, 0]);
   });
@@ -131,7 +142,13 @@ onEachDevice("NDArray views", (device) => {
   test("compact makes row-major memory, and copies only what is not", () => {
     const [a, model] = pair(3, 4);
     expect(a.isCompact()).toBe(true);
-    for (const view of [a.transpose(), a.flip([0]), a.slice(null, [0, 4, 2]), a.slice(null, 1), a.broadcastTo([2, 3, 4])]) {
+    for (const view of [
+      a.transpose(),
+      a.flip([0]),
+      a.slice(null, [0, 4, 2]),
+      a.slice(null, 1),
+      a.broadcastTo([2, 3, 4]),
+    ]) {
       expect(view.isCompact()).toBe(false);
       expect(view.compact().isCompact()).toBe(true);
       expect(view.compact().toTypedArray()).toEqual(view.toTypedArray());

@@ -29,7 +29,9 @@ onEachDevice("training", (device) => {
     const random = new Random(8);
     const labels = Int32Array.from({ length: 32 }, (_, i) => i % 4);
     const images = random.uniform(32 * 64, -0.5, 0.5);
-    labels.forEach((label, i) => images.subarray(i * 64 + label * 16, i * 64 + label * 16 + 8).forEach((v, j, row) => (row[j] = v + 1)));
+    labels.forEach((label, i) =>
+      images.subarray(i * 64 + label * 16, i * 64 + label * 16 + 8).forEach((v, j, row) => (row[j] = v + 1)),
+    );
     const train = (): { losses: number[]; accuracy: number } => {
       manualSeed(11);
       const model = new nn.Sequential(

@@ -69,7 +69,12 @@ onEachDevice("conv", (device) => {
 
   test("agrees with the composition of pad, slice and matmul in everything", () => {
     const random = new Random(9);
-    for (const [n, h, w, c, k, f, stride, padding] of [[2, 6, 5, 3, 3, 4, 2, 1], [1, 7, 7, 2, 5, 3, 1, 2], [3, 4, 4, 1, 2, 2, 1, 0]] as const) { // prettier-ignore
+    for (const [n, h, w, c, k, f, stride, padding] of [
+      [2, 6, 5, 3, 3, 4, 2, 1],
+      [1, 7, 7, 2, 5, 3, 1, 2],
+      [3, 4, 4, 1, 2, 2, 1, 0],
+    ] as const) {
+      // prettier-ignore
       const [values, weights] = [random.uniform(n * h * w * c), random.uniform(k * k * c * f)];
       const run = (convolution: (x: Tensor, w: Tensor) => Tensor): Tensor[] => {
         const x = tensor(values, { shape: [n, h, w, c], device, requiresGrad: true });
@@ -104,7 +109,9 @@ onEachDevice("conv", (device) => {
     const x = tensor(values, { shape: [1, 7, 7, 1], device });
     const y = ops.conv(x, tensor(new Float32Array(9).fill(1), { shape: [3, 3, 1, 1], device }), { padding: 1 });
     const found = Array.from(y.toTypedArray(), Number.isNaN);
-    expect(found).toEqual(Array.from({ length: 49 }, (_, i) => Math.abs((i % 7) - 3) < 2 && Math.abs(Math.floor(i / 7) - 3) < 2));
+    expect(found).toEqual(
+      Array.from({ length: 49 }, (_, i) => Math.abs((i % 7) - 3) < 2 && Math.abs(Math.floor(i / 7) - 3) < 2),
+    );
   });
 
   test("gradients agree with finite differences", () => {

@@ -11,7 +11,10 @@ onEachDevice("dropout", (device) => {
   test("keeps a share 1 - p of the elements, scaled by 1 / (1 - p)", () => {
     manualSeed(1);
     for (const p of [0.1, 0.5, 0.9]) {
-      const kept = ops.dropout(ones(100_000), p).toTypedArray().filter((value) => value !== 0);
+      const kept = ops
+        .dropout(ones(100_000), p)
+        .toTypedArray()
+        .filter((value) => value !== 0);
       expect(kept.every((value) => value === Math.fround(1 / (1 - p)))).toBe(true);
       closeNumber(kept.length / 100_000, 1 - p, { atol: 0.008 }); // five standard deviations
     }

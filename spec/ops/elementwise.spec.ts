@@ -53,7 +53,13 @@ onEachDevice("elementwise operations", (device) => {
     test(`${op} gives a tensor used on both sides both gradients`, () => {
       const x = tensor([1, -2, 0.5, 4], { device, requiresGrad: true });
       ops.sum(ops[op](x, x)).backward();
-      const expected = { add: [2, 2, 2, 2], sub: [0, 0, 0, 0], mul: [2, -4, 1, 8], div: [0, 0, 0, 0], maximum: [1, 1, 1, 1] };
+      const expected = {
+        add: [2, 2, 2, 2],
+        sub: [0, 0, 0, 0],
+        mul: [2, -4, 1, 8],
+        div: [0, 0, 0, 0],
+        maximum: [1, 1, 1, 1],
+      };
       close(x.grad!, { shape: [4], values: expected[op] });
     });
   }
@@ -97,7 +103,11 @@ onEachDevice("elementwise operations", (device) => {
     const wide = random.uniform(4099, -20, 20);
     const positive = random.uniform(4099, 1e-6, 50);
     const check = (op: "exp" | "tanh" | "sigmoid" | "log" | "sqrt", x: Float32Array, f: (v: number) => number): void =>
-      close(ops[op](tensor(x, { device })), { shape: [x.length], values: Array.from(x, f) }, { rtol: 4e-7, atol: 1e-7, what: op });
+      close(
+        ops[op](tensor(x, { device })),
+        { shape: [x.length], values: Array.from(x, f) },
+        { rtol: 4e-7, atol: 1e-7, what: op },
+      );
     check("exp", wide, Math.exp);
     check("tanh", wide, Math.tanh);
     check("sigmoid", wide, (v) => 1 / (1 + Math.exp(-v)));
@@ -111,7 +121,12 @@ onEachDevice("elementwise operations", (device) => {
     const [a, b] = [tensor(x, { device }), tensor(y, { device })];
     expect(ops.add(a, b).toTypedArray()).toEqual(x.map((value, at) => value + y[at]!));
     expect(ops.mul(a, 2).toTypedArray()).toEqual(x.map((value) => value * 2));
-    expect(ops.relu(a).toTypedArray().every((value, at) => value === Math.max(x[at]!, 0))).toBe(true);
+    expect(
+      ops
+        .relu(a)
+        .toTypedArray()
+        .every((value, at) => value === Math.max(x[at]!, 0)),
+    ).toBe(true);
   });
 
   test("gradients agree with finite differences in a composition of all of them", () => {

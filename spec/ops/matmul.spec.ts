@@ -13,7 +13,25 @@ checkFamily("matmul", { matmul: (_, a, b) => ops.matmul(a, b) });
 onEachDevice("matmul", (device) => {
   test("gradients agree with finite differences, batches and broadcasting included", () => {
     const random = new Random(1);
-    for (const [a, b] of [[[4, 3], [3, 5]], [[2, 4, 3], [3, 5]], [[4, 3], [2, 3, 2]], [[2, 1, 2, 3], [3, 3, 2]]] as const) { // prettier-ignore
+    for (const [a, b] of [
+      [
+        [4, 3],
+        [3, 5],
+      ],
+      [
+        [2, 4, 3],
+        [3, 5],
+      ],
+      [
+        [4, 3],
+        [2, 3, 2],
+      ],
+      [
+        [2, 1, 2, 3],
+        [3, 3, 2],
+      ],
+    ] as const) {
+      // prettier-ignore
       const inputs = [a, b].map((shape) => ({ shape, values: random.uniform(product(shape)) }));
       checkGradients((x, y) => ops.matmul(x, y), inputs, { device });
     }
@@ -35,7 +53,10 @@ onEachDevice("matmul", (device) => {
     const x = tensor(a, { shape: [3, 5000], device, requiresGrad: true });
     const y = tensor(b, { shape: [5000, 2], device, requiresGrad: true });
     ops.sum(ops.matmul(x, y)).backward();
-    close(x.grad!, { shape: [3, 5000], values: Float32Array.from(a, (_, at) => b[(at % 5000) * 2]! + b[(at % 5000) * 2 + 1]!) });
+    close(x.grad!, {
+      shape: [3, 5000],
+      values: Float32Array.from(a, (_, at) => b[(at % 5000) * 2]! + b[(at % 5000) * 2 + 1]!),
+    });
     const columns = Float32Array.from({ length: 5000 }, (_, i) => a[i]! + a[5000 + i]! + a[10000 + i]!);
     close(y.grad!, { shape: [5000, 2], values: Float32Array.from(b, (_, at) => columns[at >> 1]!) });
   });

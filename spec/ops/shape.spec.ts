@@ -104,12 +104,46 @@ onEachDevice("shape operations", (device) => {
   test("int32 moves like float32", () => {
     const x = tensor([[1, 2], [3, 2 ** 31 - 1]], { dtype: "int32", device }); // prettier-ignore
     for (const [result, expected] of [
-      [ops.flip(x, [0, 1]), [[2 ** 31 - 1, 3], [2, 1]]],
-      [ops.pad(x, [[0, 0], [1, 0]]), [[0, 1, 2], [0, 3, 2 ** 31 - 1]]],
-      [ops.dilate(x, [1], 1), [[1, 0, 2, 0], [3, 0, 2 ** 31 - 1, 0]]],
-      [ops.stack(ops.split(x, 0), 1), [[1, 3], [2, 2 ** 31 - 1]]],
-      [ops.concat([x, x], 1), [[1, 2, 1, 2], [3, 2 ** 31 - 1, 3, 2 ** 31 - 1]]],
-    ] as const) { // prettier-ignore
+      [
+        ops.flip(x, [0, 1]),
+        [
+          [2 ** 31 - 1, 3],
+          [2, 1],
+        ],
+      ],
+      [
+        ops.pad(x, [
+          [0, 0],
+          [1, 0],
+        ]),
+        [
+          [0, 1, 2],
+          [0, 3, 2 ** 31 - 1],
+        ],
+      ],
+      [
+        ops.dilate(x, [1], 1),
+        [
+          [1, 0, 2, 0],
+          [3, 0, 2 ** 31 - 1, 0],
+        ],
+      ],
+      [
+        ops.stack(ops.split(x, 0), 1),
+        [
+          [1, 3],
+          [2, 2 ** 31 - 1],
+        ],
+      ],
+      [
+        ops.concat([x, x], 1),
+        [
+          [1, 2, 1, 2],
+          [3, 2 ** 31 - 1, 3, 2 ** 31 - 1],
+        ],
+      ],
+    ] as const) {
+      // prettier-ignore
       expect(result.dtype).toBe("int32");
       expect(JSON.stringify(result.toArray())).toBe(JSON.stringify(expected));
     }

@@ -8,7 +8,15 @@ import { load, numbers, type Recorded } from "../support/fixtures.ts";
 
 interface OptimizerCase {
   op: "SGD" | "Adam" | "clipGradNorm";
-  options: { lr: number; momentum?: number; weightDecay?: number; beta1?: number; beta2?: number; eps?: number; maxNorm?: number };
+  options: {
+    lr: number;
+    momentum?: number;
+    weightDecay?: number;
+    beta1?: number;
+    beta2?: number;
+    eps?: number;
+    maxNorm?: number;
+  };
   parameters: Recorded[];
   /** Of every parameter, for every step. */
   gradients: Recorded[][];
@@ -33,7 +41,9 @@ onEachDevice("optimizers", (device) => {
         optimizer.zeroGrad();
         differentiate(own, step);
         optimizer.step();
-        after[at + 1]?.forEach((expected, i) => close(own[i]!, expected, { what: `parameter ${i} after step ${at + 1}` }));
+        after[at + 1]?.forEach((expected, i) =>
+          close(own[i]!, expected, { what: `parameter ${i} after step ${at + 1}` }),
+        );
       });
     });
   }
@@ -125,6 +135,8 @@ onEachDevice("optimizers", (device) => {
     const [first] = cases;
     const own = first!.parameters.map((p) => recordedTensor(p, device, true));
     differentiate(own, first!.gradients[0]!);
-    own.forEach((p, i) => expect(Array.from(p.grad!.toTypedArray())).toEqual(numbers(first!.gradients[0]![i]!).map(Math.fround)));
+    own.forEach((p, i) =>
+      expect(Array.from(p.grad!.toTypedArray())).toEqual(numbers(first!.gradients[0]![i]!).map(Math.fround)),
+    );
   });
 });

@@ -13,7 +13,12 @@ import { load, numbers, type OpCase, type Recorded } from "./fixtures.ts";
 type Device = NDArray["device"];
 
 /** An operation on a case's options and inputs. Those that take fewer inputs leave the rest out. */
-export type Operation<Options> = (options: Options, a: Tensor, b: Tensor, ...rest: Tensor[]) => Tensor | readonly Tensor[];
+export type Operation<Options> = (
+  options: Options,
+  a: Tensor,
+  b: Tensor,
+  ...rest: Tensor[]
+) => Tensor | readonly Tensor[];
 
 /** Tests every case that `family` recorded, each with the operation of its name. */
 export function checkFamily<Options>(
@@ -62,7 +67,9 @@ function checkCase<Options>(recorded: OpCase<Options>, operation: Operation<Opti
   const result = operation(recorded.options, a, b, ...rest);
   const outputs = result instanceof Tensor ? [result] : result;
   expect(outputs.length).toBe(recorded.outputs.length);
-  outputs.forEach((output, at) => close(output, recorded.outputs[at]!, { ...tolerance, what: `${where}: output ${at}` }));
+  outputs.forEach((output, at) =>
+    close(output, recorded.outputs[at]!, { ...tolerance, what: `${where}: output ${at}` }),
+  );
   if (recorded.seeds === undefined || !inputs.some((_, at) => needsGrad(at))) return;
 
   backward(outputs, recorded.seeds, arrangement, device);
@@ -77,7 +84,12 @@ function checkCase<Options>(recorded: OpCase<Options>, operation: Operation<Opti
   });
 }
 
-function backward(outputs: readonly Tensor[], seeds: readonly Recorded[], arrangement: Arrangement, device: Device): void {
+function backward(
+  outputs: readonly Tensor[],
+  seeds: readonly Recorded[],
+  arrangement: Arrangement,
+  device: Device,
+): void {
   const arranged = seeds.map((seed) => arrange(seed, arrangement, device, false).view);
   if (outputs.length === 1) outputs[0]!.backward(arranged[0]!);
   else {

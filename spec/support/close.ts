@@ -18,10 +18,16 @@ interface Readable {
 }
 
 const differs = (actual: number, expected: number, rtol: number, atol: number): boolean =>
-  Number.isFinite(expected) ? !(Math.abs(actual - expected) <= atol + rtol * Math.abs(expected)) : !Object.is(actual, expected);
+  Number.isFinite(expected)
+    ? !(Math.abs(actual - expected) <= atol + rtol * Math.abs(expected))
+    : !Object.is(actual, expected);
 
 /** Throws an error that names the worst element, its index, and how many differ. NaN equals NaN. */
-export function close(actual: Readable | ArrayRecord, expected: ArrayRecord, options: Tolerance & { what?: string } = {}): void {
+export function close(
+  actual: Readable | ArrayRecord,
+  expected: ArrayRecord,
+  options: Tolerance & { what?: string } = {},
+): void {
   const { rtol = 1e-5, atol = 1e-6, what = "array" } = options;
   const found = "toTypedArray" in actual ? actual.toTypedArray() : Array.from(actual.values, Number);
   const wanted = Array.from(expected.values, Number);

@@ -53,7 +53,11 @@ export class Oracle {
   ) {}
 
   static of(shape: Index, values: ArrayLike<number>): Oracle {
-    return new Oracle(shape, Array.from(values), Array.from(values, (_, i) => i));
+    return new Oracle(
+      shape,
+      Array.from(values),
+      Array.from(values, (_, i) => i),
+    );
   }
 
   static make(shape: Index, element: (index: Index, at: number) => number): Oracle {
@@ -136,7 +140,9 @@ export class Oracle {
 
   write(source: number | Oracle): void {
     const values = typeof source === "number" ? null : source.broadcastTo(this.shape).read();
-    this.positions.forEach((position, at) => (this.values[position] = values === null ? (source as number) : values[at]!));
+    this.positions.forEach(
+      (position, at) => (this.values[position] = values === null ? (source as number) : values[at]!),
+    );
   }
 
   /** True if two elements are one place, as in a broadcast view. */
@@ -170,7 +176,9 @@ export class Oracle {
     const kept = this.shape.map((_, axis) => axis).filter((axis) => !reduced.includes(axis));
     const groups = this.permute([...kept, ...reduced]).read();
     const count = product(reduced.map((axis) => this.shape[axis]!));
-    const values = indices(kept.map((axis) => this.shape[axis]!)).map((_, i) => f(groups.slice(i * count, (i + 1) * count)));
+    const values = indices(kept.map((axis) => this.shape[axis]!)).map((_, i) =>
+      f(groups.slice(i * count, (i + 1) * count)),
+    );
     const full = this.shape.map((size, axis) => (reduced.includes(axis) ? 1 : size));
     return Oracle.of(keepDims ? full : kept.map((axis) => this.shape[axis]!), values);
   }
