@@ -23,7 +23,8 @@ typedef struct {
 /** th_conv as a correlation, and the first of the taps that it keeps. */
 static th_correlation forward_of(const job *w, ptrdiff_t *ky, ptrdiff_t *kx) {
   const th_conv_shape *s = &w->shape;
-  th_correlation r = {.x = w->in, .n = s->n, .h = s->h, .w = s->w, .c = s->c, .kh = s->kh, .kw = s->kw, .stride = s->stride,
+  th_correlation r = {.x = w->in, .n = s->n, .h = s->h, .w = s->w, .c = s->c, .x_image = s->h * s->w * s->c,
+                      .x_row = s->w * s->c, .x_pixel = s->c, .kh = s->kh, .kw = s->kw, .stride = s->stride,
                       .top = s->padding, .left = s->padding, .y = w->out, .oh = s->oh, .ow = s->ow, .f = s->f,
                       .y_image = s->oh * s->ow * s->f, .y_row = s->ow * s->f, .y_pixel = s->f, .panels = w->panels, .bias = w->bias};
   correlation_trim(&r, ky, kx);
@@ -95,7 +96,8 @@ static th_correlation backward_of(const job *w, ptrdiff_t index, const float *pa
   const ptrdiff_t py = index / s->stride, px = index % s->stride, row = s->w * s->c;
   const phase_axis v = phase_of_axis(py, s->h, s->kh, s->stride, s->padding);
   const phase_axis u = phase_of_axis(px, s->w, s->kw, s->stride, s->padding);
-  th_correlation r = {.x = w->in, .n = s->n, .h = s->oh, .w = s->ow, .c = s->f, .kh = v.taps, .kw = u.taps, .stride = 1,
+  th_correlation r = {.x = w->in, .n = s->n, .h = s->oh, .w = s->ow, .c = s->f, .x_image = s->oh * s->ow * s->f,
+                      .x_row = s->ow * s->f, .x_pixel = s->f, .kh = v.taps, .kw = u.taps, .stride = 1,
                       .top = v.before, .left = u.before, .y = w->out + py * row + px * s->c, .oh = th_max(0, v.pixels),
                       .ow = th_max(0, u.pixels), .f = s->c, .y_image = s->h * row, .y_row = s->stride * row,
                       .y_pixel = s->stride * s->c, .panels = panels};

@@ -1,17 +1,17 @@
 /*
  * A correlation as tiles of the micro-kernel. The rows of a tile are
- * - the same pixel of several images, for small maps: taps outside the image are left out, nothing is copied; or
- * - neighbouring pixels of an output row: a band of the image with a border of zeros at its sides is copied first.
- * Either way K runs over (ky, kx, channel) right in the image. It is cut into boxes, so that a panel of weights stays in
+ * - the same pixel of several images, for small maps: taps outside the image are left out; or
+ * - neighbouring pixels of an output row: the taps at the image's sides meet a border of zeros.
+ * The images are read where they lie unless they need that border or their distances fight the cache; then a part of them
+ * that fits L2 is copied first. Either way K runs over (ky, kx, channel) right in the image. It is cut into boxes, so that a panel of weights stays in
  * the L1 cache while all tiles that need it are computed.
  */
 #include "correlate.h"
 
 enum {
   KC = 384,               /* a box of taps: at most this many rows of a panel */
-  BAND_FLOATS = 32 * 1024, /* a band of rows: 128 KB, a part of the L2 cache */
+  PART_FLOATS = 32 * 1024, /* a copied part: 128 KB of the L2 cache */
   SMALL_MAP = 256,        /* pixels of an image up to which a tile takes one pixel of several images */
-  PAGE = 1024,            /* floats at this distance share a set of the L1 cache */
 };
 
 /** A box of taps and channels. */
@@ -65,134 +65,160 @@ static place place_of(const th_correlation *r, const box *t, ptrdiff_t oy, ptrdi
   const int is_first_box = t->ky0 == 0 && t->kx0 == 0 && t->c0 == 0;
   const int first_touch = ky0 == first_ky && kx0 == first_kx && t->c0 == 0;
 
-  walk->outer = (th_loop){empty ? 0 : ky1 - ky0, r->w * r->c, r->kw * r->c * width};
-  if (t->c1 - t->c0 == r->c) { /* the channels of neighbouring pixels follow one another */
+  walk->outer = (th_loop){empty ? 0 : ky1 - ky0, r->x_row, r->kw * r->c * width};
+  if (t->c1 - t->c0 == r->x_pixel) { /* the channels of neighbouring pixels follow one another */
     walk->middle = (th_loop){1, 0, 0};
     walk->inner = (th_loop){(kx1 - kx0) * r->c, 1, width};
   } else {
-    walk->middle = (th_loop){kx1 - kx0, r->c, r->c * width};
+    walk->middle = (th_loop){kx1 - kx0, r->x_pixel, r->c * width};
     walk->inner = (th_loop){t->c1 - t->c0, 1, width};
   }
   if (empty) return (place){.touch = all_empty && is_first_box ? TOUCH_FIRST : TOUCH_NONE};
   return (place){
       .touch = first_touch ? TOUCH_FIRST : TOUCH_MORE,
-      .x = ((iy + ky0) * r->w + ix + kx0) * r->c + t->c0,
+      .x = (iy + ky0) * r->x_row + (ix + kx0) * r->x_pixel + t->c0,
       .panel = ((ky0 * r->kw + kx0) * r->c + t->c0) * width,
   };
 }
 
 static const float *panel_of(const th_correlation *r, ptrdiff_t j) { return r->panels + j * r->kh * r->kw * r->c; }
 
-/** Units of work u0 to u1: a unit is one output pixel of one group of images. */
-static void across_images(const th_correlation *r, ptrdiff_t u0, ptrdiff_t u1) {
-  const ptrdiff_t pixels = r->oh * r->ow, groups = th_ceil_div(r->n, tile_rows(r->f)), image = r->h * r->w * r->c;
-  th_walk walk = {.form = TH_ROWS, .a_row = image, .ldc = r->y_image};
+/** One tile, unless the box does nothing there. */
+TH_INLINE void tile_at(const th_correlation *r, const place *p, const th_walk *walk, ptrdiff_t x, ptrdiff_t y, ptrdiff_t j,
+                       ptrdiff_t rows) {
+  if (p->touch == TOUCH_NONE) return;
+  const float *panel = r->panels + j * r->kh * r->kw * r->c + p->panel;
+  const float *bias = r->bias && p->touch == TOUCH_FIRST ? r->bias + j : NULL;
+  multiply_tile(walk, r->x + p->x + x, panel, r->y + y + j, rows, th_min(NR, r->f - j), bias, p->touch == TOUCH_MORE);
+}
+
+/** Output pixels p0 to p1, counted over groups of images: each tile is one pixel of one group. */
+static void across_images(const th_correlation *r, ptrdiff_t p0, ptrdiff_t p1) {
+  const ptrdiff_t pixels = r->oh * r->ow, groups = th_ceil_div(r->n, tile_rows(r->f));
+  th_walk walk = {.form = TH_ROWS, .a_row = r->x_image, .ldc = r->y_image};
   const box first = first_box(r);
   box t = first;
   do {
-    for (ptrdiff_t j = 0; j < r->f; j += NR) {
-      const ptrdiff_t cols = th_min(NR, r->f - j), width = panel_width(cols);
-      ptrdiff_t group = u0 / pixels, oy = u0 % pixels / r->ow, ox = u0 % r->ow;
-      for (ptrdiff_t u = u0; u < u1; u++) {
-        const place p = place_of(r, &t, oy, ox, width, &walk);
+    for (ptrdiff_t j = 0; j < r->f; j += NR)
+      for (ptrdiff_t group = p0 / pixels, begin = p0 % pixels; group * pixels < p1; group++, begin = 0) {
+        const ptrdiff_t end = th_min(pixels, p1 - group * pixels);
         const ptrdiff_t i = share(r->n, group, groups), rows = share(r->n, group + 1, groups) - i;
-        if (p.touch != TOUCH_NONE)
-          multiply_tile(&walk, r->x + i * image + p.x, panel_of(r, j) + p.panel,
-                        r->y + i * r->y_image + oy * r->y_row + ox * r->y_pixel + j, rows, cols,
-                        r->bias && p.touch == TOUCH_FIRST ? r->bias + j : NULL, p.touch == TOUCH_MORE);
-        if (++ox == r->ow) {
-          ox = 0;
-          if (++oy == r->oh) oy = 0, group++;
+        for (ptrdiff_t pixel = begin, oy = begin / r->ow, ox = begin % r->ow; pixel < end; pixel++) {
+          const place p = place_of(r, &t, oy, ox, panel_width(th_min(NR, r->f - j)), &walk);
+          tile_at(r, &p, &walk, i * r->x_image, i * r->y_image + oy * r->y_row + ox * r->y_pixel, j, rows);
+          if (++ox == r->ow) ox = 0, oy++;
         }
       }
-    }
   } while (next_box(r, &first, &t));
 }
 
-/** One image whose columns need no border, in tiles of neighbouring pixels of a row. */
+/** All output pixels of one image that needs no border at its sides: each tile is some neighbours of a row. */
 static void along_rows(const th_correlation *r) {
-  const ptrdiff_t tiles = th_ceil_div(r->ow, tile_rows(r->f)), pixel = r->stride * r->c;
-  th_walk walk = {.form = TH_ROWS, .a_row = pixel, .ldc = r->y_pixel};
+  const ptrdiff_t tiles = th_ceil_div(r->ow, tile_rows(r->f));
+  th_walk walk = {.form = TH_ROWS, .a_row = r->stride * r->x_pixel, .ldc = r->y_pixel};
   const box first = first_box(r);
   box t = first;
   do {
-    for (ptrdiff_t j = 0; j < r->f; j += NR) {
-      const ptrdiff_t cols = th_min(NR, r->f - j), width = panel_width(cols);
+    for (ptrdiff_t j = 0; j < r->f; j += NR)
       for (ptrdiff_t oy = 0; oy < r->oh; oy++) {
-        const place p = place_of(r, &t, oy, 0, width, &walk);
-        for (ptrdiff_t k = 0; k < tiles && p.touch != TOUCH_NONE; k++) {
+        const place p = place_of(r, &t, oy, 0, panel_width(th_min(NR, r->f - j)), &walk);
+        for (ptrdiff_t k = 0; k < tiles; k++) {
           const ptrdiff_t ox = share(r->ow, k, tiles), rows = share(r->ow, k + 1, tiles) - ox;
-          multiply_tile(&walk, r->x + p.x + ox * pixel, panel_of(r, j) + p.panel,
-                        r->y + oy * r->y_row + ox * r->y_pixel + j, rows, cols,
-                        r->bias && p.touch == TOUCH_FIRST ? r->bias + j : NULL, p.touch == TOUCH_MORE);
+          tile_at(r, &p, &walk, ox * walk.a_row, oy * r->y_row + ox * r->y_pixel, j, rows);
         }
       }
-    }
   } while (next_box(r, &first, &t));
 }
 
-/** Columns that the output reads, from -left on. */
-static ptrdiff_t band_width(const th_correlation *r) { return (r->ow - 1) * r->stride + r->kw; }
+/** How the images are cut into parts, and whether a part is copied. */
+typedef struct {
+  int across;          /* across images, else along rows */
+  int copies;
+  ptrdiff_t size;      /* images of a part; along rows: output rows of a part of one image */
+  ptrdiff_t distance;  /* in a copy, between two images; along rows: between two pixels */
+  ptrdiff_t width;     /* along rows: columns that the output reads, from -left on */
+} parts;
 
-static int needs_border(const th_correlation *r) {
-  return r->kh * r->kw > 0 && (r->left > 0 || band_width(r) - r->left > r->w);
-}
-
-static ptrdiff_t band_rows(const th_correlation *r) {
-  const ptrdiff_t input_rows = BAND_FLOATS / th_max(1, band_width(r) * r->c);
-  return th_min(r->oh, th_max(1, (input_rows - r->kh) / r->stride + 1));
-}
-
-/** `rows` output rows of one image as a correlation of their own, whose columns need no border. */
-static th_correlation band_of(const th_correlation *r, ptrdiff_t image, ptrdiff_t oy, ptrdiff_t rows, float *scratch) {
-  const ptrdiff_t begin = oy * r->stride - r->top, end = begin + (rows - 1) * r->stride + r->kh;
-  const ptrdiff_t iy0 = th_min(r->h, th_max(0, begin)), iy1 = th_max(iy0, th_min(r->h, end));
-  th_correlation band = *r;
-  band.n = 1, band.h = iy1 - iy0, band.oh = rows;
-  band.top = iy0 - begin;
-  band.x += (image * r->h + iy0) * r->w * r->c;
-  band.y += image * r->y_image + oy * r->y_row;
-  if (!needs_border(r)) return band;
-
-  band.w = band_width(r), band.left = 0;
-  const ptrdiff_t skip = th_min(r->w, th_max(0, -r->left)), before = th_min(band.w, th_max(0, r->left));
-  const ptrdiff_t inside = th_max(0, th_min(band.w - before, r->w - skip)), after = band.w - before - inside;
-  float *out = scratch;
-  for (const float *in = band.x; in < band.x + band.h * r->w * r->c; in += r->w * r->c, out += band.w * r->c) {
-    zero_floats(out, before * r->c);
-    copy_floats(out + before * r->c, in + skip * r->c, inside * r->c);
-    zero_floats(out + (before + inside) * r->c, after * r->c);
+static parts plan_parts(const th_correlation *r) {
+  const ptrdiff_t rows = tile_rows(r->f), image = r->h * r->w * r->c;
+  parts p = {.width = (r->ow - 1) * r->stride + r->kw};
+  p.across = th_min(r->n, rows) > th_min(r->ow, rows) || (r->n >= rows && r->h * r->w <= SMALL_MAP);
+  if (p.across) {
+    p.copies = rows_collide(image, rows) && image <= PART_FLOATS;
+    p.distance = apart(image);
+    p.size = p.copies ? th_max(rows, PART_FLOATS / p.distance / rows * rows) : r->n;
+  } else {
+    const int has_taps = r->kh * r->kw > 0, collides = rows_collide(r->stride * r->c, th_min(rows, r->ow));
+    p.copies = has_taps && (collides || r->left > 0 || p.width - r->left > r->w);
+    p.distance = collides ? r->c + 4 : r->c;
+    p.size = th_min(r->oh, th_max(1, (PART_FLOATS / th_max(1, p.width * p.distance) - r->kh) / r->stride + 1));
   }
-  band.x = scratch;
-  return band;
-}
-
-/** Whether tiles should take one pixel of several images rather than several pixels of a row. */
-static int is_across_images(const th_correlation *r) {
-  const ptrdiff_t rows = tile_rows(r->f), image = r->h * r->w * r->c, off = image % PAGE;
-  const int evicts = rows > 8 && image >= PAGE && th_min(off, PAGE - off) < 16; /* images a page apart fight for the cache */
-  return th_min(r->n, rows) > th_min(r->ow, rows) || (r->n >= rows && r->h * r->w <= SMALL_MAP && !evicts);
+  return p;
 }
 
 ptrdiff_t correlation_scratch(const th_correlation *r) {
-  if (is_across_images(r) || !needs_border(r)) return 0;
-  const ptrdiff_t input_rows = th_min(r->h, (band_rows(r) - 1) * r->stride + r->kh);
-  return th_ceil_div(input_rows * band_width(r) * r->c, 16) * 16;
+  const parts p = plan_parts(r);
+  if (!p.copies) return 0;
+  if (p.across) return th_min(p.size, r->n) * p.distance;
+  return th_ceil_div(th_min(r->h, (p.size - 1) * r->stride + r->kh) * p.width * p.distance, 16) * 16;
+}
+
+/** Images first to last, at distances that do not collide. */
+static th_correlation copy_images(const th_correlation *r, const parts *p, ptrdiff_t first, ptrdiff_t last, float *scratch) {
+  th_correlation part = *r;
+  part.n = last - first;
+  part.x += first * r->x_image;
+  part.y += first * r->y_image;
+  if (!p->copies) return part;
+  for (ptrdiff_t i = 0; i < part.n; i++) copy_floats(scratch + i * p->distance, part.x + i * r->x_image, r->x_image);
+  part.x = scratch, part.x_image = p->distance;
+  return part;
+}
+
+/** `rows` output rows of one image, with a border of zeros at the sides of the input rows they meet. */
+static th_correlation copy_band(const th_correlation *r, const parts *p, ptrdiff_t image, ptrdiff_t oy, ptrdiff_t rows,
+                                float *scratch) {
+  const ptrdiff_t begin = oy * r->stride - r->top, end = begin + (rows - 1) * r->stride + r->kh;
+  const ptrdiff_t iy0 = th_min(r->h, th_max(0, begin)), iy1 = th_max(iy0, th_min(r->h, end));
+  th_correlation part = *r;
+  part.n = 1, part.h = iy1 - iy0, part.oh = rows;
+  part.top = iy0 - begin;
+  part.x += image * r->x_image + iy0 * r->x_row;
+  part.y += image * r->y_image + oy * r->y_row;
+  if (!p->copies) return part;
+
+  const ptrdiff_t skip = th_min(r->w, th_max(0, -r->left)), before = th_min(p->width, th_max(0, r->left));
+  const ptrdiff_t inside = th_max(0, th_min(p->width - before, r->w - skip));
+  float *out = scratch;
+  for (ptrdiff_t y = 0; y < part.h; y++, out += p->width * p->distance) {
+    const float *in = part.x + y * r->x_row + skip * r->x_pixel;
+    zero_floats(out, before * p->distance);
+    if (p->distance == r->x_pixel)
+      copy_floats(out + before * p->distance, in, inside * p->distance);
+    else
+      for (ptrdiff_t x = 0; x < inside; x++) copy_floats(out + (before + x) * p->distance, in + x * r->x_pixel, r->c);
+    zero_floats(out + (before + inside) * p->distance, (p->width - before - inside) * p->distance);
+  }
+  part.x = scratch, part.w = p->width, part.left = 0;
+  part.x_pixel = p->distance, part.x_row = p->width * p->distance;
+  return part;
 }
 
 void correlate(const th_correlation *r, int thread, int threads, float *scratch) {
-  if (r->n == 0 || r->oh == 0 || r->ow == 0 || r->f == 0) return;
-  if (is_across_images(r)) {
-    const ptrdiff_t units = th_ceil_div(r->n, tile_rows(r->f)) * r->oh * r->ow;
-    across_images(r, share(units, thread, threads), share(units, thread + 1, threads));
-    return;
-  }
-  const ptrdiff_t last = share(r->n * r->oh, thread + 1, threads), limit = band_rows(r);
-  for (ptrdiff_t row = share(r->n * r->oh, thread, threads), rows; row < last; row += rows) {
-    const ptrdiff_t oy = row % r->oh;
-    rows = th_min(limit, th_min(r->oh - oy, last - row));
-    const th_correlation band = band_of(r, row / r->oh, oy, rows, scratch);
-    along_rows(&band);
+  if (r->n == 0 || r->oh <= 0 || r->ow <= 0 || r->f == 0) return;
+  const parts p = plan_parts(r);
+  const ptrdiff_t count = p.across ? r->n : r->n * r->oh; /* images, or rows of images */
+  const ptrdiff_t last = share(count, thread + 1, threads);
+  for (ptrdiff_t i = share(count, thread, threads), size; i < last; i += size) {
+    if (p.across) {
+      size = th_min(p.size, last - i);
+      const th_correlation part = copy_images(r, &p, i, i + size, scratch);
+      across_images(&part, 0, th_ceil_div(size, tile_rows(r->f)) * r->oh * r->ow);
+    } else {
+      size = th_min(p.size, th_min(r->oh - i % r->oh, last - i));
+      const th_correlation part = copy_band(r, &p, i / r->oh, i % r->oh, size, scratch);
+      along_rows(&part);
+    }
   }
 }
 

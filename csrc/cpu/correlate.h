@@ -9,9 +9,9 @@
 
 /** Images and what lies around them are read as zero. */
 typedef struct {
-  /* The input x (n, h, w, c), contiguous. */
+  /* The input x (n, h, w, c); the distances between two images, rows and pixels. */
   const float *x;
-  ptrdiff_t n, h, w, c;
+  ptrdiff_t n, h, w, c, x_image, x_row, x_pixel;
   /* Output pixel (oy, ox) and tap (ky, kx) meet input pixel (oy · stride - top + ky, ox · stride - left + kx). */
   ptrdiff_t kh, kw, stride, top, left;
   /* The output: oh × ow pixels of f channels; the distances between two images, rows and pixels. */

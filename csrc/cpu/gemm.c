@@ -14,7 +14,6 @@
 enum {
   KC = 384,              /* a panel of B is at most KC · NR floats: 24 KB with AVX2, 48 KB with AVX-512 */
   L2_FLOATS = 64 * 1024, /* for each of A and B: together at most 512 KB */
-  PAGE = 1024,           /* floats at this distance share a set of the L1 cache */
   LINE = 16,
 };
 
@@ -24,7 +23,7 @@ static ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t unit) { return th_ceil_div(n, u
 typedef struct {
   ptrdiff_t kc, mc, nc; /* summed, rows and columns of a block */
   int pack_a, pack_b;
-  ptrdiff_t a_stride; /* row stride of packed A, an odd number of cache lines */
+  ptrdiff_t a_stride; /* row stride of packed A */
 } blocking;
 
 static blocking plan(const th_gemm *g) {
@@ -37,10 +36,9 @@ static blocking plan(const th_gemm *g) {
 
   /* Packing B pays once a few tiles share a panel. */
   p.pack_b = g->b_transposed || g->n % VL != 0 || g->m > 2 * MR;
-  /* Rows of A a page apart evict one another; steps through a transposed A that skip lines waste them. */
-  const ptrdiff_t off = g->lda % PAGE, distance = th_min(off, PAGE - off);
-  p.pack_a = g->a_transposed ? g->lda > 4 * LINE && g->m > 2 * rows : g->n > 2 * NR && g->k > LINE && distance < LINE;
-  p.a_stride = round_up(g->a_transposed ? p.mc : p.kc, 2 * LINE) + LINE;
+  /* Packed A costs a copy; steps through a transposed A use only part of each cache line. */
+  p.pack_a = g->a_transposed ? g->lda > 4 * LINE && g->m > 2 * rows : rows_collide(g->lda, rows);
+  p.a_stride = apart(g->a_transposed ? p.mc : p.kc);
   return p;
 }
 

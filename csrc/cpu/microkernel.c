@@ -44,19 +44,9 @@ TH_INLINE void tile(const int rows, const int vectors, const th_form form, const
         base[j] = a_middle + j * ROWS_A_BASE * a_row;
         TH_OPAQUE(base[j]);
       }
-      ptrdiff_t k = walk->inner.count;
-      if (form == TH_ROWS) {
-        for (; k >= 2; k -= 2) {
-          STEP(0);
-          STEP(1);
-          TH_UNROLL for (int j = 0; j < bases; j++) base[j] += 2;
-        }
-        if (k > 0) STEP(0);
-      } else {
-        for (; k > 0; k--) {
-          STEP(0);
-          base[0] += a_step;
-        }
+      for (ptrdiff_t k = walk->inner.count; k > 0; k--) {
+        STEP(0);
+        TH_UNROLL for (int j = 0; j < bases; j++) base[j] += form == TH_ROWS ? 1 : a_step;
       }
     }
   }

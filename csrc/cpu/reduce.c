@@ -204,6 +204,10 @@ static int32_t reduce_float(float *out, const float *in, const int32_t *layout, 
   reduction r = {.in = in, .kept = th_read_layout(layout, 1, 0, kept), .reduced = th_read_layout(layout, 1, kept, layout[0])};
   const ptrdiff_t outputs = r.kept.count;
   if (outputs == 0) return TH_STATUS_OK;
+  if (r.reduced.count == 0) { /* an empty sum */
+    memset(out, 0, (size_t)outputs * sizeof *out);
+    return TH_STATUS_OK;
+  }
   th_sort_axes(&r.reduced, 1);
   choose_columns(&r);
 

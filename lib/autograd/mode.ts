@@ -11,6 +11,7 @@ export const gradEnabled = (): boolean => enabled;
  * @throws ArgumentError if `fn` returns a promise: what runs after its first await would be recorded.
  */
 export function noGrad<R>(fn: () => R): R {
+  if (typeof fn !== "function") throw new ArgumentError("noGrad", `takes a function, not ${String(fn)}`);
   const outer = enabled;
   enabled = false;
   try {

@@ -110,10 +110,8 @@ export class DataLoader<E extends Example = readonly [Item, Item]> implements It
   private assemble(indices: Int32Array, random: RandomSource) {
     const { dataset, device } = this;
     if (dataset.batch !== undefined) return dataset.batch(indices, random, device);
-    return collate(
-      Array.from(indices, (i) => dataset.get(i, random.at(i))),
-      device,
-    );
+    const examples = Array.from(indices, (i) => dataset.get(i, random.at(i)));
+    return collate(examples, device);
   }
 
   /** The indices of an epoch. */

@@ -53,13 +53,14 @@ export class ImageDataset implements Dataset<readonly [NDArray, number]> {
 
   get(i: number, random?: RandomSource): [NDArray, number] {
     checkIndex(this.name, i, this.length);
-    const source = this.transforms.length === 0 ? null : (random ?? RandomSource.fresh());
+    const { placements, transforms } = this;
+    const source = transforms.length === 0 ? null : (random ?? RandomSource.fresh());
     const plan = Int32Array.of(i, 0, 0, 0);
-    if (source !== null && this.placements !== null) this.draw(plan, 0, source);
+    if (source !== null && placements !== null) this.draw(placements, plan, 0, source);
     using images = this.gather(plan, cpu());
     let image = images.slice(0);
-    if (source !== null && this.placements === null) {
-      for (const transform of this.transforms) image = transform.apply(image, source);
+    if (source !== null && placements === null) {
+      for (const transform of transforms) image = transform.apply(image, source);
     }
     return [image, this.labels[i]!];
   }
@@ -67,31 +68,29 @@ export class ImageDataset implements Dataset<readonly [NDArray, number]> {
   /** Images (N, channels, height, width), a view of memory in the order N, height, width, channels; and labels (N) int32. */
   batch(indices: Int32Array, random: RandomSource, device: Device): [NDArray, NDArray] {
     for (const i of indices) checkIndex(this.name, i, this.length);
-    if (this.placements === null)
-      return collate(
-        Array.from(indices, (i) => this.get(i, random.at(i))),
-        device,
-      );
+    const { placements } = this;
+    if (placements === null) {
+      const examples = Array.from(indices, (i) => this.get(i, random.at(i)));
+      return collate(examples, device);
+    }
     const plan = new Int32Array(4 * indices.length);
     const labels = new Int32Array(indices.length);
     for (let row = 0; row < indices.length; row++) {
       const i = indices[row]!;
       plan[4 * row] = i;
       labels[row] = this.labels[i]!;
-      if (this.placements.length > 0) this.draw(plan, row, random.at(i));
+      if (placements.length > 0) this.draw(placements, plan, row, random.at(i));
     }
     return [this.gather(plan, device), NDArray.from(labels, { device })];
   }
 
   /** Draws one image's placement into its row of the plan. */
-  private draw(plan: Int32Array, row: number, random: RandomSource): void {
-    const { flip, dy, dx } = (this.placements ?? []).reduce(
-      (p, transform) => compose(p, transform.draw(random)),
-      STILL,
-    );
-    plan[4 * row + 1] = flip ? 1 : 0;
-    plan[4 * row + 2] = dy;
-    plan[4 * row + 3] = dx;
+  private draw(placements: readonly PlacementTransform[], plan: Int32Array, row: number, random: RandomSource): void {
+    let placement = STILL;
+    for (const transform of placements) placement = compose(placement, transform.draw(random));
+    plan[4 * row + 1] = placement.flip ? 1 : 0;
+    plan[4 * row + 2] = placement.dy;
+    plan[4 * row + 3] = placement.dx;
   }
 
   private gather(plan: Int32Array, device: Device): NDArray {

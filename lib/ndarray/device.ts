@@ -50,7 +50,8 @@ export class Device {
 
   /** Allocation fails with OutOfMemoryError beyond this many bytes; Infinity for no limit. */
   setMemoryLimit(bytes: number): void {
-    if (!(bytes > 0)) throw new ArgumentError("setMemoryLimit", `must be a positive number of bytes, not ${bytes}`);
+    if (typeof bytes !== "number" || !(bytes > 0))
+      throw new ArgumentError("setMemoryLimit", `must be a positive number of bytes, not ${bytes}`);
     this.backend.th_memory_set_limit(bytes);
   }
 

@@ -81,7 +81,9 @@ export function checkAxes(
 ): number[] {
   if (axes === undefined || axes === null) return Array.from(shape, (_, i) => i);
   const list = typeof axes === "number" ? [axes] : axes;
-  if (!Array.isArray(list)) throw new ShapeError(operation, `axes must be an integer or a list, not ${String(axes)}`);
+  if (!Array.isArray(list)) {
+    throw new ShapeError(operation, `axes must be an integer or a list, not ${String(axes)}`, { shapes: [shape] });
+  }
   const checked = new Array<number>(list.length);
   let seen = 0; // one bit for each axis
   for (let i = 0; i < list.length; i++) {

@@ -6,7 +6,7 @@
  */
 import type { Pointer } from "bun:ffi";
 
-import { ArgumentError, DisposedError, formatShape, ShapeError } from "../native/errors.ts";
+import { ArgumentError, DisposedError, DTypeError, formatShape, ShapeError } from "../native/errors.ts";
 import { Storage } from "../native/storage.ts";
 import { castElements, copyElements, download, fillElements, upload } from "./copy.ts";
 import { cpu, Device } from "./device.ts";
@@ -142,8 +142,10 @@ export class NDArray implements Scoped {
   /** Axis i of the result is axis `axes[i]` of this array. */
   permute(axes: readonly number[]): NDArray {
     const order = layout.checkAxes("permute", axes, this.shape);
-    if (order.length !== this.ndim) {
-      throw new ShapeError("permute", `axes [${order.join(", ")}] must name every axis`, { shapes: [this.shape] });
+    if (!Array.isArray(axes) || order.length !== this.ndim) {
+      throw new ShapeError("permute", `axes must name every axis, not ${JSON.stringify(axes)}`, {
+        shapes: [this.shape],
+      });
     }
     const shape = new Array<number>(order.length);
     const strides = new Array<number>(order.length);
@@ -228,6 +230,7 @@ export class NDArray implements Scoped {
 
   /** @internal Writes `value` everywhere. */
   fill(operation: string, value: number): void {
+    if (typeof value !== "number") throw new DTypeError(operation, `the value must be a number, not ${String(value)}`);
     flatten(operation, value, this.dtype); // refuses what is not a number of this dtype
     this.assertWritable(operation);
     fillElements(operation, this, value);

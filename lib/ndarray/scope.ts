@@ -47,6 +47,7 @@ export function untracked<R>(fn: () => R): R {
  * @throws ArgumentError if `fn` returns a promise: what runs after its first await would be outside.
  */
 export function tidy<R>(fn: () => R): R {
+  if (typeof fn !== "function") throw new ArgumentError("tidy", `takes a function, not ${String(fn)}`);
   const outer = current;
   const mine: Scoped[] = [];
   const scope = ++scopes;

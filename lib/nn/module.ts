@@ -6,6 +6,7 @@
 import { Tensor, type TensorOptions } from "../autograd/tensor.ts";
 import { ArgumentError, CheckpointError, ShapeError } from "../native/errors.ts";
 import type { Device } from "../ndarray/device.ts";
+import { MAX_SIZE } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { untracked } from "../ndarray/scope.ts";
 
@@ -58,6 +59,9 @@ export abstract class Module {
    * @throws CheckpointError if names are missing or unknown, ShapeError if a shape differs.
    */
   loadStateDict(dict: Readonly<Record<string, Tensor | NDArray>>): void {
+    if (typeof dict !== "object" || dict === null) {
+      throw new ArgumentError("loadStateDict", `takes an object of tensors, not ${String(dict)}`);
+    }
     const own = this.stateDict();
     const missing = Object.keys(own).filter((name) => !(name in dict));
     const unknown = Object.keys(dict).filter((name) => !(name in own));
@@ -70,7 +74,10 @@ export abstract class Module {
       throw new CheckpointError("loadStateDict", problem);
     }
     for (const [name, target] of Object.entries(own)) {
-      const source = dict[name]!;
+      const source = dict[name];
+      if (!(source instanceof Tensor || source instanceof NDArray)) {
+        throw new ArgumentError("loadStateDict", `${name} must be a tensor or an array, not ${String(source)}`);
+      }
       if (source.shape.length !== target.shape.length || source.shape.some((n, i) => n !== target.shape[i])) {
         const problem = `${name} of ${this.constructor.name} has another shape`;
         throw new ShapeError("loadStateDict", problem, { shapes: [target.shape, source.shape] });
@@ -116,7 +123,7 @@ export function parameter(make: () => Tensor): Parameter {
 
 /** Throws unless a module's size is a positive integer. */
 export function checkSize(module: string, name: string, value: number): void {
-  if (!Number.isInteger(value) || value < 1) {
+  if (!Number.isInteger(value) || value < 1 || value > MAX_SIZE) {
     throw new ArgumentError(module, `${name} must be a positive integer, not ${String(value)}`);
   }
 }

@@ -3,7 +3,7 @@ import { record, type Tensor } from "../autograd/tensor.ts";
 import { ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { sameDevice } from "../ndarray/operands.ts";
-import { checkSize } from "../ndarray/layout.ts";
+import { checkSize, MAX_SIZE } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { checkFloat, checkInteger, checkShapeIs, contiguous } from "./support.ts";
 
@@ -33,6 +33,9 @@ export function conv(x: Tensor, w: Tensor, { stride = 1, padding = 0, bias = nul
   if (x.ndim !== 4 || w.ndim !== 4)
     throw new ShapeError("conv", "takes x (N, H, W, Cin) and w (k, k, Cin, Cout)", { shapes });
   if (channels !== inputs) throw new ShapeError("conv", `the channels ${channels} and ${inputs} differ`, { shapes });
+  if (Math.max(height!, width!) + 2 * padding > MAX_SIZE) {
+    throw new ShapeError("conv", `padding ${padding} makes the image too large`, { shapes });
+  }
   const outHeight = Math.floor((height! + 2 * padding - kh!) / stride) + 1;
   const outWidth = Math.floor((width! + 2 * padding - kw!) / stride) + 1;
   if (outHeight < 1 || outWidth < 1 || kh === 0 || kw === 0) {

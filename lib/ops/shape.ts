@@ -18,8 +18,8 @@ export function reshape(a: Tensor, shape: Shape): Tensor {
 /** Axis i of the result is axis `axes[i]` of `a`. */
 export function permute(a: Tensor, axes: readonly number[]): Tensor {
   checkTensor("permute", a);
+  const y = a.data.permute(axes);
   const order = checkAxes("permute", axes, a.shape);
-  const y = a.data.permute(order);
   return record("permute", y, [a], [], (g) => [g.permute(inverse(order))]);
 }
 

@@ -3,3 +3,5 @@ export { Adam, type AdamOptions } from "./adam.ts";
 export { clipGradNorm } from "./clip.ts";
 export { Optimizer, type OptimizerState } from "./optimizer.ts";
 export { SGD, type SGDOptions } from "./sgd.ts";
+export * as schedules from "./schedule.ts";
+export type { Schedule } from "./schedule.ts";

@@ -3,7 +3,7 @@
  * is made anew at each step, since gradients move; that costs a few microseconds.
  */
 import { Tensor } from "../autograd/tensor.ts";
-import { ArgumentError, DTypeError } from "../native/errors.ts";
+import { ArgumentError, DTypeError, ShapeError } from "../native/errors.ts";
 import type { Device } from "../ndarray/device.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { untracked } from "../ndarray/scope.ts";
@@ -81,11 +81,21 @@ export class ParameterTable {
         throw new ArgumentError("optimizer", "all parameters must be on one device");
       device = param.device;
       let at = this.width * count++;
-      for (const array of arrays(param, gradient, index)) this.rows[at++] = array === null ? 0 : array.pointer;
+      for (const array of arrays(param, gradient, index)) {
+        if (array !== null) checkFits(param, array);
+        this.rows[at++] = array === null ? 0 : array.pointer;
+      }
       this.rows[at] = param.size;
     }
     if (device !== null) run(device, this.rows, count);
   }
+}
+
+/** Native code takes a parameter's arrays as `size` floats each: a tensor's `data` may have been replaced since. */
+function checkFits(param: Tensor, array: NDArray): void {
+  if (array.size === param.size && array.dtype === "float32" && array.isCompact()) return;
+  const problem = "a parameter, its gradient, and the optimizer's state must be contiguous float32 of one shape";
+  throw new ShapeError("optimizer", problem, { shapes: [param.shape, array.shape] });
 }
 
 /** Zeros of each parameter's shape, made when first asked for. */

@@ -71,9 +71,10 @@ function rateFrom(from: number): (done: number) => number {
   return (done) => (done - from) / Math.max(1e-3, (performance.now() - started) / 1000);
 }
 
-/** "8 s", "3:05 min", "1:02 h". */
+/** "8.2 s", "42 s", "3:05 min", "1:02 h". */
 export function duration(seconds: number): string {
-  const rounded = Math.ceil(seconds);
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  const rounded = Math.round(seconds);
   const two = (value: number) => String(Math.floor(value)).padStart(2, "0");
   if (rounded < 60) return `${rounded} s`;
   if (rounded < 3600) return `${Math.floor(rounded / 60)}:${two(rounded % 60)} min`;

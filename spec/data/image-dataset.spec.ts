@@ -87,6 +87,12 @@ describe("an image dataset", () => {
     expect(byLabel(8)).toBe(byLabel(40));
   });
 
+  test("augments in another way each epoch", () => {
+    const loader = new data.DataLoader(make(new RandomCrop({ padding: 2 })), { batchSize: COUNT, seed: 3 });
+    const [first, second] = [...loader, ...loader].map(([x]) => x.toTypedArray().join());
+    expect(first).not.toBe(second!);
+  });
+
   test("an empty batch is empty", () => {
     const [x, y] = make().batch(new Int32Array(0), new RandomSource(0), cpu());
     expect([x.shape, y.shape]).toEqual([[0, ...SHAPE], [0]]);

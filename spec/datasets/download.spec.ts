@@ -1,6 +1,6 @@
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer, type IncomingHttpHeaders } from "node:http";
+import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { ArgumentError, DatasetError } from "thimble";
@@ -35,10 +35,14 @@ const server = createServer((request, response) => {
   if (ending === undefined) response.end(body);
   else response.write(body, () => ending === "break" && setTimeout(() => response.destroy(), 10));
 });
-await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
-const address = server.address();
-if (address === null || typeof address === "string") throw new Error("the server has no port");
-const url = `http://127.0.0.1:${address.port}/file`;
+/** Starts a server; its address. */
+async function listen(started: Server): Promise<string> {
+  await new Promise<void>((listening) => started.listen(0, "127.0.0.1", listening));
+  const address = started.address();
+  if (address === null || typeof address === "string") throw new Error("the server has no port");
+  return `http://127.0.0.1:${address.port}/file`;
+}
+const url = await listen(server);
 afterAll(() => server.close());
 afterEach(() => {
   ranges = [];
@@ -155,11 +159,34 @@ describe("a download", () => {
     expect(ranges).toEqual([null]);
   });
 
+  test("starts anew when the server promises no more than that its file means the same", async () => {
+    const weak = { etag: 'W/"v1"' };
+    respond = (request) =>
+      ranges.length === 1 ? { ...partial(0, 1000, "break"), headers: weak } : good(request, weak);
+    const path = target();
+    await download(url, path, quick);
+    expectDone(path);
+    expect(ranges).toEqual([null, null]);
+  });
+
+  test("may take longer than the timeout as long as something arrives", async () => {
+    const slow = createServer((_, response) => {
+      response.writeHead(200, { "content-length": content.length });
+      for (let i = 0; i < 6; i++)
+        setTimeout(() => response.write(content.subarray(i * 50_000, (i + 1) * 50_000)), 40 * i);
+    });
+    const path = target();
+    await download(await listen(slow), path, { ...quick, timeout: 150, retries: 0 });
+    expectDone(path);
+    slow.close();
+  });
+
   test("starts anew when what is there is too long, or the server refuses the range", async () => {
     const long = join(folder({ "file.part": Buffer.alloc(content.length + 1), "file.part.validator": '"v1"' }), "file");
     respond = good;
     await download(url, long, quick);
     expectDone(long);
+    expect(ranges).toEqual([null]);
     const refused = join(folder({ "file.part": Buffer.alloc(500), "file.part.validator": '"v1"' }), "file");
     respond = (request) => (ranges.length === 2 ? { status: 416 } : good(request));
     await download(url, refused, quick);

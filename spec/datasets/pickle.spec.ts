@@ -57,6 +57,12 @@ describe("a batch written as the official files are", () => {
     expect(error.message).toBe(`batch, byte ${at}: expected a label in [0, 10), found 12`);
   });
 
+  test("with a shape that is not that of the content is refused", () => {
+    const wrong = Buffer.from(pickleBatch(images(1)));
+    wrong[wrong.indexOf(Buffer.of(0x4d, 1, 0, 0x4d)) + 1] = 2; // (2, 3072)
+    expect(failure(wrong).message).toContain("expected 6144 bytes for an array of shape (2, 3072), found 3072 bytes");
+  });
+
   test("with any one byte changed gives labels and pixels of the right size, or a DatasetError", () => {
     const small = pickleBatch(images(1));
     const head = small.length - 3072 - 20;
@@ -126,6 +132,10 @@ describe("malformed pickles", () => {
       expect(error.offset).toBeLessThanOrEqual(bytes.length);
     });
   }
+
+  test("items below a mark are out of reach", () => {
+    expect(failure(Uint8Array.of(0x80, 2, 0x4e, 0x28, 0x85, 0x2e)).message).toContain("nothing is left on the stack");
+  });
 
   test("__proto__ as a key is a key like any other", () => {
     const bytes = Buffer.from("\x80\x02}U\x09__proto__U\x01xs.", "latin1");

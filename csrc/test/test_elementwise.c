@@ -1,0 +1,215 @@
+/* Elementwise kernels: every layout with one operation, and every operation with one layout. */
+#include "layouts.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LAYOUT = 1 + 16 * 4 };
+
+/* -------------------------------------------------------------------------------------------- layouts */
+
+/** One operation over arrays that lie as they like; what the output's gaps hold must survive. */
+static void check_layout(const test_shape *shape, test_kind out_kind, test_kind a_kind, test_kind b_kind) {
+  test_array out = test_strided(shape, out_kind, 1), a = test_strided(shape, a_kind, 2), b = test_strided(shape, b_kind, 3);
+  float *expected = test_floats(out.floats);
+  int32_t layout[LAYOUT];
+  const test_array *const arrays[] = {&out, &a, &b};
+  const float *const memory = out.memory;
+  float *const expected_first = expected + (out.first - memory);
+
+  memcpy(expected, memory, sizeof(float) * (size_t)out.floats);
+  for (ptrdiff_t i = 0; i < shape->count; i++)
+    expected_first[test_offset(shape, &out, i)] = a.first[test_offset(shape, &a, i)] - b.first[test_offset(shape, &b, i)];
+  test_layout(layout, shape, 3, arrays);
+  th_binary(out.first, a.first, b.first, layout, TH_BINARY_SUB, TH_DTYPE_FLOAT32, 0);
+  check_close(out.memory, expected, out.floats, 0, "binary, %td elements, kinds %d %d %d", shape->count, out_kind, a_kind, b_kind);
+
+  for (ptrdiff_t i = 0; i < shape->count; i++) expected_first[test_offset(shape, &out, i)] = a.first[test_offset(shape, &a, i)];
+  test_layout(layout, shape, 2, arrays);
+  th_copy(out.first, a.first, layout);
+  check_close(out.memory, expected, out.floats, 0, "copy, %td elements, kinds %d %d", shape->count, out_kind, a_kind);
+
+  for (ptrdiff_t i = 0; i < shape->count; i++) expected_first[test_offset(shape, &out, i)] *= 3;
+  test_layout(layout, shape, 2, (const test_array *const[]){&out, &out});
+  th_unary(out.first, out.first, layout, TH_UNARY_MUL_SCALAR, TH_DTYPE_FLOAT32, 3);
+  check_close(out.memory, expected, out.floats, 0, "unary in place, %td elements, kind %d", shape->count, out_kind);
+
+  for (ptrdiff_t i = 0; i < shape->count; i++) expected_first[test_offset(shape, &out, i)] = 7.5f;
+  test_layout(layout, shape, 1, arrays);
+  th_fill(out.first, layout, 7.5, TH_DTYPE_FLOAT32);
+  check_close(out.memory, expected, out.floats, 0, "fill, %td elements, kind %d", shape->count, out_kind);
+  free(out.memory), free(a.memory), free(b.memory), free(expected);
+}
+
+TEST_SUITE(elementwise_layouts) {
+  for (int s = 0; s < TEST_SHAPES; s++)
+    for (test_kind out = CONTIGUOUS; out <= FLIPPED; out++)
+      for (test_kind a = CONTIGUOUS; a < KINDS; a++) check_layout(&test_shapes[s], out, a, (test_kind)((a * 3 + out + s) % KINDS));
+}
+
+/* ------------------------------------------------------------------------------------------ operations */
+
+static const float special[] = {0.0f,  -0.0f, 1.0f,    -1.0f,    0.5f,  2.0f,    -3.25f, 1e-30f, -1e-30f, 1e-40f, -1e-40f, 88.7f,  88.75f,
+                                -87.4f, -104,  -103.9f, INFINITY, -INFINITY, NAN, 3e38f,  -3e38f, 0.625f,  -0.62f, 1e-5f,   0.7071f, 1.4142f};
+enum { SPECIALS = sizeof special / sizeof *special, POINTS = 4001 };
+
+/** Special numbers, then a range that every function is used in. */
+static float *arguments(void) {
+  float *x = test_floats(POINTS);
+  for (int i = 0; i < POINTS; i++) x[i] = i < SPECIALS ? special[i] : (float)(i - 2000) * 0.0173f;
+  return x;
+}
+
+static double unary(int op, double x, double p) {
+  switch (op) {
+    case TH_UNARY_NEG: return -x;
+    case TH_UNARY_EXP: return exp(x);
+    case TH_UNARY_LOG: return log(x);
+    case TH_UNARY_SQRT: return sqrt(x);
+    case TH_UNARY_TANH: return tanh(x);
+    case TH_UNARY_RELU: return x < 0 ? 0 : x;
+    case TH_UNARY_SIGMOID: return 1 / (1 + exp(-x));
+    case TH_UNARY_ABS: return fabs(x);
+    case TH_UNARY_ADD_SCALAR: return x + p;
+    case TH_UNARY_MUL_SCALAR: return x * p;
+    case TH_UNARY_RSUB_SCALAR: return p - x;
+    case TH_UNARY_DIV_SCALAR: return x / p;
+    case TH_UNARY_RDIV_SCALAR: return p / x;
+    case TH_UNARY_POW_SCALAR: return pow(x, p);
+    case TH_UNARY_MAXIMUM_SCALAR: return isnan(x) || isnan(p) ? NAN : fmax(x, p);
+    case TH_UNARY_EQUAL_SCALAR: return x == p;
+    default: return x > p;
+  }
+}
+
+/** Agreement to a few float roundings of the exact value, which may be subnormal (and then flushed) or overflow. */
+static int agrees(float actual, double exact, double tolerance) {
+  const float rounded = (float)exact;
+  if (isnan(rounded)) return isnan(actual);
+  if (isinf(rounded) || rounded == 0) return actual == rounded || fabs((double)actual - exact) < 1.2e-38;
+  return fabs((double)actual - exact) <= tolerance * fabs(exact) + 1.2e-38;
+}
+
+static void check_unary(int op, double p) {
+  float *x = arguments(), *y = test_nan(POINTS);
+  const int32_t layout[] = {1, POINTS, 1, 1};
+  check(th_unary(y, x, layout, op, TH_DTYPE_FLOAT32, p) == TH_STATUS_OK, "status");
+  const double tolerance = op == TH_UNARY_POW_SCALAR ? 3e-7 : 1.6e-7;
+  for (int i = 0; i < POINTS; i++)
+    if (!agrees(y[i], unary(op, (double)x[i], (double)(float)p), tolerance))
+      check(0, "unary %d, p %g: x %.9g gives %.9g, not %.9g", op, p, (double)x[i], (double)y[i], unary(op, (double)x[i], (double)(float)p));
+  check(1, "unary");
+  free(x), free(y);
+}
+
+TEST_SUITE(unary) {
+  static const double powers[] = {3, 2, 1, 0.5, 0, -0.5, -1, -2, 2.5, -3, 7};
+  for (int op = TH_UNARY_NEG; op <= TH_UNARY_GREATER_SCALAR; op++) check_unary(op, 0.5), check_unary(op, -3.25);
+  for (size_t i = 0; i < sizeof powers / sizeof *powers; i++) check_unary(TH_UNARY_POW_SCALAR, powers[i]);
+  check_unary(TH_UNARY_MAXIMUM_SCALAR, NAN);
+}
+
+static double binary(int op, double x, double y, double p) {
+  switch (op) {
+    case TH_BINARY_ADD: return x + y;
+    case TH_BINARY_SUB: return x - y;
+    case TH_BINARY_MUL: return x * y;
+    case TH_BINARY_DIV: return x / y;
+    case TH_BINARY_MAXIMUM: return isnan(x) || isnan(y) ? NAN : fmax(x, y);
+    case TH_BINARY_EQUAL: return x == y;
+    case TH_BINARY_GREATER: return x > y;
+    case TH_BINARY_TANH_BACKWARD: return x * (1 - y * y);
+    case TH_BINARY_SIGMOID_BACKWARD: return x * y * (1 - y);
+    case TH_BINARY_RELU_BACKWARD: return y > 0 ? x : 0;
+    case TH_BINARY_SQRT_BACKWARD: return x / (2 * y);
+    case TH_BINARY_ABS_BACKWARD: return x * (y > 0 ? 1 : y < 0 ? -1 : y);
+    case TH_BINARY_POW_BACKWARD: return p == 0 ? 0 : x * (p * pow(y, p - 1));
+    case TH_BINARY_MAXIMUM_BACKWARD: return x > y ? 1 : x == y ? 0.5 : 0;
+    default: return x == y ? 1 : exp(x - y);
+  }
+}
+
+static void check_binary(int op, double p) {
+  enum { N = SPECIALS * SPECIALS };
+  float *x = test_floats(N), *y = test_floats(N), *out = test_nan(N);
+  const int32_t layout[] = {1, N, 1, 1, 1};
+  for (int i = 0; i < N; i++) x[i] = special[i / SPECIALS], y[i] = special[i % SPECIALS];
+  check(th_binary(out, x, y, layout, op, TH_DTYPE_FLOAT32, p) == TH_STATUS_OK, "status");
+  for (int i = 0; i < N; i++) {
+    /* A product may overflow in float on its way to a result that fits: the numbers near the limits are not compared. */
+    const double a = (double)x[i], b = (double)y[i], exact = binary(op, a, b, p);
+    if (op >= TH_BINARY_TANH_BACKWARD && ((fabs(a) > 1e20 && !isinf(a)) || (fabs(b) > 1e18 && !isinf(b)) || (b != 0 && fabs(b) < 1e-18))) continue;
+    if (op == TH_BINARY_EXP_SUB && fabs(a - b) < 200 && a - b != (double)(x[i] - y[i])) continue;
+    if (!agrees(out[i], exact, 4e-7)) check(0, "binary %d, p %g: (%g, %g) gives %.9g, not %.9g", op, p, a, b, (double)out[i], exact);
+  }
+  check(1, "binary");
+  free(x), free(y), free(out);
+}
+
+TEST_SUITE(binary) {
+  for (int op = TH_BINARY_ADD; op <= TH_BINARY_EXP_SUB; op++) check_binary(op, 2);
+  static const double powers[] = {0, 1, 3, 0.5, -1, 1.5, 2.25};
+  for (size_t i = 0; i < sizeof powers / sizeof *powers; i++) check_binary(TH_BINARY_POW_BACKWARD, powers[i]);
+}
+
+/* ------------------------------------------------------------------------------------------ int32, cast */
+
+TEST_SUITE(int32) {
+  enum { N = 9 };
+  static const int32_t x[N] = {0, 1, -1, 7, -7, INT32_MAX, INT32_MIN, 100000, 3}, y[N] = {3, 1, -2, -7, 7, 1, -1, 100000, 3};
+  const int32_t one[] = {1, N, 1, 1}, two[] = {1, N, 1, 1, 1};
+  int32_t out[N];
+#define EACH(CALL, EXPECTED)                                                                            \
+  CALL;                                                                                                 \
+  for (int i = 0; i < N; i++) {                                                                         \
+    const uint32_t a = (uint32_t)x[i], b = (uint32_t)y[i];                                              \
+    (void)a, (void)b;                                                                                   \
+    check(out[i] == (int32_t)(EXPECTED), "%s: [%d] is %d, not %d", #CALL, i, out[i], (int32_t)(EXPECTED)); \
+  }
+#define UNARY(OP, P, EXPECTED) EACH(th_unary(out, x, one, TH_UNARY_##OP, TH_DTYPE_INT32, P), EXPECTED)
+#define BINARY(OP, EXPECTED) EACH(th_binary(out, x, y, two, TH_BINARY_##OP, TH_DTYPE_INT32, 0), EXPECTED)
+  UNARY(NEG, 0, 0u - a)
+  UNARY(ABS, 0, x[i] < 0 ? 0u - a : a)
+  UNARY(ADD_SCALAR, 5, a + 5u)
+  UNARY(MUL_SCALAR, -3, a * (uint32_t)-3)
+  UNARY(RSUB_SCALAR, 2, 2u - a)
+  UNARY(MAXIMUM_SCALAR, -1, x[i] > -1 ? x[i] : -1)
+  UNARY(EQUAL_SCALAR, 7, x[i] == 7)
+  UNARY(GREATER_SCALAR, -1, x[i] > -1)
+  BINARY(ADD, a + b)
+  BINARY(SUB, a - b)
+  BINARY(MUL, a * b)
+  BINARY(MAXIMUM, x[i] > y[i] ? x[i] : y[i])
+  BINARY(EQUAL, x[i] == y[i])
+  BINARY(GREATER, x[i] > y[i])
+}
+
+TEST_SUITE(cast) {
+  enum { N = 13 };
+  static const float x[N] = {0.9f, -0.9f, 1.5f, -2.5f, 3e9f, -3e9f, INFINITY, -INFINITY, NAN, 2147483520.0f, -0x1p31f, 0x1p31f, -0.0f};
+  static const int32_t expected[N] = {0, 0, 1, -2, INT32_MAX, INT32_MIN, INT32_MAX, INT32_MIN, 0, 2147483520, INT32_MIN, INT32_MAX, 0};
+  const int32_t layout[] = {1, N, 1, 1};
+  int32_t ints[N], copied[N];
+  float floats[N];
+  th_cast(ints, x, layout, TH_DTYPE_FLOAT32, TH_DTYPE_INT32);
+  for (int i = 0; i < N; i++) check(ints[i] == expected[i], "%g becomes %d, not %d", (double)x[i], ints[i], expected[i]);
+  th_cast(floats, expected, layout, TH_DTYPE_INT32, TH_DTYPE_FLOAT32);
+  for (int i = 0; i < N; i++) check(floats[i] == (float)expected[i], "%d becomes %g", expected[i], (double)floats[i]);
+  th_cast(copied, ints, layout, TH_DTYPE_INT32, TH_DTYPE_INT32);
+  check(!memcmp(copied, ints, sizeof ints), "a cast to the same dtype copies");
+  th_fill(ints, (const int32_t[]){1, N, 1}, -5, TH_DTYPE_INT32);
+  for (int i = 0; i < N; i++) check(ints[i] == -5, "an int32 fill");
+}
+
+TEST_SUITE(scale) {
+  static const int sizes[] = {0, 1, 17, 40000};
+  for (int s = 0; s < 4; s++) {
+    const int n = sizes[s];
+    float *x = test_random(n, 1), *expected = test_random(n, 1), factor = 0.375f;
+    for (int i = 0; i < n; i++) expected[i] *= factor;
+    th_scale(x, &factor, n);
+    check_close(x, expected, n, 0, "scale %d", n);
+    free(x), free(expected);
+  }
+}

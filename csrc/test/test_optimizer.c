@@ -1,0 +1,91 @@
+/* Optimizer steps over parameter lists of mixed sizes. */
+#include "test.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { LISTS = 6 };
+static const int sizes[LISTS] = {1, 0, 17, 70001, 3, 1000};
+
+static double number_of(const void *pointer) { return (double)(uintptr_t)pointer; }
+
+static void check_sgd(double momentum, double weight_decay) {
+  double table[LISTS * 4];
+  float *p[LISTS], *g[LISTS], *buffer[LISTS], *p2[LISTS], *b2[LISTS];
+  for (int i = 0; i < LISTS; i++) {
+    p[i] = test_random(sizes[i], 1), g[i] = test_random(sizes[i], 2), buffer[i] = test_random(sizes[i], 3);
+    p2[i] = test_random(sizes[i], 1), b2[i] = test_random(sizes[i], 3);
+    const double row[] = {number_of(p[i]), number_of(g[i]), momentum != 0 ? number_of(buffer[i]) : 0, sizes[i]};
+    for (int k = 0; k < 4; k++) table[4 * i + k] = row[k];
+  }
+  th_sgd(table, LISTS, 0.1, momentum, weight_decay);
+  for (int i = 0; i < LISTS; i++) {
+    for (int j = 0; j < sizes[i]; j++) {
+      const double step = (momentum != 0 ? momentum * (double)b2[i][j] : 0) + (double)g[i][j] + weight_decay * (double)p2[i][j];
+      if (momentum != 0) b2[i][j] = (float)step;
+      p2[i][j] = (float)((double)p2[i][j] - 0.1 * step);
+    }
+    check_close(p[i], p2[i], sizes[i], 3e-7, "SGD parameter %d", i);
+    check_close(buffer[i], b2[i], sizes[i], 3e-7, "SGD momentum buffer %d", i);
+    free(p[i]), free(g[i]), free(buffer[i]), free(p2[i]), free(b2[i]);
+  }
+}
+
+TEST_SUITE(sgd) {
+  check_sgd(0, 0);
+  check_sgd(0.9, 0);
+  check_sgd(0.9, 0.01);
+  check_sgd(0, 0.01);
+}
+
+TEST_SUITE(adam) {
+  const double lr = 0.01, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, decay = 0.02;
+  double table[LISTS * 5];
+  float *p[LISTS], *g[LISTS], *m[LISTS], *v[LISTS], *p2[LISTS], *m2[LISTS], *v2[LISTS];
+  for (int i = 0; i < LISTS; i++) {
+    p[i] = test_random(sizes[i], 1), g[i] = test_random(sizes[i], 2), m[i] = test_random(sizes[i], 3), v[i] = test_random(sizes[i], 4);
+    p2[i] = test_random(sizes[i], 1), m2[i] = test_random(sizes[i], 3), v2[i] = test_random(sizes[i], 4);
+    for (int j = 0; j < sizes[i]; j++) v[i][j] = v2[i][j] = fabsf(v[i][j]);
+    const double row[] = {number_of(p[i]), number_of(g[i]), number_of(m[i]), number_of(v[i]), sizes[i]};
+    for (int k = 0; k < 5; k++) table[5 * i + k] = row[k];
+  }
+  for (int step = 1; step <= 2; step++) {
+    const double c1 = 1 - pow(beta1, step), c2 = 1 - pow(beta2, step);
+    th_adam(table, LISTS, lr, beta1, beta2, eps, decay, c1, c2);
+    for (int i = 0; i < LISTS; i++) {
+      for (int j = 0; j < sizes[i]; j++) {
+        const double gradient = (double)g[i][j] + decay * (double)p2[i][j];
+        m2[i][j] = (float)(beta1 * (double)m2[i][j] + (1 - beta1) * gradient);
+        v2[i][j] = (float)(beta2 * (double)v2[i][j] + (1 - beta2) * gradient * gradient);
+        p2[i][j] = (float)((double)p2[i][j] - lr * ((double)m2[i][j] / c1) / (sqrt((double)v2[i][j] / c2) + eps));
+      }
+      check_close(p[i], p2[i], sizes[i], 1e-6, "Adam parameter %d, step %d", i, step);
+      check_close(m[i], m2[i], sizes[i], 3e-7, "Adam first moment %d, step %d", i, step);
+      check_close(v[i], v2[i], sizes[i], 3e-7, "Adam second moment %d, step %d", i, step);
+    }
+  }
+  for (int i = 0; i < LISTS; i++) free(p[i]), free(g[i]), free(m[i]), free(v[i]), free(p2[i]), free(m2[i]), free(v2[i]);
+}
+
+TEST_SUITE(clip_grad_norm) {
+  for (int clipped = 0; clipped < 2; clipped++) {
+    double table[LISTS * 2], squares = 0;
+    float *g[LISTS], *expected[LISTS], norm;
+    for (int i = 0; i < LISTS; i++) {
+      g[i] = test_random(sizes[i], 2), expected[i] = test_random(sizes[i], 2);
+      for (int j = 0; j < sizes[i]; j++) squares += (double)g[i][j] * (double)g[i][j];
+      table[2 * i] = number_of(g[i]), table[2 * i + 1] = sizes[i];
+    }
+    const double exact = sqrt(squares), max_norm = clipped ? 1.5 : 1000, factor = fmin(1, max_norm / (exact + 1e-6));
+    check(th_clip_grad_norm(&norm, table, LISTS, max_norm) == TH_STATUS_OK, "status");
+    check(fabs((double)norm - exact) < 2e-7 * exact, "norm %.9g, not %.9g", (double)norm, exact);
+    for (int i = 0; i < LISTS; i++) {
+      for (int j = 0; j < sizes[i]; j++) expected[i][j] = (float)((double)expected[i][j] * factor);
+      check_close(g[i], expected[i], sizes[i], clipped ? 1e-7 : 0, "gradient %d", i);
+      free(g[i]), free(expected[i]);
+    }
+  }
+  float norm = NAN;
+  th_clip_grad_norm(&norm, NULL, 0, 1);
+  check(norm == 0, "the norm of nothing");
+}

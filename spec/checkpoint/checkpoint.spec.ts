@@ -1,0 +1,132 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import {
+  loadCheckpoint,
+  readCheckpointState,
+  readSafetensors,
+  saveCheckpoint,
+  writeSafetensors,
+} from "../../lib/checkpoint/index.ts";
+import { CheckpointError, defaultGenerator, init, manualSeed, nn, ops, optim } from "../../lib/index.ts";
+
+let folder: string;
+let file: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "thimble-checkpoint-"));
+  file = join(folder, "run.safetensors");
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+function makeModel(hidden = 5): nn.Sequential {
+  return new nn.Sequential(
+    new nn.Linear(3, hidden),
+    new nn.BatchNorm1d(hidden),
+    new nn.ReLU(),
+    new nn.Linear(hidden, 2),
+  );
+}
+
+/** Some steps on random data, so that they depend on the model, the optimizer's state and the generator. */
+function steps(model: nn.Sequential, opt: optim.Optimizer, count: number): void {
+  for (let i = 0; i < count; i++) {
+    opt.zeroGrad();
+    const y = model.forward(init.normal([8, 3]));
+    ops.sum(ops.mul(y, y)).backward();
+    opt.step();
+  }
+}
+
+const valuesOf = (model: nn.Module) =>
+  Object.entries(model.stateDict()).map(([name, tensor]) => [name, tensor.data.toTypedArray()]);
+
+for (const [name, makeOptimizer] of [
+  ["Adam", (model: nn.Module) => new optim.Adam(model.parameters(), { lr: 0.01 })],
+  ["SGD with momentum", (model: nn.Module) => new optim.SGD(model.parameters(), { lr: 0.01, momentum: 0.9 })],
+  ["plain SGD", (model: nn.Module) => new optim.SGD(model.parameters(), { lr: 0.01 })],
+] as const) {
+  test(`a run with ${name} goes on bit for bit`, () => {
+    manualSeed(7);
+    const model = makeModel();
+    const opt = makeOptimizer(model);
+    steps(model, opt, 3);
+    saveCheckpoint(file, { model, optimizer: opt }, { epoch: 2, name: "run" });
+    steps(model, opt, 4);
+
+    manualSeed(8);
+    const resumed = makeModel();
+    const resumedOpt = makeOptimizer(resumed);
+    steps(resumed, resumedOpt, 1);
+    expect(loadCheckpoint(file, { model: resumed, optimizer: resumedOpt })).toEqual({ epoch: 2, name: "run" });
+    steps(resumed, resumedOpt, 4);
+    expect(valuesOf(resumed)).toEqual(valuesOf(model));
+  });
+}
+
+test("the model alone is restored for inference, and the generator is left alone", () => {
+  const model = makeModel();
+  const opt = new optim.Adam(model.parameters());
+  steps(model, opt, 2);
+  saveCheckpoint(file, { model, optimizer: opt });
+  const other = makeModel();
+  const before = defaultGenerator.state;
+  expect(loadCheckpoint(file, { model: other })).toBeNull();
+  expect(defaultGenerator.state).toEqual(before);
+  expect(valuesOf(other)).toEqual(valuesOf(model));
+});
+
+test("the file is plain safetensors, with names that say what is what", () => {
+  const model = makeModel();
+  saveCheckpoint(file, { model, optimizer: new optim.Adam(model.parameters()) }, { epoch: 1 });
+  const names = [...readSafetensors(file).arrays.keys()];
+  expect(names).toContain("model.modules.0.weight");
+  expect(names).toContain("model.modules.1.runningMean");
+  expect(names.filter((name) => name.startsWith("optimizer."))).toHaveLength(2 * model.parameters().length);
+  expect(readCheckpointState(file)).toEqual({ epoch: 1 });
+});
+
+test("a checkpoint of another model or optimizer is refused, and nothing is changed", () => {
+  const model = makeModel();
+  saveCheckpoint(file, { model, optimizer: new optim.SGD(model.parameters(), { lr: 1, momentum: 0.9 }) });
+
+  const wider = makeModel(6);
+  const before = valuesOf(wider);
+  expect(() => loadCheckpoint(file, { model: wider })).toThrow(
+    /model\.modules\.0\.weight as float32 \(3, 5\), expected float32 \(3, 6\)/,
+  );
+  expect(valuesOf(wider)).toEqual(before);
+
+  const target = makeModel();
+  const untouched = valuesOf(target);
+  const optimizer = new optim.Adam(target.parameters());
+  expect(() => loadCheckpoint(file, { model: target, optimizer })).toThrow(CheckpointError);
+  expect(() => loadCheckpoint(file, { model: target, optimizer })).toThrow(/no optimizer\./);
+  expect(valuesOf(target)).toEqual(untouched);
+
+  saveCheckpoint(file, { model });
+  const sgd = new optim.SGD(target.parameters(), { lr: 1 });
+  expect(() => loadCheckpoint(file, { model: target, optimizer: sgd })).toThrow("it holds no optimizer");
+  expect(valuesOf(target)).toEqual(untouched);
+});
+
+test("a safetensors file that is no checkpoint, or a damaged one, is refused", () => {
+  const model = makeModel();
+  const good = { version: 1, steps: 3, generator: { seed: 1, stream: 2 }, state: null };
+  const contents: [unknown, string][] = [
+    [undefined, "the metadata has no 'thimble'"],
+    ["{", "is not JSON"],
+    [JSON.stringify([1]), "version undefined is not 1"],
+    [JSON.stringify(null), "is not an object"],
+    [JSON.stringify({ ...good, version: 2 }), "version 2 is not 1"],
+    [JSON.stringify({ ...good, steps: -1 }), "'steps' is not a count"],
+    [JSON.stringify({ ...good, steps: "3" }), "'steps' is not a count"],
+    [JSON.stringify({ ...good, generator: { seed: 1 } }), "'generator' is not {seed, stream}"],
+  ];
+  for (const [content, message] of contents) {
+    writeSafetensors(file, new Map(), typeof content === "string" ? new Map([["thimble", content]]) : new Map());
+    expect(() => loadCheckpoint(file, { model })).toThrow(message);
+    expect(() => loadCheckpoint(file, { model })).toThrow(CheckpointError);
+  }
+});

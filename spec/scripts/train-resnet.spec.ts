@@ -1,0 +1,140 @@
+/** The command as a user runs it, on a few generated images. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { readCheckpointState, readSafetensors } from "../../lib/checkpoint/index.ts";
+
+const script = join(import.meta.dir, "../../scripts/train-resnet.ts");
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "thimble-train-"));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const small = ["--generated", "--limit", "96", "--batch-size", "16", "--augment"];
+const at = (name: string) => join(folder, name);
+
+async function run(...args: string[]) {
+  const child = Bun.spawn([process.execPath, script, ...args], { stdout: "pipe", stderr: "pipe" });
+  const [stdout, stderr, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  return { stdout, stderr, code };
+}
+
+interface LogLine {
+  epoch: number;
+  trainLoss: number;
+  trainAccuracy: number;
+  testLoss: number;
+  testAccuracy: number;
+  seconds: number;
+  imagesPerSecond: number;
+}
+const readLog = (file: string): LogLine[] =>
+  readFileSync(file, "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+
+/** What must repeat: all but the times. */
+const figures = (lines: LogLine[]) =>
+  lines.map(({ epoch, trainLoss, trainAccuracy, testLoss, testAccuracy }) => {
+    const rounded = [trainLoss, trainAccuracy, testLoss, testAccuracy].map((value) => value.toPrecision(12));
+    return [epoch, ...rounded];
+  });
+
+test("--help, and exit code 2 for a mistake", async () => {
+  const help = await run("--help");
+  expect(help.code).toBe(0);
+  expect(help.stdout).toContain("--weight-decay N");
+  const mistake = await run("--epochs", "none");
+  expect(mistake.code).toBe(2);
+  expect(mistake.stderr).toContain("--epochs must be an integer of at least 1, not 'none'");
+});
+
+test("what cannot be read is one clear line and exit code 1", async () => {
+  const missing = await run("--data", at("nowhere"));
+  expect(missing.code).toBe(1);
+  expect(missing.stderr).toStartWith("DatasetError: ");
+  expect(missing.stderr).not.toContain("    at ");
+  const resumed = await run("--resume", at("none.safetensors"), "--generated");
+  expect([resumed.code, resumed.stderr]).toEqual([1, expect.stringContaining("CheckpointError: ")]);
+});
+
+test("epochs are logged, saved and plotted; a resumed run is the same bit for bit, also from within an epoch", async () => {
+  const straight = await run(...small, "--epochs", "3", "--checkpoint", at("straight"), "--log", at("straight.jsonl"));
+  expect(straight).toMatchObject({ code: 0, stderr: "" });
+  expect(straight.stdout).toContain("generated images (not CIFAR-10): 96 training and 96 test images");
+  expect(straight.stdout).toContain("Training loss from epoch 1 to 3");
+  const lines = readLog(at("straight.jsonl"));
+  expect(lines.map(({ epoch }) => epoch)).toEqual([1, 2, 3]);
+  for (const line of lines) {
+    for (const value of Object.values(line).filter((each) => typeof each === "number")) expect(value).toBeFinite();
+    expect(line.imagesPerSecond).toBeCloseTo(96 / line.seconds, 6);
+  }
+
+  await run(...small, "--epochs", "1", "--checkpoint", at("resumed"), "--log", at("resumed.jsonl"));
+  const more = [
+    "--epochs",
+    "3",
+    "--resume",
+    at("resumed"),
+    "--checkpoint",
+    at("resumed"),
+    "--log",
+    at("resumed.jsonl"),
+  ];
+  expect(await run("--generated", "--limit", "96", ...more)).toMatchObject({ code: 0 });
+  expect(readSafetensors(at("resumed")).arrays).toEqual(readSafetensors(at("straight")).arrays);
+  expect(figures(readLog(at("resumed.jsonl")))).toEqual(figures(lines));
+
+  const wrong = await run("--generated", "--limit", "96", "--resume", at("resumed"), "--batch-size", "8");
+  expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining("made with batchSize 16, not 8")]);
+  const other = await run("--generated", "--limit", "80", "--resume", at("resumed"));
+  expect([other.code, other.stderr]).toEqual([1, expect.stringContaining("the run used 96 images")]);
+}, 60_000);
+
+test("Ctrl-C stops after the running step and saves; going on from there changes no bit", async () => {
+  const saved = at("stopped");
+  const args = [...small, "--limit", "320", "--checkpoint", saved, "--log", at("stopped.jsonl")];
+  const child = Bun.spawn([process.execPath, script, ...args, "--epochs", "1000"], { stdout: "pipe", stderr: "pipe" });
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of child.stdout) {
+    const before = text;
+    text += decoder.decode(chunk, { stream: true });
+    if (text.includes("epoch 1/1000") && !before.includes("epoch 1/1000")) {
+      await Bun.sleep(20);
+      child.kill("SIGINT");
+    }
+  }
+  expect(await child.exited).toBe(130);
+  expect(text).toMatch(/Stopped in epoch \d+ after \d+ of 20 steps, and saved/);
+  expect(await new Response(child.stderr).text()).toContain("Stopping after the running step");
+  expect(readdirSync(folder).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+
+  const state = JSON.stringify(readCheckpointState(saved));
+  const done = Number(/"position":{"epoch":(\d+)/.exec(state)?.[1]);
+  const epochs = String(done + 1);
+  const rest = [
+    "--generated",
+    "--limit",
+    "320",
+    "--resume",
+    saved,
+    "--checkpoint",
+    saved,
+    "--log",
+    at("stopped.jsonl"),
+  ];
+  expect(await run(...rest, "--epochs", epochs)).toMatchObject({ code: 0 });
+  await run(...small, "--limit", "320", "--epochs", epochs, "--checkpoint", at("whole"), "--log", at("whole.jsonl"));
+  expect(existsSync(at("whole"))).toBe(true);
+  expect(readSafetensors(saved).arrays).toEqual(readSafetensors(at("whole")).arrays);
+  expect(figures(readLog(at("stopped.jsonl")))).toEqual(figures(readLog(at("whole.jsonl"))));
+}, 60_000);
