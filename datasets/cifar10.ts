@@ -2,6 +2,7 @@
  * CIFAR-10 (Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009): 50,000 training and 10,000 test
  * images of 32 × 32 pixels in 10 classes.
  */
+import { checkOptions } from "../lib/data/dataset.ts";
 import { ImageDataset } from "../lib/data/image-dataset.ts";
 import { checkProbability, RandomCrop, RandomFlipHorizontal, type Transform } from "../lib/data/transforms.ts";
 import { ArgumentError } from "../lib/native/errors.ts";
@@ -41,7 +42,9 @@ export class CIFAR10Dataset extends ImageDataset {
    * official archive of either; or the archive. A set with fewer images in the same format is read as well.
    * @throws DatasetError with file, byte offset and what was expected, when a file is missing or not as it should be.
    */
-  constructor(root: string, { train = true, transforms = [], p = 0.5 }: CIFAR10Options = {}) {
+  constructor(root: string, options: CIFAR10Options = {}) {
+    checkOptions("CIFAR10Dataset", options);
+    const { train = true, transforms = [], p = 0.5 } = options;
     if (typeof root !== "string" || root === "") throw new ArgumentError("CIFAR10Dataset", "root must be a path");
     if (typeof train !== "boolean") throw new ArgumentError("CIFAR10Dataset", "train must be true or false");
     checkProbability("CIFAR10Dataset", p);

@@ -187,6 +187,7 @@ async function verify(url: string, part: string, resumed: boolean, { md5 }: Down
   const found = hasher.digest("hex");
   if (found === md5) return;
   await rm(part);
+  await rm(`${part}.validator`, { force: true });
   throw new DownloadError(url, `has the MD5 ${found}; expected ${md5}`, { permanent: !resumed });
 }
 

@@ -5,6 +5,7 @@
  * of random place, size and colours under noise, so a small network learns it in a minute, and not from one pixel.
  * They say nothing about accuracy on photographs.
  */
+import { checkOptions } from "../lib/data/dataset.ts";
 import { ImageDataset } from "../lib/data/image-dataset.ts";
 import { RandomSource } from "../lib/data/random.ts";
 import type { Transform } from "../lib/data/transforms.ts";
@@ -43,7 +44,9 @@ export class GeneratedImages extends ImageDataset {
   /** The classes' names, by label. */
   static readonly classes: readonly string[] = patterns.map(([name]) => name);
 
-  constructor({ count, seed = 0, transforms }: GeneratedImagesOptions) {
+  constructor(options: GeneratedImagesOptions) {
+    checkOptions("GeneratedImages", options);
+    const { count, seed = 0, transforms } = options;
     if (!Number.isInteger(count) || count < 0 || count > 1e6) {
       throw new ArgumentError("GeneratedImages", `count must be an integer in [0, 1000000], not ${String(count)}`);
     }

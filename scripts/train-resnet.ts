@@ -11,7 +11,7 @@ import { JsonLines } from "./cli/json-lines.ts";
 import { commandLine } from "./cli/options.ts";
 import { plotText } from "./cli/plot.ts";
 import { duration, showProgress, silent } from "./cli/progress.ts";
-import { mergeOptions, type Position, readRun, type RunOptions, START, toJson } from "./cli/resume.ts";
+import { mergeOptions, pickRun, type Position, readRun, type RunOptions, scheduleNames, START, toJson } from "./cli/resume.ts";
 import { stopOnSignal } from "./cli/stop.ts";
 
 const { values: options, given } = commandLine(
@@ -27,11 +27,12 @@ const { values: options, given } = commandLine(
     },
     generated: { type: "flag", default: false, help: "Train on generated images, which are not CIFAR-10" },
     limit: { type: "integer", min: 1, help: "Use only the first N training and the first N test images" },
-    epochs: { type: "integer", default: 10, min: 1, help: "Epochs in all, with those before --resume" },
+    epochs: { type: "integer", default: 10, min: 1, help: "Epochs in all, also when resumed" },
     batchSize: { type: "integer", default: 128, min: 1, max: 65536, help: "Images in a step" },
     optimizer: { type: "choice", of: ["adam", "sgd"], default: "adam", help: "SGD has momentum 0.9" },
-    lr: { type: "number", default: 1e-3, min: 0, help: "Learning rate" },
+    lr: { type: "number", default: 1e-3, min: 0, help: "Learning rate, at its highest" },
     weightDecay: { type: "number", default: 1e-3, min: 0, help: "Times the weight is added to its gradient" },
+    schedule: { type: "choice", of: scheduleNames, default: "constant", help: "How the learning rate changes over all steps" },
     augment: { type: "flag", default: false, help: "Mirror and shift training images at random" },
     seed: { type: "integer", default: 0, min: 0, max: 2 ** 31 - 1, help: "Makes a run repeat bit for bit" },
     threads: { type: "integer", min: 1, max: 1024, help: "Threads of a kernel; default: all processors" },
@@ -40,13 +41,15 @@ const { values: options, given } = commandLine(
     resume: {
       type: "text",
       value: "FILE",
-      help: "Go on from a checkpoint with its options; only --lr and --weight-decay may differ",
+      help: "Go on from a checkpoint with its options; --epochs, --lr and --weight-decay may differ",
     },
     log: { type: "text", value: "FILE.jsonl", help: "Write one line of JSON an epoch" },
     progress: { type: "flag", default: true, help: "Live progress on a terminal, or lines where it is piped" },
   },
 );
 
+const { constant, cosine, oneCycle } = optim.schedules;
+const schedule = { constant, cosine, "one-cycle": oneCycle };
 const stop = stopOnSignal();
 const percent = (share: number) => `${(100 * share).toFixed(1)}%`;
 
@@ -82,9 +85,9 @@ async function main(): Promise<void> {
     saveCheckpoint(options.checkpoint, { model, optimizer: opt }, toJson({ run, position, data: identity }));
   };
   try {
-    while (position.epoch < options.epochs) {
+    while (position.epoch < run.epochs) {
       const epoch = position.epoch + 1;
-      await trainEpoch(position, { model, opt, train }, (now, batchLoss) => {
+      await trainEpoch(position, { run, model, opt, train }, (now, batchLoss) => {
         position = now;
         losses.push(batchLoss);
       });
@@ -92,11 +95,11 @@ async function main(): Promise<void> {
       const trained = position;
       position = { ...START, epoch };
       save();
-      log?.write({ ...logEntry(epoch, trained, tested), learningRate: opt.lr, data: images.name, device: `${device}` });
-      report(epoch, trained, tested);
+      log?.write({ ...logEntry(epoch, trained, tested), learningRate: opt.lr, data: images.name, device: `${device}`, threads: device.threads });
+      report(`epoch ${epoch}/${run.epochs}`, trained, tested);
     }
   } catch (error) {
-    if (!stop.signal.aborted) throw error;
+    if (error !== stop.signal.reason) throw error;
     save();
     const where = `Stopped in epoch ${position.epoch + 1} after ${position.step} of ${train.length} steps`;
     const file = options.checkpoint;
@@ -104,36 +107,29 @@ async function main(): Promise<void> {
     process.exitCode = 130;
     return;
   }
-  if (start.epoch >= options.epochs) console.log(`All ${start.epoch} epochs are done already: --epochs sets how many.`);
-  const plot = plotText(losses, { title: `Training loss from epoch ${start.epoch + 1} to ${options.epochs}` });
+  if (start.epoch >= run.epochs) console.log(`All ${start.epoch} epochs are done already: --epochs sets how many.`);
+  const plot = plotText(losses, { title: `Training loss from epoch ${start.epoch + 1} to ${run.epochs}` });
   if (plot !== "") console.log(`\n${plot}`);
 }
-
-const pickRun = ({ batchSize, optimizer, lr, weightDecay, augment, seed }: RunOptions): RunOptions => ({
-  batchSize,
-  optimizer,
-  lr,
-  weightDecay,
-  augment,
-  seed,
-});
 
 function makeOptimizer({ optimizer, lr, weightDecay }: RunOptions, model: ResNet9): optim.Optimizer {
   if (optimizer === "sgd") return new optim.SGD(model.parameters(), { lr, weightDecay, momentum: 0.9 });
   return new optim.Adam(model.parameters(), { lr, weightDecay });
 }
 
-type Training = { model: ResNet9; opt: optim.Optimizer; train: data.DataLoader<readonly [NDArray, number]> };
+type Training = { run: RunOptions; model: ResNet9; opt: optim.Optimizer; train: data.DataLoader<readonly [NDArray, number]> };
 
 /** Trains what is left of an epoch after `start`, and calls `onStep` with each new position and that batch's loss. */
 async function trainEpoch(
   start: Position,
-  { model, opt, train }: Training,
+  { run, model, opt, train }: Training,
   onStep: (position: Position, batchLoss: number) => void,
 ): Promise<void> {
   const length = train.length - start.step;
   if (length === 0) return; // stopped between training and evaluation
-  const title = `epoch ${start.epoch + 1}/${options.epochs}`;
+  const title = `epoch ${start.epoch + 1}/${run.epochs}`;
+  const learningRate = (step: number) => run.lr * schedule[run.schedule]((start.epoch + step / train.length) / run.epochs);
+  opt.lr = learningRate(start.step);
   const total = train.dataset.length;
   const progress = options.progress ? showProgress({ title, unit: "images", total, from: start.examples }) : silent;
   const began = performance.now();
@@ -149,6 +145,7 @@ async function trainEpoch(
         const accuracy = average(start.accuracy, figures.accuracy);
         const seconds = start.seconds + (performance.now() - began) / 1000;
         onStep({ epoch: start.epoch, step: start.step + step, examples, loss, accuracy, seconds }, batchLoss);
+        opt.lr = learningRate(start.step + step); // of the next step
         progress.update(examples, `loss ${loss.toFixed(4)}  accuracy ${percent(accuracy)}`);
       },
     });
@@ -167,7 +164,7 @@ const logEntry = (epoch: number, { loss, accuracy, seconds, examples }: Position
   imagesPerSecond: examples / seconds,
 });
 
-function report(epoch: number, { loss, accuracy, seconds, examples }: Position, tested: EpochResult): void {
+function report(title: string, { loss, accuracy, seconds, examples }: Position, tested: EpochResult): void {
   const figures = (result: EpochResult) => `loss ${result.loss.toFixed(4)} accuracy ${percent(result.accuracy)}`;
   const speed = Math.round(examples / seconds).toLocaleString("en");
   const parts = [
@@ -175,11 +172,12 @@ function report(epoch: number, { loss, accuracy, seconds, examples }: Position, 
     `test ${figures(tested)}`,
     `${duration(seconds)}, ${speed} images/s`,
   ];
-  console.log(`epoch ${epoch}/${options.epochs}  ${parts.join("  ")}`);
+  console.log(`${title}  ${parts.join("  ")}`);
 }
 
-function describe({ optimizer, lr, weightDecay, batchSize, augment, seed }: RunOptions): string {
-  const parts = [`batches of ${batchSize}`, `${optimizer}, lr ${lr}, weight decay ${weightDecay}`, `seed ${seed}`];
+function describe({ optimizer, lr, schedule, weightDecay, batchSize, augment, seed }: RunOptions): string {
+  const rate = `${optimizer}, lr ${lr} (${schedule}), weight decay ${weightDecay}`;
+  const parts = [`batches of ${batchSize}`, rate, `seed ${seed}`];
   return [...parts, augment ? "augmented" : "not augmented"].join(", ");
 }
 

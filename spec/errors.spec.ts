@@ -5,7 +5,7 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 
-import { cases } from "./support/misuse.ts";
+import { cases } from "./support/misuse/index.ts";
 
 interface Line {
   what: string;
@@ -15,12 +15,32 @@ interface Line {
   classes?: string[];
 }
 
-const run = Bun.spawnSync([process.execPath, join(import.meta.dir, "support/misuse.ts")], {
+const run = Bun.spawnSync([process.execPath, join(import.meta.dir, "support/misuse/run.ts")], {
   stdout: "pipe",
   stderr: "pipe",
 });
 const lines = run.stdout.toString().split("\n").filter(Boolean).map((line): Line => JSON.parse(line)); // prettier-ignore
 const outcomes = new Map(lines.filter(({ outcome }) => outcome !== undefined).map((line) => [line.what, line]));
+
+describe("random calls", () => {
+  test("neither crash nor write where they should not, and what they throw is thimble's", () => {
+    const fuzz = Bun.spawnSync([process.execPath, join(import.meta.dir, "support/misuse/fuzz.ts"), "7", "8000"]);
+    const errors = fuzz.stderr.toString();
+    expect({ signal: fuzz.signalCode ?? null, code: fuzz.exitCode, errors }).toEqual({
+      signal: null,
+      code: 0,
+      errors: "",
+    });
+    const found: { calls: number; thrown: number; foreign: Record<string, number> } = JSON.parse(
+      fuzz.stdout.toString(),
+    );
+    expect(found.calls - found.thrown).toBeGreaterThan(1000); // enough of them were right
+    // JavaScript's own complaints about null in place of options, and about printing symbols and bigints, are clear.
+    const clear =
+      /^TypeError: (Cannot destructure|(null|undefined) is not an object|Cannot convert a symbol|JSON.stringify)/;
+    expect(Object.keys(found.foreign).filter((message) => !clear.test(message))).toEqual([]);
+  }, 60_000);
+});
 
 describe("misuse of the public API", () => {
   test("does not crash the process", () => {

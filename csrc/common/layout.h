@@ -89,12 +89,13 @@ static inline int th_is_contiguous(const th_layout *layout, int k) {
 
 /** Offset of the element with linear index `index` in operand `k`. */
 static inline ptrdiff_t th_offset(const th_layout *layout, int k, ptrdiff_t index) {
+  if (layout->ndim == 0) return 0;
   ptrdiff_t offset = 0;
-  for (int axis = layout->ndim - 1; axis >= 0; axis--) {
+  for (int axis = layout->ndim - 1; axis > 0; axis--) {
     offset += index % layout->shape[axis] * layout->stride[k][axis];
     index /= layout->shape[axis];
   }
-  return offset;
+  return offset + index * layout->stride[k][0];
 }
 
 #endif

@@ -11,7 +11,7 @@
 
 static const double GRAIN = 16384; /* elements worth a thread */
 
-/* A vector mask, all ones or all zeros. NaN compares false: it passes ReLU, and stops no gradient but its own. */
+/* A vector mask, all ones or all zeros. NaN compares false, so it passes ReLU but not its gradient. */
 typedef int32_t mask __attribute__((vector_size(VL * 4)));
 TH_INLINE vec keep_where(mask m, vec v) { return (vec)((mask)v & m); }
 TH_INLINE vec drop_where(mask m, vec v) { return (vec)((mask)v & ~m); }
@@ -23,10 +23,10 @@ typedef struct {
   th_tiling tiling;
   th_tile_operands operands;
   int relu;
-  double *sums;                /* (parts, 2, padded): Σ x and Σ x², or Σ g and Σ g · (x - mean) */
-  double *first, *second;      /* (channels): their totals */
-  float *mean, *scale, *bias;  /* by lane: y = (x - mean) · scale + bias */
-  float *constant, *slope;     /* by lane: dx = g · scale + (x - mean) · slope + constant */
+  double *sums;               /* (parts, 2, padded): Σ (x - mean) and Σ (x - mean)², or Σ g and Σ g · (x - mean) */
+  double *first, *second;     /* (channels): their totals */
+  float *mean, *scale, *bias; /* by lane: y = (x - mean) · scale + bias; before the mean is known, a number near it */
+  float *constant, *slope;    /* by lane: dx = g · scale + (x - mean) · slope + constant */
 } work;
 
 static int make_work(work *w, ptrdiff_t rows, ptrdiff_t channels, th_tile_operands operands, int relu) {
@@ -88,13 +88,14 @@ static void statistics_tile(const th_tile *t, void *context) {
   float m[LANES], d[LANES], q[LANES];
   FOR_VECTORS(i) vec_store(m + i * VL, mean[i]), vec_store(d + i * VL, deviation[i]), vec_store(q + i * VL, square[i]);
   double *first = p->first + t->lane, *second = p->second + t->lane;
+  const float *shift = p->w->mean + t->lane;
   const double n = (double)t->rows;
-  /* With d = x - m: Σ x = Σ d + n m, and Σ x² = Σ d² + 2 m Σ d + n m². */
+  /* With d = x - m and s = m - shift: Σ (x - shift) = Σ d + n s, and Σ (x - shift)² = Σ d² + 2 s Σ d + n s². */
 #pragma omp simd
-  for (int i = 0; i < LANES; i++) {
-    const double mi = (double)m[i], di = (double)d[i];
-    first[i] += di + n * mi;
-    second[i] += (double)q[i] + mi * (2 * di + n * mi);
+  for (ptrdiff_t i = 0; i < t->lanes; i++) {
+    const double si = (double)m[i] - (double)shift[i], di = (double)d[i];
+    first[i] += di + n * si;
+    second[i] += (double)q[i] + si * (2 * di + n * si);
   }
 }
 
@@ -117,7 +118,7 @@ static void gradient_sums_tile(const th_tile *t, void *context) {
   FOR_VECTORS(i) vec_store(s + i * VL, sum[i]), vec_store(q + i * VL, product[i]);
   double *first = p->first + t->lane, *second = p->second + t->lane;
 #pragma omp simd
-  for (int i = 0; i < LANES; i++) first[i] += (double)s[i], second[i] += (double)q[i];
+  for (ptrdiff_t i = 0; i < t->lanes; i++) first[i] += (double)s[i], second[i] += (double)q[i];
 }
 
 static void sum_part(const work *w, int part, th_tile_task *task) {
@@ -160,16 +161,22 @@ static void normalise_tile(const th_tile *t, void *context) {
     }
 }
 
+/** Column by column, so that the five numbers of a lane stay in registers; the tile itself is in the L1 cache. */
 static void gradient_tile(const th_tile *t, void *context) {
   const work *w = context;
-  for (ptrdiff_t r = 0; r < t->rows; r++)
-    FOR_VECTORS(i) {
-      const ptrdiff_t at = r * t->stride + i * VL, lane = t->lane + i * VL;
-      const vec d = vec_load(t->x + at) - vec_load(w->mean + lane), scale = vec_load(w->scale + lane);
+  const int relu = w->relu;
+  for (ptrdiff_t i = 0; i < LANES; i += VL) {
+    const ptrdiff_t lane = t->lane + i;
+    const vec mean = vec_load(w->mean + lane), scale = vec_load(w->scale + lane), bias = vec_load(w->bias + lane);
+    const vec slope = vec_load(w->slope + lane), constant = vec_load(w->constant + lane);
+    for (ptrdiff_t r = 0; r < t->rows; r++) {
+      const ptrdiff_t at = r * t->stride + i;
+      const vec d = vec_load(t->x + at) - mean;
       vec g = vec_load(t->dy + at);
-      if (w->relu) g = keep_where(d * scale + vec_load(w->bias + lane) > 0, g);
-      vec_store(t->out + at, g * scale + (d * vec_load(w->slope + lane) + vec_load(w->constant + lane)));
+      if (relu) g = keep_where(d * scale + bias > 0, g);
+      vec_store(t->out + at, g * scale + (d * slope + constant));
     }
+  }
 }
 
 /* ---------------------------------------------------------------------------------------------- kernels */
@@ -184,7 +191,8 @@ typedef struct {
 static void store_statistics(const work *w, const statistics_out *s) {
   const double n = (double)w->tiling.rows, unbiased = n > 1 ? n / (n - 1) : 1;
   for (ptrdiff_t c = 0; c < w->tiling.channels; c++) {
-    const double mean = w->first[c] / n, variance = fmax(w->second[c] / n - mean * mean, 0);
+    const double shifted = w->first[c] / n, variance = fmax(w->second[c] / n - shifted * shifted, 0);
+    const double mean = (double)w->mean[c] + shifted;
     s->mean[c] = (float)mean;
     s->istd[c] = inverse_std(variance, s->eps);
     if (s->running_mean) s->running_mean[c] += (float)(s->momentum * (mean - (double)s->running_mean[c]));
@@ -199,6 +207,8 @@ int32_t th_batch_norm(float *y, float *mean, float *istd, float *running_mean, f
   if (rows == 0) return TH_STATUS_OK;
   if (!make_work(&w, rows, channels, (th_tile_operands){.x = x, .out = y}, relu)) return TH_STATUS_OUT_OF_MEMORY;
   const statistics_out out = {mean, istd, running_mean, running_var, eps, momentum};
+  memcpy(w.mean, x, (size_t)channels * sizeof *x); /* the first row is near enough */
+  spread(&w.tiling, w.mean);
   const int parts = w.tiling.parts;
 #pragma omp parallel num_threads(parts) if (parts > 1)
   {

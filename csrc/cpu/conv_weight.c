@@ -11,6 +11,8 @@
 #include "pack.h"
 #include "parallel.h"
 
+#include <string.h>
+
 enum {
   BLOCK_PIXELS = 256, /* rows of a packed panel of dy: 16 KB with AVX2, 32 KB with AVX-512 */
   SLOT_PANELS = 0,
@@ -24,8 +26,9 @@ typedef struct {
   const float *x, *dy;
   float *dweight, *dbias;
   /* A tile's rows are the channels of one tap or, where that is possible, of all kw taps of a row. */
-  ptrdiff_t run, x_taps;
-  int copies_bands; /* with a border of zeros at the sides, which makes it possible in spite of padding */
+  ptrdiff_t run;
+  ptrdiff_t ky0, ky1, kx0, kx1; /* the taps that meet the image at all; the gradient of the others is zero */
+  int copies_bands;             /* with a border of zeros at the sides, which makes it possible in spite of padding */
   ptrdiff_t band_width, band_floats;
   ptrdiff_t block_n, block_h, block_w, blocks; /* size and number of the blocks of pixels */
   ptrdiff_t panel_parts, block_parts;          /* how threads share the work */
@@ -41,8 +44,10 @@ typedef struct {
 static block block_at(const job *w, ptrdiff_t index) {
   const th_conv_shape *s = &w->shape;
   const ptrdiff_t wide = th_ceil_div(s->ow, w->block_w), high = th_ceil_div(s->oh, w->block_h);
-  block b = {.x0 = index % wide * w->block_w, .y0 = index / wide % high * w->block_h, .n0 = index / wide / high * w->block_n};
-  b.n1 = th_min(s->n, b.n0 + w->block_n), b.y1 = th_min(s->oh, b.y0 + w->block_h), b.x1 = th_min(s->ow, b.x0 + w->block_w);
+  block b = {
+      .x0 = index % wide * w->block_w, .y0 = index / wide % high * w->block_h, .n0 = index / wide / high * w->block_n};
+  b.n1 = th_min(s->n, b.n0 + w->block_n), b.y1 = th_min(s->oh, b.y0 + w->block_h),
+  b.x1 = th_min(s->ow, b.x0 + w->block_w);
   return b;
 }
 
@@ -60,7 +65,8 @@ static source copy_band(const job *w, const block *b, float *out) {
   const ptrdiff_t from = b->x0 * s->stride - s->padding, width = w->band_width;
   const ptrdiff_t before = th_min(width, th_max(0, -from)), skip = th_min(s->w, th_max(0, from));
   const ptrdiff_t inside = th_max(0, th_min(width - before, s->w - skip)), after = width - before - inside;
-  const source copy = {.x = out, .h = iy1 - iy0, .w = width, .top = s->padding + iy0, .left = s->padding + from, .first = b->n0};
+  const source copy = {
+      .x = out, .h = iy1 - iy0, .w = width, .top = s->padding + iy0, .left = s->padding + from, .first = b->n0};
   for (ptrdiff_t n = b->n0; n < b->n1; n++)
     for (ptrdiff_t y = iy0; y < iy1; y++, out += width * s->c) {
       zero_floats(out, before * s->c);
@@ -87,7 +93,8 @@ static const float *panel_of(const job *w, const block *b, ptrdiff_t j, float *p
 }
 
 /** Adds the column sums of a panel to dbias, or starts with them. */
-static void add_bias(const block *b, const float *panel, const ptrdiff_t step[3], ptrdiff_t cols, float *dbias, int accumulate) {
+static void add_bias(const block *b, const float *panel, const ptrdiff_t step[3], ptrdiff_t cols, float *dbias,
+                     int accumulate) {
   vec sum[2] = {{0}, {0}};
   for (ptrdiff_t n = 0; n < b->n1 - b->n0; n++)
     for (ptrdiff_t y = 0; y < b->y1 - b->y0; y++)
@@ -113,11 +120,11 @@ static void multiply_block(const job *w, const block *b, const source *in, ptrdi
                            const ptrdiff_t step[3], float *dweight, int accumulate) {
   const th_conv_shape *s = &w->shape;
   const ptrdiff_t cols = th_min(NR, s->f - j), tiles = th_ceil_div(w->run, tile_rows(s->f));
-  for (ptrdiff_t ky = 0; ky < s->kh; ky++)
-    for (ptrdiff_t kx = 0; kx < w->x_taps; kx++) {
+  for (ptrdiff_t ky = w->ky0; ky < w->ky1; ky++)
+    for (ptrdiff_t kx = w->kx0; kx < w->kx1; kx++) {
       ptrdiff_t y0 = b->y0, y1 = b->y1, x0 = b->x0, x1 = b->x1;
       clip(&y0, &y1, s->stride, ky - in->top, in->h);
-      if (w->x_taps > 1 || s->kw == 1) clip(&x0, &x1, s->stride, kx - in->left, in->w);
+      if (w->run == s->c) clip(&x0, &x1, s->stride, kx - in->left, in->w);
       const int empty = y0 >= y1 || x0 >= x1;
       if (empty && accumulate) continue;
       th_walk walk = {.outer = {empty ? 0 : b->n1 - b->n0, in->h * in->w * s->c, step[0]},
@@ -138,6 +145,10 @@ static void multiply_block(const job *w, const block *b, const source *in, ptrdi
     }
 }
 
+static void add_floats(float *out, const float *in, ptrdiff_t n) {
+  for (ptrdiff_t i = 0; i < n; i++) out[i] += in[i];
+}
+
 /** The sums of one thread: blocks part · blocks / block_parts on, some of the panels. The first part sums in place. */
 static void sum_blocks(int thread, int threads, void *context) {
   const job *w = context;
@@ -151,9 +162,10 @@ static void sum_blocks(int thread, int threads, void *context) {
     float *const dbias = !w->dbias ? NULL : q ? dweight + weights : w->dbias;
     for (ptrdiff_t i = first; i < last; i++) {
       const block b = block_at(w, i);
-      const source in = w->copies_bands ? copy_band(w, &b, band)
-                                        : (source){w->x, s->h, s->w, s->padding, s->padding, 0};
-      for (ptrdiff_t j = NR * share(panels, p, w->panel_parts); j < th_min(s->f, NR * share(panels, p + 1, w->panel_parts)); j += NR) {
+      const source in =
+          w->copies_bands ? copy_band(w, &b, band) : (source){w->x, s->h, s->w, s->padding, s->padding, 0};
+      for (ptrdiff_t j = NR * share(panels, p, w->panel_parts);
+           j < th_min(s->f, NR * share(panels, p + 1, w->panel_parts)); j += NR) {
         ptrdiff_t step[3];
         const float *panel = panel_of(w, &b, j, packed, step);
         if (dbias) add_bias(&b, panel, step, th_min(NR, s->f - j), dbias + j, i > first);
@@ -163,15 +175,28 @@ static void sum_blocks(int thread, int threads, void *context) {
   }
 }
 
-static void add_up(int thread, int threads, void *context) {
+/** Taps on all threads: the sums of the other parts are added, or zeros stored. */
+static void finish_taps(int thread, int threads, void *context) {
   const job *w = context;
-  const ptrdiff_t weights = w->shape.kh * w->shape.kw * w->shape.c * w->shape.f;
-  const ptrdiff_t begin = share(weights, thread, threads), end = share(weights, thread + 1, threads);
-  for (ptrdiff_t q = 0; q < w->block_parts - 1; q++) {
-    const float *sums = w->sums + q * w->sums_size;
-    for (ptrdiff_t i = begin; i < end; i++) w->dweight[i] += sums[i];
-    for (ptrdiff_t i = 0; w->dbias && thread == 0 && i < w->shape.f; i++) w->dbias[i] += sums[weights + i];
+  const th_conv_shape *s = &w->shape;
+  const ptrdiff_t row = s->c * s->f, weights = s->kh * s->kw * row;
+  for (ptrdiff_t tap = share(s->kh * s->kw, thread, threads); tap < share(s->kh * s->kw, thread + 1, threads); tap++) {
+    const ptrdiff_t ky = tap / s->kw, kx = tap % s->kw;
+    float *out = w->dweight + tap * row;
+    if (ky < w->ky0 || ky >= w->ky1 || (w->run == s->c && (kx < w->kx0 || kx >= w->kx1)))
+      memset(out, 0, sizeof(float) * (size_t)row);
+    else
+      for (ptrdiff_t q = 0; q < w->block_parts - 1; q++) add_floats(out, w->sums + q * w->sums_size + tap * row, row);
   }
+  for (ptrdiff_t q = 0; w->dbias && thread == 0 && q < w->block_parts - 1; q++)
+    add_floats(w->dbias, w->sums + q * w->sums_size + weights, s->f);
+}
+
+/** The taps begin to end that lie in the image for some output position: 0 ≤ position - padding + tap < size. */
+static void visible_taps(ptrdiff_t *begin, ptrdiff_t *end, ptrdiff_t taps, ptrdiff_t padding, ptrdiff_t last,
+                         ptrdiff_t size) {
+  *begin = th_min(taps, th_max(0, padding - last));
+  *end = th_max(*begin, th_min(taps, size + padding));
 }
 
 static void plan_blocks(job *w) {
@@ -183,10 +208,13 @@ static void plan_blocks(job *w) {
 
   const int merges = s->kw > 1 && (s->padding == 0 || s->c < MR);
   w->run = merges ? s->kw * s->c : s->c;
-  w->x_taps = merges ? 1 : s->kw;
+  visible_taps(&w->ky0, &w->ky1, s->kh, s->padding, (s->oh - 1) * s->stride, s->h);
+  visible_taps(&w->kx0, &w->kx1, s->kw, s->padding, (s->ow - 1) * s->stride, s->w);
+  if (merges) w->kx0 = 0, w->kx1 = 1;
   w->copies_bands = merges && s->padding > 0;
   w->band_width = (w->block_w - 1) * s->stride + s->kw;
-  w->band_floats = w->copies_bands ? w->block_n * th_min(s->h, (w->block_h - 1) * s->stride + s->kh) * w->band_width * s->c : 0;
+  w->band_floats =
+      w->copies_bands ? w->block_n * th_min(s->h, (w->block_h - 1) * s->stride + s->kh) * w->band_width * s->c : 0;
   w->band_floats = th_ceil_div(w->band_floats, 16) * 16;
 }
 
@@ -200,7 +228,8 @@ static void plan_parts(job *w, ptrdiff_t threads) {
   w->sums_size = th_ceil_div(w->shape.kh * w->shape.kw * w->shape.c * w->shape.f + w->shape.f, 16) * 16;
 }
 
-int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, const float *dy, const int32_t *geometry) {
+int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, const float *dy,
+                                const int32_t *geometry) {
   job w = {.shape = read_conv_shape(geometry), .x = x, .dy = dy, .dweight = dweight, .dbias = dbias};
   const th_conv_shape *s = &w.shape;
   if (s->n == 0 || s->oh == 0 || s->ow == 0) {
@@ -217,6 +246,7 @@ int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, co
   w.sums = th_work_space(SLOT_SUMS, (w.block_parts - 1) * w.sums_size, "convBackwardWeight");
   if (!w.panels || !w.bands || !w.sums) return TH_STATUS_OUT_OF_MEMORY;
   th_parallel(threads, sum_blocks, &w);
-  if (w.block_parts > 1) th_parallel(threads, add_up, &w);
+  const int all_visible = w.ky0 == 0 && w.ky1 == s->kh && (w.run > s->c || (w.kx0 == 0 && w.kx1 == s->kw));
+  if (w.block_parts > 1 || !all_visible) th_parallel(threads, finish_taps, &w);
   return TH_STATUS_OK;
 }

@@ -2,16 +2,17 @@
  * A correlation as tiles of the micro-kernel. The rows of a tile are
  * - the same pixel of several images, for small maps: taps outside the image are left out; or
  * - neighbouring pixels of an output row: the taps at the image's sides meet a border of zeros.
- * The images are read where they lie unless they need that border or their distances fight the cache; then a part of them
- * that fits L2 is copied first. Either way K runs over (ky, kx, channel) right in the image. It is cut into boxes, so that a panel of weights stays in
- * the L1 cache while all tiles that need it are computed.
+ *
+ * K runs over (ky, kx, channel) right in the images. They are read where they lie unless they need that border or their
+ * rows collide in the cache; then a part that fits L2 is copied first. K is cut into boxes of taps and channels, so that
+ * a panel of weights stays in L1 while all tiles that need it are computed.
  */
 #include "correlate.h"
 
 enum {
-  KC = 384,               /* a box of taps: at most this many rows of a panel */
+  KC = 384,                /* a box of taps: at most this many rows of a panel */
   PART_FLOATS = 32 * 1024, /* a copied part: 128 KB of the L2 cache */
-  SMALL_MAP = 256,        /* pixels of an image up to which a tile takes one pixel of several images */
+  SMALL_MAP = 256,         /* pixels of an image up to which a tile takes one pixel of several images */
 };
 
 /** A box of taps and channels. */
@@ -55,7 +56,8 @@ typedef struct {
   ptrdiff_t x, panel;
 } place;
 
-static place place_of(const th_correlation *r, const box *t, ptrdiff_t oy, ptrdiff_t ox, ptrdiff_t width, th_walk *walk) {
+static place place_of(const th_correlation *r, const box *t, ptrdiff_t oy, ptrdiff_t ox, ptrdiff_t width,
+                      th_walk *walk) {
   const ptrdiff_t iy = oy * r->stride - r->top, ix = ox * r->stride - r->left;
   const ptrdiff_t first_ky = th_max(0, -iy), first_kx = th_max(0, -ix); /* of the taps inside the image */
   const ptrdiff_t ky0 = th_max(t->ky0, first_ky), ky1 = th_min(t->ky1, r->h - iy);
@@ -81,27 +83,24 @@ static place place_of(const th_correlation *r, const box *t, ptrdiff_t oy, ptrdi
   };
 }
 
-static const float *panel_of(const th_correlation *r, ptrdiff_t j) { return r->panels + j * r->kh * r->kw * r->c; }
-
 /** One tile, unless the box does nothing there. */
-TH_INLINE void tile_at(const th_correlation *r, const place *p, const th_walk *walk, ptrdiff_t x, ptrdiff_t y, ptrdiff_t j,
-                       ptrdiff_t rows) {
+TH_INLINE void tile_at(const th_correlation *r, const place *p, const th_walk *walk, ptrdiff_t x, ptrdiff_t y,
+                       ptrdiff_t j, ptrdiff_t rows) {
   if (p->touch == TOUCH_NONE) return;
   const float *panel = r->panels + j * r->kh * r->kw * r->c + p->panel;
   const float *bias = r->bias && p->touch == TOUCH_FIRST ? r->bias + j : NULL;
   multiply_tile(walk, r->x + p->x + x, panel, r->y + y + j, rows, th_min(NR, r->f - j), bias, p->touch == TOUCH_MORE);
 }
 
-/** Output pixels p0 to p1, counted over groups of images: each tile is one pixel of one group. */
-static void across_images(const th_correlation *r, ptrdiff_t p0, ptrdiff_t p1) {
-  const ptrdiff_t pixels = r->oh * r->ow, groups = th_ceil_div(r->n, tile_rows(r->f));
+/** Output pixels begin to end of all images: each tile is one pixel of a group of images. */
+static void across_images(const th_correlation *r, ptrdiff_t begin, ptrdiff_t end) {
+  const ptrdiff_t groups = th_ceil_div(r->n, tile_rows(r->f));
   th_walk walk = {.form = TH_ROWS, .a_row = r->x_image, .ldc = r->y_image};
   const box first = first_box(r);
   box t = first;
   do {
     for (ptrdiff_t j = 0; j < r->f; j += NR)
-      for (ptrdiff_t group = p0 / pixels, begin = p0 % pixels; group * pixels < p1; group++, begin = 0) {
-        const ptrdiff_t end = th_min(pixels, p1 - group * pixels);
+      for (ptrdiff_t group = 0; group < groups; group++) {
         const ptrdiff_t i = share(r->n, group, groups), rows = share(r->n, group + 1, groups) - i;
         for (ptrdiff_t pixel = begin, oy = begin / r->ow, ox = begin % r->ow; pixel < end; pixel++) {
           const place p = place_of(r, &t, oy, ox, panel_width(th_min(NR, r->f - j)), &walk);
@@ -132,11 +131,11 @@ static void along_rows(const th_correlation *r) {
 
 /** How the images are cut into parts, and whether a part is copied. */
 typedef struct {
-  int across;          /* across images, else along rows */
+  int across; /* across images, else along rows */
   int copies;
-  ptrdiff_t size;      /* images of a part; along rows: output rows of a part of one image */
-  ptrdiff_t distance;  /* in a copy, between two images; along rows: between two pixels */
-  ptrdiff_t width;     /* along rows: columns that the output reads, from -left on */
+  ptrdiff_t size;     /* images of a part; along rows: output rows of a part of one image */
+  ptrdiff_t distance; /* in a copy, between two images; along rows: between two pixels */
+  ptrdiff_t width;    /* along rows: columns that the output reads, from -left on */
 } parts;
 
 static parts plan_parts(const th_correlation *r) {
@@ -146,7 +145,7 @@ static parts plan_parts(const th_correlation *r) {
   if (p.across) {
     p.copies = rows_collide(image, rows) && image <= PART_FLOATS;
     p.distance = apart(image);
-    p.size = p.copies ? th_max(rows, PART_FLOATS / p.distance / rows * rows) : r->n;
+    p.size = p.copies ? th_ceil_div(r->n, th_ceil_div(r->n, th_max(rows, PART_FLOATS / p.distance))) : r->n;
   } else {
     const int has_taps = r->kh * r->kw > 0, collides = rows_collide(r->stride * r->c, th_min(rows, r->ow));
     p.copies = has_taps && (collides || r->left > 0 || p.width - r->left > r->w);
@@ -164,7 +163,8 @@ ptrdiff_t correlation_scratch(const th_correlation *r) {
 }
 
 /** Images first to last, at distances that do not collide. */
-static th_correlation copy_images(const th_correlation *r, const parts *p, ptrdiff_t first, ptrdiff_t last, float *scratch) {
+static th_correlation copy_images(const th_correlation *r, const parts *p, ptrdiff_t first, ptrdiff_t last,
+                                  float *scratch) {
   th_correlation part = *r;
   part.n = last - first;
   part.x += first * r->x_image;
@@ -204,22 +204,32 @@ static th_correlation copy_band(const th_correlation *r, const parts *p, ptrdiff
   return part;
 }
 
-void correlate(const th_correlation *r, int thread, int threads, float *scratch) {
+/** Groups of images are shared out and, where those are too few, the output pixels too. */
+static void correlate_across(const th_correlation *r, const parts *p, ptrdiff_t part, ptrdiff_t count, float *scratch) {
+  const ptrdiff_t image_parts = th_min(count, th_ceil_div(r->n, tile_rows(r->f))), pixel_parts = count / image_parts;
+  if (part >= image_parts * pixel_parts) return;
+  const ptrdiff_t pixels = r->oh * r->ow, slice = part / image_parts;
+  const ptrdiff_t last = share(r->n, part % image_parts + 1, image_parts);
+  for (ptrdiff_t i = share(r->n, part % image_parts, image_parts); i < last; i += p->size) {
+    const th_correlation images = copy_images(r, p, i, th_min(last, i + p->size), scratch);
+    across_images(&images, share(pixels, slice, pixel_parts), share(pixels, slice + 1, pixel_parts));
+  }
+}
+
+/** The rows of all images are shared out. */
+static void correlate_along(const th_correlation *r, const parts *p, ptrdiff_t part, ptrdiff_t count, float *scratch) {
+  const ptrdiff_t last = share(r->n * r->oh, part + 1, count);
+  for (ptrdiff_t i = share(r->n * r->oh, part, count), rows; i < last; i += rows) {
+    rows = th_min(p->size, th_min(r->oh - i % r->oh, last - i));
+    const th_correlation band = copy_band(r, p, i / r->oh, i % r->oh, rows, scratch);
+    along_rows(&band);
+  }
+}
+
+void correlate(const th_correlation *r, ptrdiff_t part, ptrdiff_t count, float *scratch) {
   if (r->n == 0 || r->oh <= 0 || r->ow <= 0 || r->f == 0) return;
   const parts p = plan_parts(r);
-  const ptrdiff_t count = p.across ? r->n : r->n * r->oh; /* images, or rows of images */
-  const ptrdiff_t last = share(count, thread + 1, threads);
-  for (ptrdiff_t i = share(count, thread, threads), size; i < last; i += size) {
-    if (p.across) {
-      size = th_min(p.size, last - i);
-      const th_correlation part = copy_images(r, &p, i, i + size, scratch);
-      across_images(&part, 0, th_ceil_div(size, tile_rows(r->f)) * r->oh * r->ow);
-    } else {
-      size = th_min(p.size, th_min(r->oh - i % r->oh, last - i));
-      const th_correlation part = copy_band(r, &p, i / r->oh, i % r->oh, size, scratch);
-      along_rows(&part);
-    }
-  }
+  (p.across ? correlate_across : correlate_along)(r, &p, part, count, scratch);
 }
 
 /* Taps of one axis that meet the input: output 0 reads from -before on, the last output from last - before on. */

@@ -27,17 +27,12 @@ typedef struct {
 #define correlation_trim TH_ISA_NAME(correlation_trim)
 void correlation_trim(th_correlation *r, ptrdiff_t *dropped_y, ptrdiff_t *dropped_x);
 
-/** Floats of the packed weights. */
-TH_INLINE ptrdiff_t correlation_panels(const th_correlation *r) {
-  return r->kh * r->kw * r->c * th_ceil_div(r->f, NR) * NR;
-}
-
-/** Floats of work space that one thread needs, a multiple of 16. */
+/** Floats of work space that one call of correlate needs, a multiple of 16. */
 #define correlation_scratch TH_ISA_NAME(correlation_scratch)
 ptrdiff_t correlation_scratch(const th_correlation *r);
 
-/** The part of the output that falls to `thread`. */
+/** Part `part` of the output's pixels, of `count` parts. */
 #define correlate TH_ISA_NAME(correlate)
-void correlate(const th_correlation *r, int thread, int threads, float *scratch);
+void correlate(const th_correlation *r, ptrdiff_t part, ptrdiff_t count, float *scratch);
 
 #endif

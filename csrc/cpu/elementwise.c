@@ -212,7 +212,7 @@ int32_t th_fill(void *out, const int32_t *layout, double value, int32_t dtype) {
 
 int32_t th_copy(void *out, const void *in, const int32_t *layout) {
   const th_layout l = elements_of(layout, 2);
-  th_for_chunks(&l, 2, (void *[]){out, (void *)in}, copy_loop, NULL, GRAIN);
+  if (!th_transpose(out, in, &l, GRAIN)) th_for_chunks(&l, 2, (void *[]){out, (void *)in}, copy_loop, NULL, GRAIN);
   return TH_STATUS_OK;
 }
 

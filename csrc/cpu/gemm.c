@@ -13,6 +13,8 @@
 
 enum {
   KC = 384,              /* a panel of B is at most KC · NR floats: 24 KB with AVX2, 48 KB with AVX-512 */
+  KC_TRANSPOSED = 256,   /* less where a tile of A takes up a cache line for each step of K */
+  FEW_ROWS = 130,        /* with so few rows of A, packing B would not pay */
   L2_FLOATS = 64 * 1024, /* for each of A and B: together at most 512 KB */
   LINE = 16,
 };
@@ -28,16 +30,15 @@ typedef struct {
 
 static blocking plan(const th_gemm *g) {
   blocking p;
-  const ptrdiff_t runs = th_max(1, th_ceil_div(g->k, KC)), rows = tile_rows(g->n);
+  const ptrdiff_t rows = tile_rows(g->n), runs = th_max(1, th_ceil_div(g->k, g->a_transposed ? KC_TRANSPOSED : KC));
   p.kc = th_max(1, th_ceil_div(g->k, runs));
   const ptrdiff_t blocks = th_max(1, th_ceil_div(g->m, round_up(L2_FLOATS / p.kc, rows)));
   p.mc = th_max(rows, round_up(th_ceil_div(g->m, blocks), rows));
   p.nc = g->m <= p.mc ? NR : th_max(NR, th_min(round_up(g->n, NR), L2_FLOATS / p.kc / NR * NR));
 
-  /* Packing B pays once a few tiles share a panel. */
-  p.pack_b = g->b_transposed || g->n % VL != 0 || g->m > 2 * MR;
+  p.pack_b = g->b_transposed || g->n % VL != 0 || g->m > FEW_ROWS || rows_collide(g->ldb, 4);
   /* Packed A costs a copy; steps through a transposed A use only part of each cache line. */
-  p.pack_a = g->a_transposed ? g->lda > 4 * LINE && g->m > 2 * rows : rows_collide(g->lda, rows);
+  p.pack_a = g->a_transposed ? g->n > 2 * NR && g->m > 2 * rows && g->lda > 4 * LINE : rows_collide(g->lda, rows);
   p.a_stride = apart(g->a_transposed ? p.mc : p.kc);
   return p;
 }
@@ -64,8 +65,8 @@ ptrdiff_t gemm_scratch(const th_gemm *g) {
 }
 
 /** Where a block of A starts, packed or not, and (in the walk) how to step through it. */
-static const float *block_of_a(const th_gemm *g, const blocking *p, ptrdiff_t m0, ptrdiff_t mc, ptrdiff_t k0, ptrdiff_t kc,
-                               float *packed, int is_packed) {
+static const float *block_of_a(const th_gemm *g, const blocking *p, ptrdiff_t m0, ptrdiff_t mc, ptrdiff_t k0,
+                               ptrdiff_t kc, float *packed, int is_packed) {
   const float *a = g->a_transposed ? g->a + k0 * g->lda + m0 : g->a + m0 * g->lda + k0;
   if (!p->pack_a) return a;
   if (!is_packed) {
@@ -157,25 +158,16 @@ static void multiply_part(int thread, int threads, void *context) {
   }
 }
 
-/** The number of parts to cut the rows into: what makes a thread's share, and what it packs, smallest. */
-static ptrdiff_t choose_row_parts(const th_gemm *g, ptrdiff_t threads) {
-  const ptrdiff_t rows = tile_rows(g->n), row_tiles = th_ceil_div(g->m, rows), col_tiles = th_ceil_div(g->n, NR);
-  ptrdiff_t best = 1;
-  double best_cost = 0;
-  for (ptrdiff_t parts = 1; parts <= threads; parts++) {
-    if (threads % parts) continue;
-    const double m = (double)th_ceil_div(row_tiles, parts) * (double)rows;
-    const double n = (double)th_ceil_div(col_tiles, threads / parts) * NR;
-    const double cost = m * n + 16 * n + 4 * m; /* the time to pack a row of B is that of 16 rows of a tile */
-    if (parts == 1 || cost < best_cost) best = parts, best_cost = cost;
-  }
-  return best;
-}
-
 int32_t gemm(const th_gemm *g, int threads) {
   if (g->m == 0 || g->n == 0) return TH_STATUS_OK;
-  grid s = {.whole = g, .row_parts = choose_row_parts(g, threads)};
-  s.col_parts = threads / s.row_parts;
+  if (threads == 1) {
+    float *scratch = th_work_space(0, gemm_scratch(g), "matmul");
+    if (!scratch) return TH_STATUS_OUT_OF_MEMORY;
+    gemm_serial(g, scratch);
+    return TH_STATUS_OK;
+  }
+  grid s = {.whole = g, .col_parts = choose_column_parts(g->m, g->n, threads, 4)};
+  s.row_parts = threads / s.col_parts;
   const ptrdiff_t parts = s.row_parts * s.col_parts;
   for (ptrdiff_t i = 0; i < parts; i++) {
     const th_gemm p = part(&s, i);

@@ -12,29 +12,37 @@ typedef struct {
   ptrdiff_t channels, height, width;
 } image_shape;
 
-/** Row y of the output: columns of the source row that fall outside the image are zero. */
+TH_INLINE ptrdiff_t clamp(ptrdiff_t x, ptrdiff_t most) { return x < 0 ? 0 : x < most ? x : most; }
+
+/** `n` pixels from one plane for each channel; `step` is -1 where the image is mirrored. */
+TH_INLINE void interleave(float *out, const uint8_t *first, ptrdiff_t n, ptrdiff_t step, ptrdiff_t plane, ptrdiff_t channels) {
+#pragma omp simd
+  for (ptrdiff_t x = 0; x < n; x++)
+    for (ptrdiff_t c = 0; c < channels; c++) out[x * channels + c] = (float)first[c * plane + x * step] / 255.0f;
+}
+
+/** One row of the output from source row `row`, whose column x + dx, mirrored if `flip`, becomes column x. */
 static void gather_row(float *out, const uint8_t *image, image_shape s, int flip, ptrdiff_t dx, ptrdiff_t row) {
-  const ptrdiff_t first = dx < 0 ? (-dx < s.width ? -dx : s.width) : 0;                 /* columns with a source: */
-  const ptrdiff_t last = dx > 0 ? (dx < s.width ? s.width - dx : 0) : s.width;          /* first … last - 1 */
-  if (first > 0 || last < s.width) memset(out, 0, (size_t)(s.width * s.channels) * sizeof *out);
-  for (ptrdiff_t c = 0; c < s.channels; c++) {
-    const uint8_t *source = image + (c * s.height + row) * s.width;
-    float *to = out + c;
-    if (flip)
-      for (ptrdiff_t x = first; x < last; x++) to[x * s.channels] = (float)source[s.width - 1 - x - dx] / 255.0f;
-    else
-      for (ptrdiff_t x = first; x < last; x++) to[x * s.channels] = (float)source[x + dx] / 255.0f;
-  }
+  const ptrdiff_t first = clamp(-dx, s.width), last = clamp(s.width - dx, s.width); /* columns with a source */
+  memset(out, 0, (size_t)(first * s.channels) * sizeof *out);
+  memset(out + last * s.channels, 0, (size_t)((s.width - last) * s.channels) * sizeof *out);
+  if (first >= last) return;
+  const ptrdiff_t column = first + dx, plane = s.height * s.width, n = last - first;
+  const uint8_t *source = image + row * s.width + (flip ? s.width - 1 - column : column);
+  float *to = out + first * s.channels;
+  if (s.channels == 3 && flip) interleave(to, source, n, -1, plane, 3);
+  else if (s.channels == 3) interleave(to, source, n, 1, plane, 3);
+  else interleave(to, source, n, flip ? -1 : 1, plane, s.channels);
 }
 
 static void gather_image(float *out, const uint8_t *images, image_shape s, const int32_t *plan) {
   const uint8_t *image = images + plan[0] * s.channels * s.height * s.width;
   for (ptrdiff_t y = 0; y < s.height; y++, out += s.width * s.channels) {
     const ptrdiff_t row = y + plan[2];
-    if (row < 0 || row >= s.height)
-      memset(out, 0, (size_t)(s.width * s.channels) * sizeof *out);
-    else
+    if (row >= 0 && row < s.height)
       gather_row(out, image, s, plan[1], plan[3], row);
+    else
+      memset(out, 0, (size_t)(s.width * s.channels) * sizeof *out);
   }
 }
 

@@ -64,6 +64,22 @@ TH_INLINE int rows_collide(ptrdiff_t stride, ptrdiff_t rows) {
 /** A length for rows of at least `floats` that never collide: an odd number of cache lines. */
 TH_INLINE ptrdiff_t apart(ptrdiff_t floats) { return (floats + 31) / 32 * 32 + 16; }
 
+/** Into how many parts `threads` threads should cut the columns of C, and its rows into the rest: what gives one thread the
+    least work. Packing a row of B takes the time of about 16 rows of a tile; what a thread does to a row of A before it is
+    used takes that of `row_cost` columns. */
+TH_INLINE ptrdiff_t choose_column_parts(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t threads, double row_cost) {
+  const ptrdiff_t tile = tile_rows(columns), row_tiles = th_ceil_div(rows, tile), panels = th_ceil_div(columns, NR);
+  ptrdiff_t best = 1;
+  double best_cost = 0;
+  for (ptrdiff_t parts = 1; parts <= threads; parts++) {
+    if (threads % parts) continue;
+    const double m = (double)(tile * th_ceil_div(row_tiles, threads / parts));
+    const double n = (double)(NR * th_ceil_div(panels, parts)), cost = (m + 16) * n + row_cost * m;
+    if (parts == 1 || cost < best_cost) best = parts, best_cost = cost;
+  }
+  return best;
+}
+
 /** The same walk with fewer loops where one continues the other or has a single step. */
 TH_INLINE void walk_simplify(th_walk *w) {
   const th_loop once = {1, 0, 0};

@@ -9,32 +9,53 @@
 
 #include "vmath.h"
 
-enum { LANES = 64, WORDS = 4 * LANES };
+enum { WORDS = 256 };
 static const double GRAIN = 8192; /* numbers worth a thread */
 
 /* ------------------------------------------------------------------------------------------------- philox */
 
-/** Words first · 4 … first · 4 + WORDS - 1 of the stream: LANES counters at once, for the vector unit. */
-static void philox(uint32_t *restrict words, uint32_t first, uint32_t seed, uint32_t stream) {
-  uint32_t x0[LANES], x1[LANES], x2[LANES], x3[LANES];
-  for (uint32_t i = 0; i < LANES; i++) x0[i] = first + i, x1[i] = x2[i] = x3[i] = 0;
+/* Counters in lanes of 64 bits, of which the low halves count: so one instruction multiplies 32 bits to 64. */
+#if defined(__AVX512F__)
+#include <immintrin.h>
+enum { LANES = 8 };
+#define MULTIPLY(x, c) (counters) _mm512_mul_epu32((__m512i)(x), _mm512_set1_epi64(c))
+#elif defined(__AVX2__)
+#include <immintrin.h>
+enum { LANES = 4 };
+#define MULTIPLY(x, c) (counters) _mm256_mul_epu32((__m256i)(x), _mm256_set1_epi64x(c))
+#elif defined(__SSE2__)
+#include <emmintrin.h>
+enum { LANES = 2 };
+#define MULTIPLY(x, c) (counters) _mm_mul_epu32((__m128i)(x), _mm_set1_epi64x(c))
+#else
+enum { LANES = 2 };
+#define MULTIPLY(x, c) (((x) & 0xffffffffu) * (c))
+#endif
+typedef uint64_t counters __attribute__((vector_size(8 * LANES)));
+
+/** Words of the counters first … first + LANES - 1 of the stream. */
+TH_INLINE void philox_lanes(uint32_t *words, uint32_t first, uint32_t seed, uint32_t stream) {
+  counters x0, x1 = {0}, x2 = {0}, x3 = {0};
+  for (uint32_t i = 0; i < LANES; i++) x0[i] = first + i;
   uint32_t key0 = seed, key1 = stream;
   for (int round = 0; round < 10; round++, key0 += 0x9e3779b9u, key1 += 0xbb67ae85u) {
-#pragma omp simd
-    for (int i = 0; i < LANES; i++) {
-      const uint64_t a = (uint64_t)x0[i] * 0xd2511f53u, b = (uint64_t)x2[i] * 0xcd9e8d57u;
-      x0[i] = (uint32_t)(b >> 32) ^ x1[i] ^ key0;
-      x2[i] = (uint32_t)(a >> 32) ^ x3[i] ^ key1;
-      x1[i] = (uint32_t)b;
-      x3[i] = (uint32_t)a;
-    }
+    const counters a = MULTIPLY(x0, 0xd2511f53u), b = MULTIPLY(x2, 0xcd9e8d57u);
+    x0 = (b >> 32) ^ x1 ^ key0;
+    x2 = (a >> 32) ^ x3 ^ key1;
+    x1 = b;
+    x3 = a;
   }
   for (int i = 0; i < LANES; i++) {
-    words[4 * i] = x0[i];
-    words[4 * i + 1] = x1[i];
-    words[4 * i + 2] = x2[i];
-    words[4 * i + 3] = x3[i];
+    words[4 * i] = (uint32_t)x0[i];
+    words[4 * i + 1] = (uint32_t)x1[i];
+    words[4 * i + 2] = (uint32_t)x2[i];
+    words[4 * i + 3] = (uint32_t)x3[i];
   }
+}
+
+/** WORDS words from counter `first` on. */
+static void philox(uint32_t *words, uint32_t first, uint32_t seed, uint32_t stream) {
+  for (uint32_t done = 0; done < WORDS / 4; done += LANES) philox_lanes(words + 4 * done, first + done, seed, stream);
 }
 
 /* ------------------------------------------------------------------------------------------ distributions */

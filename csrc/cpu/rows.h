@@ -8,24 +8,29 @@
 #ifndef TH_ROWS_H
 #define TH_ROWS_H
 
-#include "kernel.h"
+#include "simd.h"
 #include "vmath.h"
 
 enum { TH_ROW_LANES = 32, TH_ROW_BLOCK = 4096 };
 
+/** Sum of a vector's elements, by halves. */
+TH_INLINE float vec_sum(vec v) {
+  float t[VL];
+  vec_store(t, v);
+  for (int half = VL / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; i++) t[i] += t[i + half];
+  return t[0];
+}
+
 /** Sum of n <= TH_ROW_BLOCK floats. */
 TH_INLINE float th_block_sum(const float *x, ptrdiff_t n) {
-  float sums[TH_ROW_LANES] = {0};
+  vec sums[4] = {{0}};
   ptrdiff_t i = 0;
-  for (; i + TH_ROW_LANES <= n; i += TH_ROW_LANES)
-    for (int k = 0; k < TH_ROW_LANES; k++) sums[k] += x[i + k];
-  float rest = 0;
-#pragma omp simd reduction(+ : rest)
-  for (ptrdiff_t j = i; j < n; j++) rest += x[j];
-  if (i == 0) return rest;
-  for (int half = TH_ROW_LANES / 2; half > 0; half /= 2)
-    for (int k = 0; k < half; k++) sums[k] += sums[k + half];
-  return sums[0] + rest;
+  for (; i + 4 * VL <= n; i += 4 * VL)
+    TH_UNROLL for (int k = 0; k < 4; k++) sums[k] += vec_load(x + i + k * VL);
+  for (; i + VL <= n; i += VL) sums[0] += vec_load(x + i);
+  if (i < n) sums[1] += vec_load_part(x + i, n - i);
+  return vec_sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
 /** Sum of n floats. */

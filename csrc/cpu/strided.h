@@ -25,6 +25,10 @@ void TH_ISA_NAME(th_for_chunks)(const th_layout *layout, int operands, void *con
                                 const void *context, double grain);
 #define th_for_chunks TH_ISA_NAME(th_for_chunks)
 
+/** Copies operand 1 to operand 0 where both are contiguous, but along different axes; 0 where that is not their layout. */
+int TH_ISA_NAME(th_transpose)(th_word *out, const th_word *in, const th_layout *layout, double grain);
+#define th_transpose TH_ISA_NAME(th_transpose)
+
 /** First of the n elements that part `part` of `parts` has. */
 TH_INLINE ptrdiff_t th_split(ptrdiff_t n, int part, int parts) { return n * part / parts; }
 

@@ -45,7 +45,8 @@ typedef struct {
   const float *x, *dy; /* dy may be NULL */
   float *out;          /* may be NULL, or dy */
   ptrdiff_t rows, stride;
-  ptrdiff_t lane; /* of the first column, in the wide row */
+  ptrdiff_t lane;  /* of the first column, in the wide row */
+  ptrdiff_t lanes; /* that hold elements; the rest are padding */
 } th_tile;
 
 typedef struct {
@@ -55,16 +56,16 @@ typedef struct {
 
 typedef void th_tile_task(const th_tile *t, void *context);
 
-static inline void th_padded_tile(const th_tile *t, ptrdiff_t lanes, th_tile_task *task, void *context) {
+static inline void th_padded_tile(const th_tile *t, th_tile_task *task, void *context) {
   _Alignas(64) float x[TILE_ROWS * LANES], dy[TILE_ROWS * LANES], out[TILE_ROWS * LANES];
   for (ptrdiff_t r = 0; r < t->rows; r++)
     for (ptrdiff_t i = 0; i < LANES; i++) {
-      x[r * LANES + i] = i < lanes ? t->x[r * t->stride + i] : 0;
-      dy[r * LANES + i] = t->dy && i < lanes ? t->dy[r * t->stride + i] : 0;
+      x[r * LANES + i] = i < t->lanes ? t->x[r * t->stride + i] : 0;
+      dy[r * LANES + i] = t->dy && i < t->lanes ? t->dy[r * t->stride + i] : 0;
     }
-  task(&(th_tile){x, dy, t->out ? out : NULL, t->rows, LANES, t->lane}, context);
+  task(&(th_tile){x, dy, t->out ? out : NULL, t->rows, LANES, t->lane, t->lanes}, context);
   if (!t->out) return;
-  for (ptrdiff_t r = 0; r < t->rows; r++) memcpy(t->out + r * t->stride, out + r * LANES, (size_t)lanes * sizeof *out);
+  for (ptrdiff_t r = 0; r < t->rows; r++) memcpy(t->out + r * t->stride, out + r * LANES, (size_t)t->lanes * sizeof *out);
 }
 
 /** The tiles of `rows` rows of `width` lanes that start at `offset` of the operands. */
@@ -74,12 +75,13 @@ static inline void th_visit_rows(const th_tile_operands *o, ptrdiff_t offset, pt
     for (ptrdiff_t lane = 0; lane < width; lane += LANES) {
       const ptrdiff_t at = offset + row * width + lane;
       const th_tile t = {
-        o->x + at, o->dy ? o->dy + at : NULL, o->out ? o->out + at : NULL, th_min(TILE_ROWS, rows - row), width, lane,
+        o->x + at, o->dy ? o->dy + at : NULL, o->out ? o->out + at : NULL, th_min(TILE_ROWS, rows - row), width,
+        lane, th_min(LANES, width - lane),
       };
-      if (width - lane >= LANES)
+      if (t.lanes == LANES)
         task(&t, context);
       else
-        th_padded_tile(&t, width - lane, task, context);
+        th_padded_tile(&t, task, context);
     }
 }
 

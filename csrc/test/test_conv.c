@@ -9,8 +9,8 @@ typedef struct {
   int n, h, w, c, f, kh, kw, stride, padding;
 } geometry;
 
-static void naive(const geometry *g, const float *x, const float *weight, const float *bias, const float *dy, double *y, double *dx,
-                  double *dweight, double *dbias) {
+static void naive(const geometry *g, const float *x, const float *weight, const float *bias, const float *dy, double *y,
+                  double *dx, double *dweight, double *dbias) {
   const int oh = (g->h + 2 * g->padding - g->kh) / g->stride + 1, ow = (g->w + 2 * g->padding - g->kw) / g->stride + 1;
   for (ptrdiff_t o = 0; o < (ptrdiff_t)g->n * oh * ow; o++) {
     const int oy = (int)(o / ow % oh), ox = (int)(o % ow);
@@ -23,7 +23,8 @@ static void naive(const geometry *g, const float *x, const float *weight, const 
         const int iy = oy * g->stride - g->padding + ky, ix = ox * g->stride - g->padding + kx;
         if (iy < 0 || ix < 0 || iy >= g->h || ix >= g->w) continue;
         for (int c = 0; c < g->c; c++) {
-          const ptrdiff_t i = ((o / ow / oh * g->h + iy) * g->w + ix) * g->c + c, j = ((ptrdiff_t)(ky * g->kw + kx) * g->c + c) * g->f;
+          const ptrdiff_t i = ((o / ow / oh * g->h + iy) * g->w + ix) * g->c + c,
+                          j = ((ptrdiff_t)(ky * g->kw + kx) * g->c + c) * g->f;
           for (int f = 0; f < g->f; f++) {
             y[o * g->f + f] += (double)x[i] * weight[j + f];
             dx[i] += (double)dy[o * g->f + f] * weight[j + f];
@@ -45,17 +46,19 @@ static double *zeros(ptrdiff_t n) { return calloc((size_t)(n > 0 ? n : 1), sizeo
 
 static void test_conv(geometry g) {
   const int oh = (g.h + 2 * g.padding - g.kh) / g.stride + 1, ow = (g.w + 2 * g.padding - g.kw) / g.stride + 1;
-  const ptrdiff_t nx = (ptrdiff_t)g.n * g.h * g.w * g.c, nw = (ptrdiff_t)g.kh * g.kw * g.c * g.f, ny = (ptrdiff_t)g.n * oh * ow * g.f;
+  const ptrdiff_t nx = (ptrdiff_t)g.n * g.h * g.w * g.c, nw = (ptrdiff_t)g.kh * g.kw * g.c * g.f,
+                  ny = (ptrdiff_t)g.n * oh * ow * g.f;
   float *x = test_random(nx, 1), *weight = test_random(nw, 2), *bias = test_random(g.f, 3), *dy = test_random(ny, 4);
   double *y64 = zeros(ny), *dx64 = zeros(nx), *dw64 = zeros(nw), *db64 = zeros(g.f);
   naive(&g, x, weight, bias, dy, y64, dx64, dw64, db64);
-  float *want_y = to_float(y64, ny), *want_dx = to_float(dx64, nx), *want_dw = to_float(dw64, nw), *want_db = to_float(db64, g.f);
+  float *want_y = to_float(y64, ny), *want_dx = to_float(dx64, nx), *want_dw = to_float(dw64, nw),
+        *want_db = to_float(db64, g.f);
   float *y = test_nan(ny), *dx = test_nan(nx), *dw = test_nan(nw), *db = test_nan(g.f);
 
   const int32_t shape[] = {g.n, g.h, g.w, g.c, g.f, g.kh, g.kw, g.stride, g.padding};
   char name[128];
-  snprintf(name, sizeof name, "x (%d, %d, %d, %d), weight (%d, %d, %d, %d), stride %d, padding %d", g.n, g.h, g.w, g.c, g.kh, g.kw, g.c,
-           g.f, g.stride, g.padding);
+  snprintf(name, sizeof name, "x (%d, %d, %d, %d), weight (%d, %d, %d, %d), stride %d, padding %d", g.n, g.h, g.w, g.c,
+           g.kh, g.kw, g.c, g.f, g.stride, g.padding);
   const double taps = (double)g.kh * g.kw;
   check(th_conv(y, x, weight, bias, shape) == TH_STATUS_OK, "conv status, %s", name);
   check_close(y, want_y, ny, 2e-6 * (1 + sqrt(taps * g.c)), "conv, %s", name);
@@ -79,15 +82,18 @@ static void test_conv(geometry g) {
 /* The layers of ResNet-9, and shapes that reach each path of the engine. */
 TEST_SUITE(conv) {
   static const geometry shapes[] = {
-      {4, 32, 32, 3, 16, 7, 7, 4, 3},   {30, 8, 8, 16, 32, 3, 3, 2, 1},   {30, 4, 4, 32, 32, 3, 3, 1, 1}, {30, 4, 4, 32, 64, 3, 3, 2, 1},
-      {33, 2, 2, 64, 128, 3, 3, 2, 1},  {40, 1, 1, 128, 128, 3, 3, 1, 1}, {2, 13, 11, 64, 64, 3, 3, 1, 1}, {2, 15, 14, 5, 7, 3, 3, 2, 1},
-      {2, 9, 10, 20, 40, 1, 1, 1, 0},   {2, 9, 10, 20, 40, 1, 1, 2, 0},   {2, 17, 12, 3, 64, 7, 7, 2, 3}, {1, 7, 9, 130, 40, 3, 3, 1, 1},
-      {2, 11, 11, 8, 24, 5, 5, 3, 2},   {30, 2, 3, 16, 16, 3, 3, 1, 1},   {2, 14, 14, 100, 50, 3, 3, 1, 1}, {2, 28, 28, 3, 64, 7, 7, 2, 3},
-      {1, 5, 5, 500, 20, 3, 3, 1, 1},   {29, 3, 3, 450, 20, 3, 3, 1, 1},  {1, 64, 64, 16, 16, 3, 3, 1, 1}, {1, 6, 700, 2, 5, 3, 3, 1, 1},
-      {1, 3, 600, 1, 1, 1, 5, 1, 0},    {31, 8, 16, 8, 8, 3, 3, 1, 1},    {3, 6, 6, 1024, 8, 3, 3, 1, 1},  {1, 1, 1, 1, 1, 1, 1, 1, 0},
-      {0, 4, 4, 3, 5, 3, 3, 1, 1},      {0, 4, 4, 3, 5, 1, 1, 1, 0},      {1, 1, 1, 1, 1, 3, 3, 1, 3},    {20, 1, 1, 4, 6, 3, 3, 1, 4},
-      {2, 3, 3, 2, 3, 5, 5, 1, 1},      {2, 2, 7, 2, 3, 6, 2, 1, 2},      {2, 4, 4, 3, 4, 2, 2, 5, 0},    {2, 9, 9, 2, 3, 2, 2, 4, 1},
-      {60, 9, 9, 2, 20, 2, 2, 4, 1},    {1, 40, 40, 17, 33, 3, 3, 1, 0},  {2, 5, 5, 3, 2, 1, 1, 1, 2},    {7, 5, 5, 3, 2, 1, 1, 3, 2},
+      {4, 32, 32, 3, 16, 7, 7, 4, 3},  {30, 8, 8, 16, 32, 3, 3, 2, 1},  {30, 4, 4, 32, 32, 3, 3, 1, 1},
+      {30, 4, 4, 32, 64, 3, 3, 2, 1},  {33, 2, 2, 64, 128, 3, 3, 2, 1}, {40, 1, 1, 128, 128, 3, 3, 1, 1},
+      {2, 13, 11, 64, 64, 3, 3, 1, 1}, {2, 15, 14, 5, 7, 3, 3, 2, 1},   {2, 9, 10, 20, 40, 1, 1, 1, 0},
+      {2, 9, 10, 20, 40, 1, 1, 2, 0},  {2, 17, 12, 3, 64, 7, 7, 2, 3},  {1, 7, 9, 130, 40, 3, 3, 1, 1},
+      {2, 11, 11, 8, 24, 5, 5, 3, 2},  {30, 2, 3, 16, 16, 3, 3, 1, 1},  {2, 14, 14, 100, 50, 3, 3, 1, 1},
+      {2, 28, 28, 3, 64, 7, 7, 2, 3},  {1, 5, 5, 500, 20, 3, 3, 1, 1},  {29, 3, 3, 450, 20, 3, 3, 1, 1},
+      {1, 64, 64, 16, 16, 3, 3, 1, 1}, {1, 6, 700, 2, 5, 3, 3, 1, 1},   {1, 3, 600, 1, 1, 1, 5, 1, 0},
+      {31, 8, 16, 8, 8, 3, 3, 1, 1},   {3, 6, 6, 1024, 8, 3, 3, 1, 1},  {1, 1, 1, 1, 1, 1, 1, 1, 0},
+      {0, 4, 4, 3, 5, 3, 3, 1, 1},     {0, 4, 4, 3, 5, 1, 1, 1, 0},     {1, 1, 1, 1, 1, 3, 3, 1, 3},
+      {20, 1, 1, 4, 6, 3, 3, 1, 4},    {2, 3, 3, 2, 3, 5, 5, 1, 1},     {2, 2, 7, 2, 3, 6, 2, 1, 2},
+      {2, 4, 4, 3, 4, 2, 2, 5, 0},     {2, 9, 9, 2, 3, 2, 2, 4, 1},     {60, 9, 9, 2, 20, 2, 2, 4, 1},
+      {1, 40, 40, 17, 33, 3, 3, 1, 0}, {2, 5, 5, 3, 2, 1, 1, 1, 2},     {7, 5, 5, 3, 2, 1, 1, 3, 2},
   };
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) test_conv(shapes[i]);
 }
@@ -104,6 +110,7 @@ TEST_SUITE(conv_small) {
             for (int padding = 0; padding <= 3; padding++) {
               if (h + 2 * padding < kh || w + 2 * padding < kw) continue;
               const int pick = (h + w + kh + kw + stride + padding) % 3;
-              test_conv((geometry){(h + kw + stride) % 2 ? 1 : 15, h, w, channels[pick][0], channels[pick][1], kh, kw, stride, padding});
+              test_conv((geometry){(h + kw + stride) % 2 ? 1 : 15, h, w, channels[pick][0], channels[pick][1], kh, kw,
+                                   stride, padding});
             }
 }

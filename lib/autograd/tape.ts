@@ -116,7 +116,9 @@ export class Node implements Edge {
         return out;
       });
       handles.forEach((handle, i) => {
-        if (handle !== null) inputs[i] ? inputs[i].accept(handle) : handle.dispose();
+        const input = inputs[i] ?? null;
+        if (input === null) handle?.dispose();
+        else if (handle !== null) input.accept(handle);
       });
       if (!handedOn.has(gradient)) gradient.dispose();
     }

@@ -9,7 +9,7 @@ import { ArgumentError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { cpu, Device } from "../ndarray/device.ts";
 import { collate } from "./collate.ts";
-import type { Dataset, Example, Item, Stacked } from "./dataset.ts";
+import { checkOptions, type Dataset, type Example, type Item, type Stacked } from "./dataset.ts";
 import { RandomSource } from "./random.ts";
 
 export interface DataLoaderOptions {
@@ -39,16 +39,15 @@ export class DataLoader<E extends Example = readonly [Item, Item]> implements It
   private nextEpoch = 0;
 
   /** @throws ArgumentError for anything that is not what it should be. */
-  constructor(
-    dataset: Dataset<E>,
-    {
+  constructor(dataset: Dataset<E>, options: DataLoaderOptions) {
+    checkOptions("DataLoader", options);
+    const {
       batchSize,
       shuffle = false,
       dropLast = false,
       device = cpu(),
       seed = RandomSource.fresh().integer(0, 2 ** 32 - 1),
-    }: DataLoaderOptions,
-  ) {
+    } = options;
     this.dataset = dataset;
     this.batchSize = batchSize;
     this.shuffle = shuffle;

@@ -13,7 +13,7 @@ type Rows<C extends readonly Column[]> = { -readonly [K in keyof C]: NDArray };
  * The rows of arrays of equal length: `get(i)` is [arrays[0][i], arrays[1][i], …], each a view of its array.
  * Labels are best given as an Int32Array, since losses take integers.
  */
-export class NDArrayDataset<C extends readonly Column[]> implements Dataset<Rows<C>> {
+export class NDArrayDataset<C extends readonly Column[] = readonly Column[]> implements Dataset<Rows<C>> {
   readonly length: number;
   readonly arrays: readonly NDArray[];
 

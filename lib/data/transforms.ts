@@ -6,6 +6,7 @@
  */
 import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
+import { checkOptions } from "./dataset.ts";
 import { RandomSource } from "./random.ts";
 
 /** Anything with this method is a transform. */
@@ -54,8 +55,10 @@ export class RandomCrop extends PlacementTransform {
   readonly shifts = true;
   readonly padding: number;
 
-  constructor({ padding = 3 }: { padding?: number } = {}) {
+  constructor(options: { padding?: number } = {}) {
     super();
+    checkOptions("RandomCrop", options);
+    const { padding = 3 } = options;
     if (!Number.isInteger(padding) || padding < 0 || padding > 2 ** 20) {
       throw new ArgumentError("RandomCrop", `padding must be an integer from 0 on, not ${String(padding)}`);
     }
@@ -79,6 +82,7 @@ export function compose(first: Placement, second: Placement): Placement {
 }
 
 function place(image: NDArray, { flip, dy, dx }: Placement): NDArray {
+  if (!(image instanceof NDArray)) throw new ArgumentError("transform", `expected an NDArray, not ${typeof image}`);
   if (image.ndim !== 3) {
     throw new ShapeError("transform", "expected an image (channels, height, width)", { shapes: [image.shape] });
   }

@@ -142,7 +142,9 @@ export function pad(a: NDArray, widths: readonly (readonly [number, number])[]):
   const valid =
     Array.isArray(widths) &&
     widths.length === a.ndim &&
-    widths.every((w) => Array.isArray(w) && w.length === 2 && w.every((n: number) => Number.isInteger(n) && n >= 0));
+    [...widths].every(
+      (w) => Array.isArray(w) && w.length === 2 && [...w].every((n: number) => Number.isInteger(n) && n >= 0),
+    );
   if (!valid)
     throw new ShapeError(
       "pad",

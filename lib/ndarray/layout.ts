@@ -190,7 +190,7 @@ export function resolveRange(operation: string, range: Range, size: number, shap
       fail(`index ${range} is out of range for size ${size}`);
     return { start: range < 0 ? range + size : range, count: 1, step: 1, drops: true };
   }
-  if (!Array.isArray(range) || range.length < 2 || range.length > 3 || !range.every(Number.isInteger)) {
+  if (!Array.isArray(range) || range.length < 2 || range.length > 3 || ![...range].every(Number.isInteger)) {
     fail(
       `a range is an integer, null, [start, stop] or [start, stop, step], not ${JSON.stringify(range) ?? String(range)}`,
     );

@@ -143,7 +143,7 @@ export class NDArray implements Scoped {
   permute(axes: readonly number[]): NDArray {
     const order = layout.checkAxes("permute", axes, this.shape);
     if (!Array.isArray(axes) || order.length !== this.ndim) {
-      throw new ShapeError("permute", `axes must name every axis, not ${JSON.stringify(axes)}`, {
+      throw new ShapeError("permute", `axes must name every axis, not [${String(axes)}]`, {
         shapes: [this.shape],
       });
     }

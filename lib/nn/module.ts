@@ -13,6 +13,7 @@ import { untracked } from "../ndarray/scope.ts";
 /** A tensor that belongs to a module and is trained. No tidy frees it. */
 export class Parameter extends Tensor {
   constructor(data: NDArray, { requiresGrad = true }: Pick<TensorOptions, "requiresGrad"> = {}) {
+    if (!(data instanceof NDArray)) throw new ArgumentError("Parameter", `takes an array, not ${String(data)}`);
     super(data.keep(), { requiresGrad });
   }
 }

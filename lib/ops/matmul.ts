@@ -3,7 +3,8 @@ import { record, type Tensor } from "../autograd/tensor.ts";
 import { reduce } from "../ndarray/arithmetic.ts";
 import { matmul as product } from "../ndarray/matmul.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";
-import { checkFloat, checkShapeIs, unbroadcast } from "./support.ts";
+import { sameDevice } from "../ndarray/operands.ts";
+import { checkFloat, checkShapeIs, contiguous, unbroadcast } from "./support.ts";
 
 /**
  * The matrix product over the last two axes, (…, m, k) · (…, k, n) = (…, m, n), with broadcast batch axes; a vector is
@@ -43,8 +44,9 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
   checkFloat("linear", weight, "the weight");
   checkFloat("linear", bias, "the bias");
   checkShapeIs("linear", "the bias", bias, [weight.shape[1] ?? 0]);
+  sameDevice("linear", x.data, bias.data);
   if (x.ndim < 2 || weight.ndim !== 2) return matmul(x, weight).add(bias);
-  const y = product(x.data, weight.data, bias.data);
+  const y = product(x.data, weight.data, contiguous(bias.data));
   return record("linear", y, [x, weight, bias], [x.data, weight.data], (g, { saved: [input, w], needs }) => [
     needs[0] ? product(g, w.transpose()) : null,
     needs[1] ? weightGradient(input, g, w) : null,

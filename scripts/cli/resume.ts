@@ -4,13 +4,25 @@ import { CheckpointError } from "../../lib/index.ts";
 
 /** The options on which the numbers depend. */
 export interface RunOptions {
+  /** All that the run is to have. */
+  epochs: number;
   batchSize: number;
   optimizer: "adam" | "sgd";
   lr: number;
   weightDecay: number;
+  schedule: ScheduleName;
   augment: boolean;
   seed: number;
 }
+
+export const scheduleNames = ["constant", "cosine", "one-cycle"] as const;
+export type ScheduleName = (typeof scheduleNames)[number];
+
+/** These options among others. */
+export const pickRun = (options: RunOptions): RunOptions => {
+  const { epochs, batchSize, optimizer, lr, weightDecay, schedule, augment, seed } = options;
+  return { epochs, batchSize, optimizer, lr, weightDecay, schedule, augment, seed };
+};
 
 /** How far a run is, and the averages of the epoch so far. */
 export interface Position {
@@ -57,12 +69,15 @@ export function readRun(file: string): SavedRun {
   const count = (value: Json | undefined, key: string) =>
     Number.isSafeInteger(value) ? number(value, key) : refuse(key);
   const { optimizer, augment } = run;
+  const schedule = scheduleNames.find((name) => name === run.schedule);
   return {
     run: {
+      epochs: count(run.epochs, "epochs"),
       batchSize: count(run.batchSize, "batchSize") || refuse("batchSize"),
       optimizer: optimizer === "adam" || optimizer === "sgd" ? optimizer : refuse("optimizer"),
       lr: number(run.lr, "lr"),
       weightDecay: number(run.weightDecay, "weightDecay"),
+      schedule: schedule ?? refuse("schedule"),
       augment: typeof augment === "boolean" ? augment : refuse("augment"),
       seed: count(run.seed, "seed"),
     },
@@ -79,7 +94,7 @@ export function readRun(file: string): SavedRun {
 }
 
 /**
- * The options of a resumed run: the saved ones, with the learning rate and weight decay of the command line if given.
+ * The options of a resumed run: the saved ones, but epochs, learning rate and weight decay as on the command line if given.
  * @throws CheckpointError when another option was given and differs: the steps would not fit together.
  */
 export function mergeOptions(
@@ -88,7 +103,7 @@ export function mergeOptions(
   options: RunOptions,
   given: ReadonlySet<string>,
 ): RunOptions {
-  for (const key of ["batchSize", "optimizer", "augment", "seed"] as const) {
+  for (const key of ["batchSize", "optimizer", "schedule", "augment", "seed"] as const) {
     if (!given.has(key) || options[key] === saved[key]) continue;
     throw new CheckpointError(file, `the run was made with ${key} ${saved[key]}, not ${options[key]}`, {
       hint: "Leave the option out, or start anew without --resume",
@@ -96,6 +111,7 @@ export function mergeOptions(
   }
   return {
     ...saved,
+    epochs: given.has("epochs") ? options.epochs : saved.epochs,
     lr: given.has("lr") ? options.lr : saved.lr,
     weightDecay: given.has("weightDecay") ? options.weightDecay : saved.weightDecay,
   };

@@ -1,6 +1,7 @@
 /** Random expression graphs, with shared parts, views and broadcasting: their gradients against finite differences. */
 import { expect, test } from "bun:test";
-import { ops, Tensor } from "thimble";
+import type { Tensor } from "thimble";
+import { ops } from "thimble";
 
 import { onEachDevice } from "../support/devices.ts";
 import { checkGradients } from "../support/finite-differences.ts";

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { ArgumentError, cpu, data, DTypeError, manualSeed, NDArray, ShapeError, Tensor } from "thimble";
 
 import { onEachDevice } from "../support/devices.ts";
-import { thrown } from "../datasets/writers.ts";
+import { thrown } from "../support/thrown.ts";
 
 const { DataLoader, NDArrayDataset } = data;
 
@@ -132,6 +132,10 @@ describe("what does not fit is a typed error", () => {
     const wrong: (() => unknown)[] = [
       ...[0, -1, NaN, Infinity, 1.5, 2 ** 31].map((batchSize) => () => new DataLoader(dataset, { batchSize })),
       ...[0.5, NaN, 2 ** 40].map((seed) => () => new DataLoader(dataset, { batchSize: 1, seed })),
+      // @ts-expect-error: no options
+      () => new DataLoader(dataset),
+      // @ts-expect-error: a number where options are expected
+      () => new DataLoader(dataset, 128),
       // @ts-expect-error: no number
       () => new DataLoader(dataset, { batchSize: "2" }),
       // @ts-expect-error: no boolean

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { ArgumentError, cpu, data, type NDArray, ShapeError } from "thimble";
 
 import { onEachDevice } from "../support/devices.ts";
-import { thrown } from "../datasets/writers.ts";
+import { thrown } from "../support/thrown.ts";
 
 const { ImageDataset, RandomCrop, RandomFlipHorizontal, RandomSource } = data;
 const COUNT = 40;

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { ArgumentError, data, manualSeed, NDArray, ShapeError } from "thimble";
 
 import { onEachDevice } from "../support/devices.ts";
-import { thrown } from "../datasets/writers.ts";
+import { thrown } from "../support/thrown.ts";
 
 const { RandomCrop, RandomFlipHorizontal, RandomSource } = data;
 const [CHANNELS, HEIGHT, WIDTH] = [2, 4, 5] as const;
@@ -88,6 +88,10 @@ onEachDevice("transforms", (device) => {
 });
 
 test("arguments that make no sense are ArgumentErrors", () => {
+  // @ts-expect-error: a number where options are expected, as in Python
+  expect(thrown(() => new RandomCrop(4))).toBeInstanceOf(ArgumentError);
+  // @ts-expect-error: no NDArray
+  expect(thrown(() => new RandomCrop().apply([[[1]]]))).toBeInstanceOf(ArgumentError);
   for (const p of [-0.1, 1.1, NaN]) expect(thrown(() => new RandomFlipHorizontal(p))).toBeInstanceOf(ArgumentError);
   for (const padding of [-1, 0.5, NaN, Infinity]) {
     expect(thrown(() => new RandomCrop({ padding }))).toBeInstanceOf(ArgumentError);

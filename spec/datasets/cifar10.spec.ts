@@ -3,16 +3,8 @@ import { join } from "node:path";
 import { ArgumentError, data, DatasetError, NDArray } from "thimble";
 import { CIFAR10Dataset } from "thimble/datasets";
 
-import {
-  binaryBatch,
-  folder,
-  images,
-  pickleBatch,
-  removeFoldersAfterwards,
-  tarGz,
-  thrown,
-  wholeSet,
-} from "./writers.ts";
+import { thrown } from "../support/thrown.ts";
+import { binaryBatch, folder, images, pickleBatch, removeFoldersAfterwards, tarGz, wholeSet } from "./writers.ts";
 
 removeFoldersAfterwards();
 const PER_BATCH = 3;

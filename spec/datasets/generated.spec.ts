@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { ArgumentError, cpu, data } from "thimble";
 import { GeneratedImages } from "thimble/datasets";
 
-import { thrown } from "./writers.ts";
+import { thrown } from "../support/thrown.ts";
 
 const everything = (dataset: GeneratedImages) => {
   const [x, y] = dataset.batch(

@@ -6,7 +6,8 @@ import { DatasetError } from "thimble";
 
 import { parsePython } from "../../datasets/cifar10-files.ts";
 import { readPickle } from "../../datasets/pickle.ts";
-import { images, pickleBatch, thrown } from "./writers.ts";
+import { thrown } from "../support/thrown.ts";
+import { images, pickleBatch } from "./writers.ts";
 
 type Recorded = Record<string, string>;
 const recorded: { pickles: Recorded; hostile: Recorded; foreign: Recorded } = JSON.parse(

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { DatasetError } from "thimble";
 
 import { readTarGz, tarMembers } from "../../datasets/tar.ts";
-import { folder, removeFoldersAfterwards, tar, tarGz, thrown } from "./writers.ts";
+import { thrown } from "../support/thrown.ts";
+import { folder, removeFoldersAfterwards, tar, tarGz } from "./writers.ts";
 
 removeFoldersAfterwards();
 const LIMIT = 2 ** 20;

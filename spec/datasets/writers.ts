@@ -142,13 +142,3 @@ export function removeFoldersAfterwards(): void {
     for (const path of made.splice(0)) rmSync(path, { recursive: true, force: true });
   });
 }
-
-/** What `run` throws, or an error that it threw nothing. */
-export function thrown(run: () => unknown): unknown {
-  try {
-    run();
-  } catch (error) {
-    return error;
-  }
-  throw new Error("expected it to throw");
-}

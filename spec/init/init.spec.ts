@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { init, manualSeed, nn, Tensor, tensor } from "thimble";
+import type { Tensor } from "thimble";
+import { init, manualSeed, nn, tensor } from "thimble";
 
 import { closeNumber } from "../support/close.ts";
 import { onEachDevice } from "../support/devices.ts";

@@ -1,6 +1,7 @@
 /** ResNet-9 with weights that both sides make by the same rule, against PyTorch in float64. */
 import { expect, test } from "bun:test";
-import { nn, ops, optim, Tensor, tensor, tidy } from "thimble";
+import type { Tensor } from "thimble";
+import { nn, ops, optim, tensor, tidy } from "thimble";
 import { ResNet9 } from "thimble/models";
 
 import { recordedTensor } from "../support/check-op.ts";

@@ -3,7 +3,8 @@
  * read of freed, stale or never-written memory is a NaN. All elements of a tensor have one value, which is known.
  */
 import { expect, test } from "bun:test";
-import { AutogradError, cpu, nn, noGrad, ops, Tensor, tensor, tidy } from "thimble";
+import type { Tensor } from "thimble";
+import { AutogradError, cpu, nn, noGrad, ops, tensor, tidy } from "thimble";
 
 import { sizeClassBytes } from "../../lib/native/storage.ts";
 import { Random } from "../support/random.ts";
@@ -26,7 +27,7 @@ function poisoned(body: () => void): void {
 }
 
 interface Known {
-  tensor: Tensor;
+  held: Tensor;
   value: number;
 }
 
@@ -44,7 +45,7 @@ class Program {
       if (this.held.length > 60) {
         const [gone] = this.held.splice(this.random.integer(0, this.held.length - 1), 1);
         this.check(gone!);
-        if (this.random.chance(0.6)) gone!.tensor.dispose(); // otherwise it is simply forgotten
+        if (this.random.chance(0.6)) gone!.held.dispose(); // otherwise it is simply forgotten
       }
     }
     this.held.forEach((known) => this.check(known));
@@ -64,7 +65,7 @@ class Program {
     return this.random.pick(this.held);
   }
 
-  private check({ tensor: { data }, value }: Known): void {
+  private check({ held: { data }, value }: Known): void {
     this.checks++;
     const wrong = data.toTypedArray().find((element) => element !== value);
     if (wrong !== undefined) throw new Error(`an element of (${data.shape}) is ${wrong}, and should be ${value}`);
@@ -75,7 +76,7 @@ class Program {
     const shape = this.random.pick([[1], [7], [4, 4], [100], [3, 300], [5000], []]);
     const size = shape.reduce((a, b) => a * b, 1);
     const requiresGrad = this.random.chance(0.6);
-    return { tensor: tensor(new Float32Array(size).fill(value), { shape, requiresGrad }), value };
+    return { held: tensor(new Float32Array(size).fill(value), { shape, requiresGrad }), value };
   }
 
   /** Some chained operations, of which a few results leave the scope. */
@@ -88,38 +89,38 @@ class Program {
       if (depth > 0 && this.random.chance(0.3)) made.push(...tidy(() => this.inside(depth - 1)));
     }
     const taken = made.filter(() => this.random.chance(0.4));
-    return taken.filter(({ tensor }, i) => taken.findIndex((other) => other.tensor === tensor) === i);
+    return taken.filter(({ held }, i) => taken.findIndex((other) => other.held === held) === i);
   }
 
-  private compute({ tensor: x, value }: Known): Known {
+  private compute({ held: x, value }: Known): Known {
     const flat = x.shape.length > 0 ? x : x.reshape([1]);
     const options: (() => Known)[] = [
-      () => ({ tensor: ops.add(x, x), value: 2 * value }),
-      () => ({ tensor: ops.mul(x, 0.5), value: value / 2 }),
-      () => ({ tensor: ops.sub(1, x), value: 1 - value }),
-      () => ({ tensor: ops.maximum(x, ops.neg(x)), value: Math.abs(value) }),
-      () => ({ tensor: ops.relu(x), value: Math.max(value, 0) }),
-      () => ({ tensor: ops.mul(ops.sigmoid(ops.mul(x, 0)), x), value: value / 2 }),
-      () => ({ tensor: ops.mean(flat, { axes: 0, keepDims: true }), value }),
-      () => ({ tensor: ops.max(flat, { axes: -1, keepDims: true }), value }),
-      () => ({ tensor: ops.flip(ops.transpose(ops.stack([flat, flat]), 0, 1), [0]), value }),
-      () => ({ tensor: ops.slice(flat, [0, Math.ceil(flat.shape[0]! / 2)]), value }),
-      () => ({ tensor: ops.concat([flat, ops.mul(flat, 1)], 0), value }),
-      () => ({ tensor: this.random.pick(ops.split(ops.broadcastTo(flat, [3, ...flat.shape]), 0)), value }),
-      () => ({ tensor: new nn.Residual(new nn.ReLU()).forward(x), value: Math.max(value, 0) + value }),
-      () => ({ tensor: ops.reshape(x, [-1]), value }),
-      () => ({ tensor: x.detach(), value }),
+      () => ({ held: ops.add(x, x), value: 2 * value }),
+      () => ({ held: ops.mul(x, 0.5), value: value / 2 }),
+      () => ({ held: ops.sub(1, x), value: 1 - value }),
+      () => ({ held: ops.maximum(x, ops.neg(x)), value: Math.abs(value) }),
+      () => ({ held: ops.relu(x), value: Math.max(value, 0) }),
+      () => ({ held: ops.mul(ops.sigmoid(ops.mul(x, 0)), x), value: value / 2 }),
+      () => ({ held: ops.mean(flat, { axes: 0, keepDims: true }), value }),
+      () => ({ held: ops.max(flat, { axes: -1, keepDims: true }), value }),
+      () => ({ held: ops.flip(ops.transpose(ops.stack([flat, flat]), 0, 1), [0]), value }),
+      () => ({ held: ops.slice(flat, [0, Math.ceil(flat.shape[0]! / 2)]), value }),
+      () => ({ held: ops.concat([flat, ops.mul(flat, 1)], 0), value }),
+      () => ({ held: this.random.pick(ops.split(ops.broadcastTo(flat, [3, ...flat.shape]), 0)), value }),
+      () => ({ held: new nn.Residual(new nn.ReLU()).forward(x), value: Math.max(value, 0) + value }),
+      () => ({ held: ops.reshape(x, [-1]), value }),
+      () => ({ held: x.detach(), value }),
     ];
     const result = this.random.pick(options)();
     // Small sizes and values that float32 has exactly.
     const tooLarge =
-      result.tensor.size > 6000 ||
+      result.held.size > 6000 ||
       Math.abs(result.value) > 1e4 ||
       result.value * 1024 !== Math.round(result.value * 1024);
-    return tooLarge || result.tensor.shape.length > 6 ? this.create() : result;
+    return tooLarge || result.held.shape.length > 6 ? this.create() : result;
   }
 
-  private backward({ tensor: y }: Known): void {
+  private backward({ held: y }: Known): void {
     if (!y.requiresGrad) return;
     try {
       y.backward(noGrad(() => ops.add(ops.mul(y, 0), 1)));
@@ -127,9 +128,9 @@ class Program {
     } catch (error) {
       if (!(error instanceof AutogradError)) throw error; // a shared part may have been used up
     }
-    for (const { tensor } of this.held) {
-      if (tensor.grad?.toTypedArray().some(Number.isNaN)) throw new Error("a gradient is NaN");
-      if (this.random.chance(0.3)) tensor.grad = null;
+    for (const { held } of this.held) {
+      if (held.grad?.toTypedArray().some(Number.isNaN)) throw new Error("a gradient is NaN");
+      if (this.random.chance(0.3)) held.grad = null;
     }
   }
 }

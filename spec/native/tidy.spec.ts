@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { DisposedError, NDArray, nn, ops, Tensor, tensor, ThimbleError, tidy } from "thimble";
+import type { Tensor } from "thimble";
+import { DisposedError, NDArray, nn, ops, tensor, ThimbleError, tidy } from "thimble";
 
 const dead = (...arrays: (NDArray | Tensor)[]): void => {
   for (const array of arrays) expect(() => array.toTypedArray()).toThrow(DisposedError);

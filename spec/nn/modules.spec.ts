@@ -139,6 +139,16 @@ onEachDevice("layers", (device) => {
       if (!training) expect(norm(w, b, flipped(m), flipped(v), training)).toEqual(expected);
     }
     expect(ops.layerNorm(x, flipped(w), flipped(b)).toTypedArray()).toEqual(ops.layerNorm(x, w, b).toTypedArray());
+    const weight = input(3, 3);
+    const linear = ops.linear(x, weight, b);
+    const turned = tensor(weight.transpose().toTypedArray(), { shape: [3, 3], device }).transpose();
+    close(ops.linear(x, turned, flipped(b)), { shape: [5, 3], values: linear.toTypedArray() });
+    const spaced = ops.slice(tensor([4, NaN, 5, NaN, 6, NaN], { device }), [0, 6, 2]);
+    close(ops.linear(x.flip([0]).flip([0]), weight, spaced), { shape: [5, 3], values: linear.toTypedArray() });
+    const images = input(1, 4, 4, 3).permute([0, 3, 1, 2]).permute([0, 2, 3, 1]);
+    const kernel = input(1, 1, 3, 3);
+    const expected = ops.conv(images, kernel, { bias: b });
+    close(ops.conv(images, kernel, { bias: spaced }), { shape: [1, 4, 4, 3], values: expected.toTypedArray() });
   });
 
   test("SoftmaxLoss takes views of logits and labels", () => {

@@ -1,6 +1,7 @@
 /** Modules with parameters against PyTorch's: results, every gradient, running statistics, and evaluation mode. */
 import { expect, test } from "bun:test";
-import { nn, Tensor } from "thimble";
+import type { Tensor } from "thimble";
+import { nn } from "thimble";
 
 import { recordedTensor } from "../support/check-op.ts";
 import { close } from "../support/close.ts";

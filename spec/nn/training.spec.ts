@@ -1,6 +1,7 @@
 /** Small networks that must learn: every layer's gradient has to be right enough to get there. */
 import { expect, test } from "bun:test";
-import { manualSeed, nn, ops, optim, Tensor, tensor, tidy } from "thimble";
+import type { Tensor } from "thimble";
+import { manualSeed, nn, ops, optim, tensor, tidy } from "thimble";
 
 import { onEachDevice } from "../support/devices.ts";
 import { Random } from "../support/random.ts";

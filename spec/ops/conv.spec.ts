@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { ops, Tensor, tensor } from "thimble";
+import type { Tensor } from "thimble";
+import { ops, tensor } from "thimble";
 
 import { checkFamily } from "../support/check-op.ts";
 import { close, closeNumber } from "../support/close.ts";
@@ -87,6 +88,36 @@ onEachDevice("conv", (device) => {
       run((x, kernel) => ops.conv(x, kernel, { stride, padding })).forEach((result, at) =>
         close(result, { shape: expected[at]!.shape, values: expected[at]!.toTypedArray() }, { atol: 2e-5 }),
       );
+    }
+  });
+
+  test("a bias is added to every pixel; its gradient is the sum over them, wanted alone or with the others", () => {
+    const random = new Random(12);
+    const [x, w, b] = [random.uniform(96), random.uniform(72), random.uniform(4)];
+    for (const [needsX, needsW] of [
+      [true, true],
+      [false, false],
+      [true, false],
+      [false, true],
+    ]) {
+      // prettier-ignore
+      const leaf = (values: Float32Array, shape: number[], requiresGrad = false): Tensor =>
+        tensor(values, { shape, device, requiresGrad });
+      const run = (fused: boolean): (Tensor | null)[] => {
+        const inputs = [leaf(x, [2, 4, 6, 2], needsX), leaf(w, [3, 3, 2, 4], needsW), leaf(b, [4], true)] as const;
+        const [image, kernel, bias] = inputs;
+        const y = fused
+          ? ops.conv(image, kernel, { padding: 1, bias })
+          : ops.add(ops.conv(image, kernel, { padding: 1 }), bias);
+        ops.sum(ops.mul(y, y)).backward();
+        return [y, ...inputs.map(({ grad }) => grad)];
+      };
+      const [found, expected] = [run(true), run(false)];
+      found.forEach((result, i) => {
+        const wanted = expected[i]!;
+        if (wanted === null) expect(result).toBeNull();
+        else close(result!, { shape: wanted.shape, values: wanted.toTypedArray() }, { atol: 2e-5 });
+      });
     }
   });
 

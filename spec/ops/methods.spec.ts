@@ -1,6 +1,7 @@
 /** Every operation is a function of `ops`, and a method of Tensor with the same meaning. */
 import { describe, expect, test } from "bun:test";
-import { ops, Tensor, tensor } from "thimble";
+import type { Tensor } from "thimble";
+import { ops, tensor } from "thimble";
 
 const x = tensor([[1, 2], [3, 4]]); // prettier-ignore
 const y = tensor([[2, 0.5], [1, 8]]); // prettier-ignore

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { ops, Tensor, tensor } from "thimble";
+import type { Tensor } from "thimble";
+import { ops, tensor } from "thimble";
 
 import { checkFamily } from "../support/check-op.ts";
 import { close } from "../support/close.ts";

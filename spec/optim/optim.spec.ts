@@ -33,7 +33,9 @@ onEachDevice("optimizers", (device) => {
   const differentiate = (parameters: readonly Tensor[], gradients: readonly Recorded[]): void =>
     parameters.forEach((p, i) => ops.sum(ops.mul(p, recordedTensor(gradients[i]!, device))).backward());
 
-  for (const { op, options, parameters, gradients, after } of cases.filter(({ op }) => op !== "clipGradNorm")) {
+  for (const { op, options, parameters, gradients, after } of cases.filter(
+    (recorded) => recorded.op !== "clipGradNorm",
+  )) {
     test(`${op} ${JSON.stringify(options)} takes PyTorch's ten steps`, () => {
       const own = parameters.map((p) => recordedTensor(p, device, true));
       const optimizer = op === "SGD" ? new optim.SGD(own, options) : new optim.Adam(own, options);
@@ -48,7 +50,7 @@ onEachDevice("optimizers", (device) => {
     });
   }
 
-  for (const { options, gradients, norm, clipped } of cases.filter(({ op }) => op === "clipGradNorm")) {
+  for (const { options, gradients, norm, clipped } of cases.filter((recorded) => recorded.op === "clipGradNorm")) {
     test(`clipGradNorm to ${options.maxNorm} gives the norm before, ${norm}`, () => {
       const own = gradients[0]!.map((g) => recordedTensor(g, device, true));
       differentiate(own, gradients[0]!);

@@ -13,7 +13,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const small = ["--generated", "--limit", "96", "--batch-size", "16", "--augment"];
+const small = ["--generated", "--limit", "96", "--batch-size", "16", "--augment", "--schedule", "cosine"];
 const at = (name: string) => join(folder, name);
 
 async function run(...args: string[]) {

@@ -23,9 +23,8 @@ export class Random {
   }
 
   pick<T>(list: readonly T[]): T {
-    const picked = list[this.integer(0, list.length - 1)];
-    if (picked === undefined) throw new Error("nothing to pick from");
-    return picked;
+    if (list.length === 0) throw new Error("nothing to pick from");
+    return list[this.integer(0, list.length - 1)]!;
   }
 
   shuffle<T>(list: readonly T[]): T[] {

@@ -1,0 +1,55 @@
+/*
+ * Copies that change which axis is contiguous: a matrix transposed, images from planes to interleaved channels.
+ *
+ * Read in the order of the output, each element of the input would be on another cache line, and a line would be gone
+ * before its next element is wanted. So the plane of the two axes is copied in square tiles, small enough that all lines
+ * of a tile stay in the L1 cache until every element on them has been used.
+ */
+#include "strided.h"
+
+enum { TILE = 16 };
+
+/** out[i · out_stride + j] = in[i + j · in_stride] for a tile of rows × cols. */
+TH_INLINE void copy_tile(th_word *restrict out, const th_word *restrict in, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t out_stride,
+                         ptrdiff_t in_stride) {
+  for (ptrdiff_t i = 0; i < rows; i++)
+    for (ptrdiff_t j = 0; j < cols; j++) out[i * out_stride + j] = in[i + j * in_stride];
+}
+
+/** The same for TILE rows of a plane that has `cols` columns in all. */
+static void copy_band(th_word *out, const th_word *in, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t out_stride, ptrdiff_t in_stride) {
+  ptrdiff_t j = 0;
+  if (rows == TILE)
+    for (; j + TILE <= cols; j += TILE) copy_tile(out + j, in + j * in_stride, TILE, TILE, out_stride, in_stride);
+  if (rows == TILE && cols == 3) /* the channels of images */
+    copy_tile(out, in, TILE, 3, out_stride, in_stride);
+  else if (j < cols)
+    copy_tile(out + j, in + j * in_stride, rows, cols - j, out_stride, in_stride);
+}
+
+/** The axis, of at least two elements, along which operand k is contiguous; -1 if there is none. */
+static int contiguous_axis(const th_layout *layout, int k) {
+  for (int axis = 0; axis < layout->ndim; axis++)
+    if (layout->stride[k][axis] == 1) return axis;
+  return -1;
+}
+
+int th_transpose(th_word *out, const th_word *in, const th_layout *layout, double grain) {
+  const int col_axis = contiguous_axis(layout, 0), row_axis = contiguous_axis(layout, 1);
+  if (layout->count == 0 || col_axis < 0 || row_axis < 0 || col_axis == row_axis) return 0;
+  const ptrdiff_t rows = layout->shape[row_axis], cols = layout->shape[col_axis];
+  const ptrdiff_t out_stride = layout->stride[0][row_axis], in_stride = layout->stride[1][col_axis];
+  th_layout planes = *layout;
+  th_remove_axis(&planes, row_axis > col_axis ? row_axis : col_axis);
+  th_remove_axis(&planes, row_axis > col_axis ? col_axis : row_axis);
+
+  const ptrdiff_t bands = (rows + TILE - 1) / TILE, tasks = planes.count * bands;
+  const int parts = th_threads_for((double)layout->count, grain);
+#pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
+  for (ptrdiff_t task = 0; task < tasks; task++) {
+    const ptrdiff_t plane = task / bands, row = task % bands * TILE, left = rows - row;
+    copy_band(out + th_offset(&planes, 0, plane) + row * out_stride, in + th_offset(&planes, 1, plane) + row, left < TILE ? left : TILE,
+              cols, out_stride, in_stride);
+  }
+  return 1;
+}

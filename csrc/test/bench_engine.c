@@ -1,0 +1,82 @@
+/*
+ * Times the matrix-product engine on the shapes of the models: ResNet-9 at batch 128, and an LSTM language model.
+ *   engine_bench [threads]
+ * For each: the median of many runs, and the rate counting every multiplication, also those with padding.
+ */
+#include "test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static int by_value(const void *a, const void *b) {
+  const double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+enum { ROUNDS = 51 };
+
+static void report(const char *name, double flops, double seconds[ROUNDS]) {
+  qsort(seconds, ROUNDS, sizeof *seconds, by_value);
+  printf("%-44s %10.1f us %7.1f GFLOP/s\n", name, seconds[ROUNDS / 2] * 1e6, flops / seconds[ROUNDS / 2] / 1e9);
+}
+
+/* The first run is not counted: it takes the work space. */
+#define BENCH(name, flops, call)                                                                                       \
+  do {                                                                                                                 \
+    double seconds[ROUNDS];                                                                                            \
+    for (int round = -1; round < ROUNDS; round++) {                                                                    \
+      const double start = test_seconds();                                                                             \
+      if ((call) != TH_STATUS_OK) printf("%s: %s\n", name, th_last_error());                                           \
+      if (round >= 0) seconds[round] = test_seconds() - start;                                                         \
+    }                                                                                                                  \
+    report(name, flops, seconds);                                                                                      \
+  } while (0)
+
+static void bench_conv(int n, int h, int c, int f, int k, int stride) {
+  const int padding = k / 2, oh = (h + 2 * padding - k) / stride + 1;
+  const ptrdiff_t nx = (ptrdiff_t)n * h * h * c, nw = (ptrdiff_t)k * k * c * f, ny = (ptrdiff_t)n * oh * oh * f;
+  float *x = test_random(nx, 1), *weight = test_random(nw, 2), *dy = test_random(ny, 3);
+  float *y = test_floats(ny), *dx = test_floats(nx), *dweight = test_floats(nw);
+  const int32_t geometry[] = {n, h, h, c, f, k, k, stride, padding};
+  const double flops = 2.0 * (double)ny * k * k * c;
+  char name[96];
+  snprintf(name, sizeof name, "conv %dx%dx%dx%d %dx%dx%d/%d", n, h, h, c, k, k, f, stride);
+  BENCH(name, flops, th_conv(y, x, weight, NULL, geometry));
+  BENCH("  data gradient", flops, th_conv_backward_data(dx, dy, weight, geometry));
+  BENCH("  weight gradient", flops, th_conv_backward_weight(dweight, NULL, x, dy, geometry));
+  free(x), free(weight), free(dy), free(y), free(dx), free(dweight);
+}
+
+static void bench_matmul(int m, int n, int k, int a_transposed, int b_transposed) {
+  float *a = test_random((ptrdiff_t)m * k, 1), *b = test_random((ptrdiff_t)k * n, 2),
+        *c = test_floats((ptrdiff_t)m * n);
+  const int32_t shape[] = {m, n, k, a_transposed ? m : k, b_transposed ? k : n, a_transposed, b_transposed, 0};
+  char name[96];
+  snprintf(name, sizeof name, "matmul %dx%dx%d%s%s", m, n, k, a_transposed ? ", a transposed" : "",
+           b_transposed ? ", b transposed" : "");
+  BENCH(name, 2.0 * m * n * k, th_matmul(c, a, b, NULL, shape));
+  free(a), free(b), free(c);
+}
+
+int main(int argc, char **argv) {
+  if (argc > 1) th_set_threads(atoi(argv[1]));
+  printf("instruction set %d, %d threads\n", th_get_isa(), th_get_threads());
+  bench_conv(128, 32, 3, 16, 7, 4);
+  bench_conv(128, 8, 16, 32, 3, 2);
+  bench_conv(128, 4, 32, 32, 3, 1);
+  bench_conv(128, 4, 32, 64, 3, 2);
+  bench_conv(128, 2, 64, 128, 3, 2);
+  bench_conv(128, 1, 128, 128, 3, 1);
+  bench_conv(16, 56, 64, 64, 3, 1);
+  bench_matmul(128, 128, 128, 0, 0);
+  bench_matmul(128, 10, 128, 0, 0);
+  bench_matmul(700, 10000, 200, 0, 0);
+  bench_matmul(200, 10000, 700, 1, 0);
+  bench_matmul(700, 200, 10000, 0, 1);
+  bench_matmul(700, 800, 200, 0, 0);
+  bench_matmul(20, 800, 200, 0, 0);
+  bench_matmul(20, 200, 800, 0, 1);
+  bench_matmul(200, 800, 20, 1, 0);
+  bench_matmul(1024, 1024, 1024, 0, 0);
+  return 0;
+}

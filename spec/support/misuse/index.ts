@@ -1,0 +1,6 @@
+/** The whole table. */
+import "./arrays.ts";
+import "./operations.ts";
+import "./modules.ts";
+
+export { cases } from "./table.ts";
