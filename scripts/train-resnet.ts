@@ -11,7 +11,16 @@ import { JsonLines } from "./cli/json-lines.ts";
 import { commandLine } from "./cli/options.ts";
 import { plotText } from "./cli/plot.ts";
 import { duration, showProgress, silent } from "./cli/progress.ts";
-import { mergeOptions, pickRun, type Position, readRun, type RunOptions, scheduleNames, START, toJson } from "./cli/resume.ts";
+import {
+  mergeOptions,
+  pickRun,
+  type Position,
+  readRun,
+  type RunOptions,
+  scheduleNames,
+  START,
+  toJson,
+} from "./cli/resume.ts";
 import { stopOnSignal } from "./cli/stop.ts";
 
 const { values: options, given } = commandLine(
@@ -32,7 +41,12 @@ const { values: options, given } = commandLine(
     optimizer: { type: "choice", of: ["adam", "sgd"], default: "adam", help: "SGD has momentum 0.9" },
     lr: { type: "number", default: 1e-3, min: 0, help: "Learning rate, at its highest" },
     weightDecay: { type: "number", default: 1e-3, min: 0, help: "Times the weight is added to its gradient" },
-    schedule: { type: "choice", of: scheduleNames, default: "constant", help: "How the learning rate changes over all steps" },
+    schedule: {
+      type: "choice",
+      of: scheduleNames,
+      default: "constant",
+      help: "How the learning rate changes over all steps",
+    },
     augment: { type: "flag", default: false, help: "Mirror and shift training images at random" },
     seed: { type: "integer", default: 0, min: 0, max: 2 ** 31 - 1, help: "Makes a run repeat bit for bit" },
     threads: { type: "integer", min: 1, max: 1024, help: "Threads of a kernel; default: all processors" },
@@ -95,7 +109,13 @@ async function main(): Promise<void> {
       const trained = position;
       position = { ...START, epoch };
       save();
-      log?.write({ ...logEntry(epoch, trained, tested), learningRate: opt.lr, data: images.name, device: `${device}`, threads: device.threads });
+      log?.write({
+        ...logEntry(epoch, trained, tested),
+        learningRate: opt.lr,
+        data: images.name,
+        device: `${device}`,
+        threads: device.threads,
+      });
       report(`epoch ${epoch}/${run.epochs}`, trained, tested);
     }
   } catch (error) {
@@ -117,7 +137,12 @@ function makeOptimizer({ optimizer, lr, weightDecay }: RunOptions, model: ResNet
   return new optim.Adam(model.parameters(), { lr, weightDecay });
 }
 
-type Training = { run: RunOptions; model: ResNet9; opt: optim.Optimizer; train: data.DataLoader<readonly [NDArray, number]> };
+type Training = {
+  run: RunOptions;
+  model: ResNet9;
+  opt: optim.Optimizer;
+  train: data.DataLoader<readonly [NDArray, number]>;
+};
 
 /** Trains what is left of an epoch after `start`, and calls `onStep` with each new position and that batch's loss. */
 async function trainEpoch(
@@ -128,7 +153,8 @@ async function trainEpoch(
   const length = train.length - start.step;
   if (length === 0) return; // stopped between training and evaluation
   const title = `epoch ${start.epoch + 1}/${run.epochs}`;
-  const learningRate = (step: number) => run.lr * schedule[run.schedule]((start.epoch + step / train.length) / run.epochs);
+  const learningRate = (step: number) =>
+    run.lr * schedule[run.schedule]((start.epoch + step / train.length) / run.epochs);
   opt.lr = learningRate(start.step);
   const total = train.dataset.length;
   const progress = options.progress ? showProgress({ title, unit: "images", total, from: start.examples }) : silent;

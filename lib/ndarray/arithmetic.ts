@@ -125,7 +125,8 @@ function emptyReduction(op: Reduce, a: NDArray, out: NDArray, scale: number): ND
   if (out.size === 0) return out;
   if (op === "max" || op === "argMax")
     throw new ShapeError(op, "there is no maximum of no elements", { shapes: [a.shape] });
-  out.fill(op, op === "logSumExp" ? -Infinity : 0 * scale);
+  const sum = Number.isFinite(scale) ? 0 : NaN; // a mean over no elements is 0 / 0
+  out.fill(op, op === "logSumExp" ? -Infinity : sum);
   return out;
 }
 

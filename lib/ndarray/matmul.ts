@@ -9,8 +9,8 @@ import { sameDevice } from "./operands.ts";
 /** a · b over the last two axes, with broadcast batch axes in front; plus `bias` on every row. */
 export function matmul(a: NDArray, b: NDArray, bias: NDArray | null = null): NDArray {
   sameDevice("matmul", a, b);
-  for (const operand of [a, b]) {
-    if (operand.dtype !== "float32")
+  for (const { dtype } of [a, b]) {
+    if (dtype !== "float32")
       throw new DTypeError("matmul", "takes float32", {
         shapes: [a.shape, b.shape],
         hint: 'Convert with to({ dtype: "float32" })',
