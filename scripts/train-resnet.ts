@@ -63,7 +63,7 @@ const { values: options, given } = commandLine(
 );
 
 const { constant, cosine, oneCycle } = optim.schedules;
-const schedule = { constant, cosine, "one-cycle": oneCycle };
+const schedules = { constant, cosine, "one-cycle": oneCycle };
 const stop = stopOnSignal();
 const percent = (share: number) => `${(100 * share).toFixed(1)}%`;
 
@@ -154,7 +154,7 @@ async function trainEpoch(
   if (length === 0) return; // stopped between training and evaluation
   const title = `epoch ${start.epoch + 1}/${run.epochs}`;
   const learningRate = (step: number) =>
-    run.lr * schedule[run.schedule]((start.epoch + step / train.length) / run.epochs);
+    run.lr * schedules[run.schedule]((start.epoch + step / train.length) / run.epochs);
   opt.lr = learningRate(start.step);
   const total = train.dataset.length;
   const progress = options.progress ? showProgress({ title, unit: "images", total, from: start.examples }) : silent;

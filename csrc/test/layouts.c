@@ -1,3 +1,4 @@
+/* Strides for the kinds of layout in layouts.h; a kind is an order of the axes, a gap, a sign, or axes left out. */
 #include "layouts.h"
 
 #include <stdlib.h>
