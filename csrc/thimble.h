@@ -140,7 +140,8 @@ TH_KERNEL int32_t th_cast(void *out, const void *in, const int32_t *layout, int3
 TH_KERNEL int32_t th_unary(void *out, const void *in, const int32_t *layout, int32_t op, int32_t dtype, double p);
 /** out[…] = op(a[…], b[…]). int32 takes ADD, SUB, MUL, MAXIMUM, EQUAL, GREATER and wraps on overflow. layout: out, a, b.
     `out` may be `a` or `b` at the same layout. */
-TH_KERNEL int32_t th_binary(void *out, const void *a, const void *b, const int32_t *layout, int32_t op, int32_t dtype, double p);
+TH_KERNEL int32_t th_binary(void *out, const void *a, const void *b, const int32_t *layout, int32_t op, int32_t dtype,
+                            double p);
 /** x[i] *= *factor for n contiguous elements, `factor` a scalar on the device. */
 TH_KERNEL int32_t th_scale(float *x, const float *factor, int32_t n);
 
@@ -148,15 +149,16 @@ TH_KERNEL int32_t th_scale(float *x, const float *factor, int32_t n);
 
 typedef enum {
   TH_REDUCE_SUM = 0,
-  TH_REDUCE_MAX = 1,        /* NaN wins */
+  TH_REDUCE_MAX = 1,         /* NaN wins */
   TH_REDUCE_LOG_SUM_EXP = 2, /* shifted by the maximum; -inf where all are -inf */
-  TH_REDUCE_ARG_MAX = 3,    /* int32: index, among the reduced elements in order, of the first maximum (or first NaN) */
+  TH_REDUCE_ARG_MAX = 3, /* int32: index, among the reduced elements in order, of the first maximum (or first NaN) */
 } th_reduce_op;
 
 /** Reduces the last `reduced` axes of `in`; out is contiguous over the first ndim - reduced. SUM is multiplied by
     `scale` (a mean in one pass; float32 only). Sums are made in a fixed order: the same result on every run with the
     same thread count. int32 takes SUM (wraps), MAX, ARG_MAX. The reduced axes are not empty for any op but SUM. layout: in. */
-TH_KERNEL int32_t th_reduce(void *out, const void *in, const int32_t *layout, int32_t reduced, int32_t op, int32_t dtype, double scale);
+TH_KERNEL int32_t th_reduce(void *out, const void *in, const int32_t *layout, int32_t reduced, int32_t op,
+                            int32_t dtype, double scale);
 
 /* ------------------------------------------------------------------------------------------ matrix product */
 
@@ -174,46 +176,53 @@ TH_KERNEL int32_t th_matmul(float *c, const float *a, const float *b, const floa
 TH_KERNEL int32_t th_conv(float *y, const float *x, const float *weight, const float *bias, const int32_t *geometry);
 TH_KERNEL int32_t th_conv_backward_data(float *dx, const float *dy, const float *weight, const int32_t *geometry);
 /** dbias (f) may be NULL. */
-TH_KERNEL int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, const float *dy, const int32_t *geometry);
+TH_KERNEL int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, const float *dy,
+                                          const int32_t *geometry);
 
 /* ------------------------------------------------------------------------------------------- normalisation */
 
 /** Batch normalisation of x (rows, channels) over rows, with the batch's own statistics:
     y = (x - mean) · istd · weight + bias, then ReLU if `relu`. mean and istd = 1/√(biased variance + eps) are stored
     for the backward pass. The running statistics (NULL for none) move by `momentum` towards mean and the unbiased variance. */
-TH_KERNEL int32_t th_batch_norm(float *y, float *mean, float *istd, float *running_mean, float *running_var, const float *x,
-                                const float *weight, const float *bias, int32_t rows, int32_t channels, double eps,
-                                double momentum, int32_t relu);
+TH_KERNEL int32_t th_batch_norm(float *y, float *mean, float *istd, float *running_mean, float *running_var,
+                                const float *x, const float *weight, const float *bias, int32_t rows, int32_t channels,
+                                double eps, double momentum, int32_t relu);
 /** The same with given statistics: y = (x - mean) / √(var + eps) · weight + bias, then ReLU if `relu`. */
-TH_KERNEL int32_t th_batch_norm_inference(float *y, const float *x, const float *weight, const float *bias, const float *mean,
-                                          const float *var, int32_t rows, int32_t channels, double eps, int32_t relu);
+TH_KERNEL int32_t th_batch_norm_inference(float *y, const float *x, const float *weight, const float *bias,
+                                          const float *mean, const float *var, int32_t rows, int32_t channels,
+                                          double eps, int32_t relu);
 /** Gradients of th_batch_norm. dx may be dy, or NULL when it is not needed. With `fixed` the statistics were given, not computed from x
     (th_batch_norm_inference; istd = 1/√(var + eps)), so no gradient flows through them. */
 TH_KERNEL int32_t th_batch_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
                                          const float *weight, const float *bias, const float *mean, const float *istd,
                                          int32_t rows, int32_t channels, int32_t relu, int32_t fixed);
 /** Layer normalisation of each row of x (rows, cols); mean and istd (rows) are stored for the backward pass. */
-TH_KERNEL int32_t th_layer_norm(float *y, float *mean, float *istd, const float *x, const float *weight, const float *bias,
-                                int32_t rows, int32_t cols, double eps);
+TH_KERNEL int32_t th_layer_norm(float *y, float *mean, float *istd, const float *x, const float *weight,
+                                const float *bias, int32_t rows, int32_t cols, double eps);
 TH_KERNEL int32_t th_layer_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
-                                         const float *weight, const float *mean, const float *istd, int32_t rows, int32_t cols);
+                                         const float *weight, const float *mean, const float *istd, int32_t rows,
+                                         int32_t cols);
 
 /* -------------------------------------------------------------------------------------------------- softmax */
 
 /** Softmax (or, with `log_output`, its logarithm) of each row of x (rows, cols), contiguous. */
 TH_KERNEL int32_t th_softmax(float *y, const float *x, int32_t rows, int32_t cols, int32_t log_output);
 /** dx from dy and y, the forward result. dx may be dy. */
-TH_KERNEL int32_t th_softmax_backward(float *dx, const float *dy, const float *y, int32_t rows, int32_t cols, int32_t log_output);
+TH_KERNEL int32_t th_softmax_backward(float *dx, const float *dy, const float *y, int32_t rows, int32_t cols,
+                                      int32_t log_output);
 /** loss = mean over rows of logSumExp(x[r]) - x[r, labels[r]]; dx (rows, cols), unless NULL, gets its gradient,
     (softmax(x) - onehot) / rows. labels: int32 in [0, cols), else TH_STATUS_INDEX. */
-TH_KERNEL int32_t th_cross_entropy(float *loss, float *dx, const float *x, const int32_t *labels, int32_t rows, int32_t cols);
+TH_KERNEL int32_t th_cross_entropy(float *loss, float *dx, const float *x, const int32_t *labels, int32_t rows,
+                                   int32_t cols);
 
 /* ------------------------------------------------------------------------------------------------ embedding */
 
 /** out (count, dim) = the rows `ids` of table (rows, dim). ids: int32 in [0, rows), else TH_STATUS_INDEX. */
-TH_KERNEL int32_t th_embedding(float *out, const float *table, const int32_t *ids, int32_t count, int32_t dim, int32_t rows);
+TH_KERNEL int32_t th_embedding(float *out, const float *table, const int32_t *ids, int32_t count, int32_t dim,
+                               int32_t rows);
 /** dtable (rows, dim) = zero, then dtable[ids[i]] += dy[i] in the order of i. The ids are valid. */
-TH_KERNEL int32_t th_embedding_backward(float *dtable, const float *dy, const int32_t *ids, int32_t count, int32_t dim, int32_t rows);
+TH_KERNEL int32_t th_embedding_backward(float *dtable, const float *dy, const int32_t *ids, int32_t count, int32_t dim,
+                                        int32_t rows);
 
 /* -------------------------------------------------------------------------------------------------- random */
 

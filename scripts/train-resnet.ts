@@ -115,6 +115,7 @@ async function main(): Promise<void> {
         data: images.name,
         device: `${device}`,
         threads: device.threads,
+        residentBytes: process.memoryUsage.rss(),
       });
       report(`epoch ${epoch}/${run.epochs}`, trained, tested);
     }

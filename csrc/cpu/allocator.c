@@ -140,7 +140,8 @@ void *th_deallocator(void) { return (void *)deallocate; }
 
 double th_memory_stat(int32_t which) {
   pthread_mutex_lock(&mutex);
-  const double stats[] = {[TH_MEMORY_LIVE] = live, [TH_MEMORY_PEAK] = peak, [TH_MEMORY_CACHED] = cached, [TH_MEMORY_LIMIT] = limit};
+  const double stats[] = {
+      [TH_MEMORY_LIVE] = live, [TH_MEMORY_PEAK] = peak, [TH_MEMORY_CACHED] = cached, [TH_MEMORY_LIMIT] = limit};
   pthread_mutex_unlock(&mutex);
   return which >= 0 && which <= TH_MEMORY_LIMIT ? stats[which] : 0;
 }

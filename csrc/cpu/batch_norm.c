@@ -23,8 +23,8 @@ typedef struct {
   th_tiling tiling;
   th_tile_operands operands;
   int relu;
-  double *sums;               /* (parts, 2, padded): Σ (x - mean) and Σ (x - mean)², or Σ g and Σ g · (x - mean) */
-  double *first, *second;     /* (channels): their totals */
+  double *sums;           /* (parts, 2, padded): Σ (x - mean) and Σ (x - mean)², or Σ g and Σ g · (x - mean) */
+  double *first, *second; /* (channels): their totals */
   float *mean, *scale, *bias; /* by lane: y = (x - mean) · scale + bias; before the mean is known, a number near it */
   float *constant, *slope;    /* by lane: dx = g · scale + (x - mean) · slope + constant */
 } work;
@@ -34,17 +34,17 @@ static int make_work(work *w, ptrdiff_t rows, ptrdiff_t channels, th_tile_operan
   double *doubles = th_scratch(5, (size_t)(2 * t.parts * t.padded + 2 * channels) * sizeof *doubles);
   float *floats = th_scratch(6, (size_t)(5 * t.padded) * sizeof *floats);
   *w = (work){
-    .tiling = t,
-    .operands = operands,
-    .relu = relu,
-    .sums = doubles,
-    .first = doubles + 2 * t.parts * t.padded,
-    .second = doubles + 2 * t.parts * t.padded + channels,
-    .mean = floats,
-    .scale = floats + t.padded,
-    .bias = floats + 2 * t.padded,
-    .constant = floats + 3 * t.padded,
-    .slope = floats + 4 * t.padded,
+      .tiling = t,
+      .operands = operands,
+      .relu = relu,
+      .sums = doubles,
+      .first = doubles + 2 * t.parts * t.padded,
+      .second = doubles + 2 * t.parts * t.padded + channels,
+      .mean = floats,
+      .scale = floats + t.padded,
+      .bias = floats + 2 * t.padded,
+      .constant = floats + 3 * t.padded,
+      .slope = floats + 4 * t.padded,
   };
   return doubles && floats;
 }
@@ -78,8 +78,7 @@ static void statistics_tile(const th_tile *t, void *context) {
   vec sum[VECTORS] = {{0}}, deviation[VECTORS] = {{0}}, square[VECTORS] = {{0}}, mean[VECTORS];
   for (ptrdiff_t r = 0; r < t->rows; r++) FOR_VECTORS(i) sum[i] += vec_load(t->x + r * t->stride + i * VL);
   FOR_VECTORS(i) mean[i] = sum[i] / (float)t->rows;
-  for (ptrdiff_t r = 0; r < t->rows; r++)
-    FOR_VECTORS(i) {
+  for (ptrdiff_t r = 0; r < t->rows; r++) FOR_VECTORS(i) {
       const vec d = vec_load(t->x + r * t->stride + i * VL) - mean[i];
       deviation[i] += d;
       square[i] += d * d;
@@ -104,8 +103,7 @@ static void gradient_sums_tile(const th_tile *t, void *context) {
   const work *w = p->w;
   vec sum[VECTORS] = {{0}}, product[VECTORS] = {{0}}, mean[VECTORS];
   FOR_VECTORS(i) mean[i] = vec_load(w->mean + t->lane + i * VL);
-  for (ptrdiff_t r = 0; r < t->rows; r++)
-    FOR_VECTORS(i) {
+  for (ptrdiff_t r = 0; r < t->rows; r++) FOR_VECTORS(i) {
       const ptrdiff_t at = r * t->stride + i * VL, lane = t->lane + i * VL;
       const vec d = vec_load(t->x + at) - mean[i];
       vec g = vec_load(t->dy + at);
@@ -153,8 +151,7 @@ static void normalise_tile(const th_tile *t, void *context) {
     bias[i] = vec_load(w->bias + t->lane + i * VL);
   }
   const int relu = w->relu;
-  for (ptrdiff_t r = 0; r < t->rows; r++)
-    FOR_VECTORS(i) {
+  for (ptrdiff_t r = 0; r < t->rows; r++) FOR_VECTORS(i) {
       const ptrdiff_t at = r * t->stride + i * VL;
       const vec y = (vec_load(t->x + at) - mean[i]) * scale[i] + bias[i];
       vec_store(t->out + at, relu ? drop_where(y < 0, y) : y);
@@ -201,8 +198,8 @@ static void store_statistics(const work *w, const statistics_out *s) {
 }
 
 int32_t th_batch_norm(float *y, float *mean, float *istd, float *running_mean, float *running_var, const float *x,
-                      const float *weight, const float *bias, int32_t rows, int32_t channels, double eps, double momentum,
-                      int32_t relu) {
+                      const float *weight, const float *bias, int32_t rows, int32_t channels, double eps,
+                      double momentum, int32_t relu) {
   work w;
   if (rows == 0) return TH_STATUS_OK;
   if (!make_work(&w, rows, channels, (th_tile_operands){.x = x, .out = y}, relu)) return TH_STATUS_OUT_OF_MEMORY;
@@ -253,9 +250,9 @@ static void store_gradients(const work *w, float *dweight, float *dbias, const f
   spread(&w->tiling, w->slope);
 }
 
-int32_t th_batch_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight,
-                               const float *bias, const float *mean, const float *istd, int32_t rows, int32_t channels,
-                               int32_t relu, int32_t fixed) {
+int32_t th_batch_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
+                               const float *weight, const float *bias, const float *mean, const float *istd,
+                               int32_t rows, int32_t channels, int32_t relu, int32_t fixed) {
   work w;
   if (!make_work(&w, rows, channels, (th_tile_operands){x, dy, NULL}, relu)) return TH_STATUS_OUT_OF_MEMORY;
   set_transform(&w, mean, istd, weight, bias);

@@ -86,10 +86,27 @@ static int32_t run(job *w, const char *operation) {
 static th_correlation forward(const job *w, ptrdiff_t index, tap *first) {
   const th_conv_shape *s = &w->shape;
   (void)index;
-  th_correlation r = {.x = w->in, .n = s->n, .h = s->h, .w = s->w, .c = s->c, .x_image = s->h * s->w * s->c,
-                      .x_row = s->w * s->c, .x_pixel = s->c, .kh = s->kh, .kw = s->kw, .stride = s->stride,
-                      .top = s->padding, .left = s->padding, .y = w->out, .oh = s->oh, .ow = s->ow, .f = s->f,
-                      .y_image = s->oh * s->ow * s->f, .y_row = s->ow * s->f, .y_pixel = s->f, .bias = w->bias};
+  th_correlation r = {.x = w->in,
+                      .n = s->n,
+                      .h = s->h,
+                      .w = s->w,
+                      .c = s->c,
+                      .x_image = s->h * s->w * s->c,
+                      .x_row = s->w * s->c,
+                      .x_pixel = s->c,
+                      .kh = s->kh,
+                      .kw = s->kw,
+                      .stride = s->stride,
+                      .top = s->padding,
+                      .left = s->padding,
+                      .y = w->out,
+                      .oh = s->oh,
+                      .ow = s->ow,
+                      .f = s->f,
+                      .y_image = s->oh * s->ow * s->f,
+                      .y_row = s->ow * s->f,
+                      .y_pixel = s->f,
+                      .bias = w->bias};
   correlation_trim(&r, &first->ky, &first->kx);
   if (r.kw == s->kw && (r.f == NR || r.f == VL)) r.panels = w->weight + first->ky * s->kw * s->c * s->f; /* one panel */
   return r;
@@ -109,12 +126,26 @@ static void pack_forward(const job *w, const th_correlation *r, tap first, ptrdi
 }
 
 int32_t th_conv(float *y, const float *x, const float *weight, const float *bias, const int32_t *geometry) {
-  job w = {.shape = read_conv_shape(geometry), .in = x, .weight = weight, .bias = bias, .out = y, .phases = 1,
-           .phase = forward, .pack = pack_forward};
+  job w = {.shape = read_conv_shape(geometry),
+           .in = x,
+           .weight = weight,
+           .bias = bias,
+           .out = y,
+           .phases = 1,
+           .phase = forward,
+           .pack = pack_forward};
   const th_conv_shape *s = &w.shape;
   if (!is_pointwise(s)) return run(&w, "conv");
-  const th_gemm g = {.m = s->n * s->h * s->w, .n = s->f, .k = s->c, .a = x, .lda = s->c, .b = weight, .ldb = s->f,
-                     .c = y, .ldc = s->f, .bias = bias};
+  const th_gemm g = {.m = s->n * s->h * s->w,
+                     .n = s->f,
+                     .k = s->c,
+                     .a = x,
+                     .lda = s->c,
+                     .b = weight,
+                     .ldb = s->f,
+                     .c = y,
+                     .ldc = s->f,
+                     .bias = bias};
   return gemm(&g, conv_threads(s));
 }
 
@@ -138,10 +169,26 @@ static th_correlation backward(const job *w, ptrdiff_t index, tap *first) {
   const ptrdiff_t py = index / s->stride, px = index % s->stride, row = s->w * s->c;
   const phase_axis v = phase_of_axis(py, s->h, s->kh, s->stride, s->padding);
   const phase_axis u = phase_of_axis(px, s->w, s->kw, s->stride, s->padding);
-  th_correlation r = {.x = w->in, .n = s->n, .h = s->oh, .w = s->ow, .c = s->f, .x_image = s->oh * s->ow * s->f,
-                      .x_row = s->ow * s->f, .x_pixel = s->f, .kh = v.taps, .kw = u.taps, .stride = 1, .top = v.before,
-                      .left = u.before, .y = w->out + py * row + px * s->c, .oh = v.pixels, .ow = u.pixels, .f = s->c,
-                      .y_image = s->h * row, .y_row = s->stride * row, .y_pixel = s->stride * s->c};
+  th_correlation r = {.x = w->in,
+                      .n = s->n,
+                      .h = s->oh,
+                      .w = s->ow,
+                      .c = s->f,
+                      .x_image = s->oh * s->ow * s->f,
+                      .x_row = s->ow * s->f,
+                      .x_pixel = s->f,
+                      .kh = v.taps,
+                      .kw = u.taps,
+                      .stride = 1,
+                      .top = v.before,
+                      .left = u.before,
+                      .y = w->out + py * row + px * s->c,
+                      .oh = v.pixels,
+                      .ow = u.pixels,
+                      .f = s->c,
+                      .y_image = s->h * row,
+                      .y_row = s->stride * row,
+                      .y_pixel = s->stride * s->c};
   correlation_trim(&r, &first->ky, &first->kx);
   first->ky = v.last - first->ky * s->stride;
   first->kx = u.last - first->kx * s->stride;
@@ -162,12 +209,24 @@ static void pack_backward(const job *w, const th_correlation *r, tap first, ptrd
 }
 
 int32_t th_conv_backward_data(float *dx, const float *dy, const float *weight, const int32_t *geometry) {
-  job w = {.shape = read_conv_shape(geometry), .in = dy, .weight = weight, .out = dx,
-           .phase = backward, .pack = pack_backward};
+  job w = {.shape = read_conv_shape(geometry),
+           .in = dy,
+           .weight = weight,
+           .out = dx,
+           .phase = backward,
+           .pack = pack_backward};
   const th_conv_shape *s = &w.shape;
   w.phases = s->stride * s->stride;
   if (!is_pointwise(s)) return run(&w, "convBackwardData");
-  const th_gemm g = {.m = s->n * s->h * s->w, .n = s->c, .k = s->f, .a = dy, .lda = s->f, .b = weight, .ldb = s->f,
-                     .c = dx, .ldc = s->c, .b_transposed = 1};
+  const th_gemm g = {.m = s->n * s->h * s->w,
+                     .n = s->c,
+                     .k = s->f,
+                     .a = dy,
+                     .lda = s->f,
+                     .b = weight,
+                     .ldb = s->f,
+                     .c = dx,
+                     .ldc = s->c,
+                     .b_transposed = 1};
   return gemm(&g, conv_threads(s));
 }

@@ -24,12 +24,9 @@ typedef struct {
 static box first_box(const th_correlation *r) {
   const ptrdiff_t row = r->kw * r->c;
   box t = {.ky1 = 1, .kx1 = r->kw, .c1 = r->c};
-  if (row > 0 && row <= KC)
-    t.ky1 = KC / row;
-  else if (r->c <= KC)
-    t.kx1 = KC / th_max(1, r->c);
-  else
-    t.kx1 = 1, t.c1 = th_ceil_div(r->c, th_ceil_div(r->c, KC));
+  if (row > 0 && row <= KC) t.ky1 = KC / row;
+  else if (r->c <= KC) t.kx1 = KC / th_max(1, r->c);
+  else t.kx1 = 1, t.c1 = th_ceil_div(r->c, th_ceil_div(r->c, KC));
   t.ky1 = th_min(t.ky1, r->kh), t.kx1 = th_min(t.kx1, r->kw);
   return t;
 }
@@ -193,8 +190,7 @@ static th_correlation copy_band(const th_correlation *r, const parts *p, ptrdiff
   for (ptrdiff_t y = 0; y < part.h; y++, out += p->width * p->distance) {
     const float *in = part.x + y * r->x_row + skip * r->x_pixel;
     zero_floats(out, before * p->distance);
-    if (p->distance == r->x_pixel)
-      copy_floats(out + before * p->distance, in, inside * p->distance);
+    if (p->distance == r->x_pixel) copy_floats(out + before * p->distance, in, inside * p->distance);
     else
       for (ptrdiff_t x = 0; x < inside; x++) copy_floats(out + (before + x) * p->distance, in + x * r->x_pixel, r->c);
     zero_floats(out + (before + inside) * p->distance, (p->width - before - inside) * p->distance);

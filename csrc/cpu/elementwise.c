@@ -14,85 +14,85 @@ static const double GRAIN = 16384, HEAVY_GRAIN = 4096;
 /* --------------------------------------------------------------------------------------------- operations */
 
 /* float32, x and p */
-#define FLOAT_UNARY(OP)                                    \
-  OP(NEG, -x)                                              \
-  OP(EXP, th_expf(x))                                      \
-  OP(LOG, th_logf(x))                                      \
-  OP(SQRT, sqrtf(x))                                       \
-  OP(TANH, th_tanhf(x))                                    \
-  OP(RELU, x < 0 ? 0 : x)                                  \
-  OP(SIGMOID, th_sigmoidf(x))                              \
-  OP(ABS, fabsf(x))                                        \
-  OP(ADD_SCALAR, x + p)                                    \
-  OP(MUL_SCALAR, x *p)                                     \
-  OP(RSUB_SCALAR, p - x)                                   \
-  OP(DIV_SCALAR, x / p)                                    \
-  OP(RDIV_SCALAR, p / x)                                   \
-  OP(POW_SCALAR, powf(x, p))                               \
-  OP(MAXIMUM_SCALAR, x > p || x != x ? x : p)              \
-  OP(EQUAL_SCALAR, x == p ? 1 : 0)                         \
+#define FLOAT_UNARY(OP)                                                                                                \
+  OP(NEG, -x)                                                                                                          \
+  OP(EXP, th_expf(x))                                                                                                  \
+  OP(LOG, th_logf(x))                                                                                                  \
+  OP(SQRT, sqrtf(x))                                                                                                   \
+  OP(TANH, th_tanhf(x))                                                                                                \
+  OP(RELU, x < 0 ? 0 : x)                                                                                              \
+  OP(SIGMOID, th_sigmoidf(x))                                                                                          \
+  OP(ABS, fabsf(x))                                                                                                    \
+  OP(ADD_SCALAR, x + p)                                                                                                \
+  OP(MUL_SCALAR, x *p)                                                                                                 \
+  OP(RSUB_SCALAR, p - x)                                                                                               \
+  OP(DIV_SCALAR, x / p)                                                                                                \
+  OP(RDIV_SCALAR, p / x)                                                                                               \
+  OP(POW_SCALAR, powf(x, p))                                                                                           \
+  OP(MAXIMUM_SCALAR, x > p || x != x ? x : p)                                                                          \
+  OP(EQUAL_SCALAR, x == p ? 1 : 0)                                                                                     \
   OP(GREATER_SCALAR, x > p ? 1 : 0)
 
 /* float32, x, y and p */
-#define FLOAT_BINARY(OP)                                   \
-  OP(ADD, x + y)                                           \
-  OP(SUB, x - y)                                           \
-  OP(MUL, x *y)                                            \
-  OP(DIV, x / y)                                           \
-  OP(MAXIMUM, x > y || x != x ? x : y)                     \
-  OP(EQUAL, x == y ? 1 : 0)                                \
-  OP(GREATER, x > y ? 1 : 0)                               \
-  OP(TANH_BACKWARD, x *(1 - y * y))                        \
-  OP(SIGMOID_BACKWARD, x *y *(1 - y))                      \
-  OP(RELU_BACKWARD, y > 0 ? x : 0)                         \
-  OP(SQRT_BACKWARD, x / (2 * y))                           \
-  OP(ABS_BACKWARD, x *(y > 0 ? 1 : y < 0 ? -1 : y))        \
-  OP(POW_BACKWARD, x *(p * powf(y, p - 1)))                \
-  OP(MAXIMUM_BACKWARD, x > y ? 1 : x == y ? 0.5f : 0)      \
+#define FLOAT_BINARY(OP)                                                                                               \
+  OP(ADD, x + y)                                                                                                       \
+  OP(SUB, x - y)                                                                                                       \
+  OP(MUL, x *y)                                                                                                        \
+  OP(DIV, x / y)                                                                                                       \
+  OP(MAXIMUM, x > y || x != x ? x : y)                                                                                 \
+  OP(EQUAL, x == y ? 1 : 0)                                                                                            \
+  OP(GREATER, x > y ? 1 : 0)                                                                                           \
+  OP(TANH_BACKWARD, x *(1 - y * y))                                                                                    \
+  OP(SIGMOID_BACKWARD, x *y *(1 - y))                                                                                  \
+  OP(RELU_BACKWARD, y > 0 ? x : 0)                                                                                     \
+  OP(SQRT_BACKWARD, x / (2 * y))                                                                                       \
+  OP(ABS_BACKWARD, x *(y > 0 ? 1 : y < 0 ? -1 : y))                                                                    \
+  OP(POW_BACKWARD, x *(p * powf(y, p - 1)))                                                                            \
+  OP(MAXIMUM_BACKWARD, x > y ? 1 : x == y ? 0.5f : 0)                                                                  \
   OP(EXP_SUB, x == y ? 1 : th_expf(x - y))
 
 /* int32, as unsigned so that overflow wraps; comparisons are signed */
-#define INT_UNARY(OP)                                      \
-  OP(NEG, -x)                                              \
-  OP(ABS, (int32_t)x < 0 ? -x : x)                         \
-  OP(ADD_SCALAR, x + p)                                    \
-  OP(MUL_SCALAR, x *p)                                     \
-  OP(RSUB_SCALAR, p - x)                                   \
-  OP(MAXIMUM_SCALAR, (int32_t)x > (int32_t)p ? x : p)      \
-  OP(EQUAL_SCALAR, x == p)                                 \
+#define INT_UNARY(OP)                                                                                                  \
+  OP(NEG, -x)                                                                                                          \
+  OP(ABS, (int32_t)x < 0 ? -x : x)                                                                                     \
+  OP(ADD_SCALAR, x + p)                                                                                                \
+  OP(MUL_SCALAR, x *p)                                                                                                 \
+  OP(RSUB_SCALAR, p - x)                                                                                               \
+  OP(MAXIMUM_SCALAR, (int32_t)x > (int32_t)p ? x : p)                                                                  \
+  OP(EQUAL_SCALAR, x == p)                                                                                             \
   OP(GREATER_SCALAR, (int32_t)x > (int32_t)p)
 
-#define INT_BINARY(OP)                                     \
-  OP(ADD, x + y)                                           \
-  OP(SUB, x - y)                                           \
-  OP(MUL, x *y)                                            \
-  OP(MAXIMUM, (int32_t)x > (int32_t)y ? x : y)             \
-  OP(EQUAL, x == y)                                        \
+#define INT_BINARY(OP)                                                                                                 \
+  OP(ADD, x + y)                                                                                                       \
+  OP(SUB, x - y)                                                                                                       \
+  OP(MUL, x *y)                                                                                                        \
+  OP(MAXIMUM, (int32_t)x > (int32_t)y ? x : y)                                                                         \
+  OP(EQUAL, x == y)                                                                                                    \
   OP(GREATER, (int32_t)x > (int32_t)y)
 
 /* -------------------------------------------------------------------------------------------------- loops */
 
-#define UNARY_LOOP(PREFIX, TYPE, NAME, EXPRESSION)                                                                \
-  static void PREFIX##_##NAME(void *out, const void *a, const void *b, ptrdiff_t n, const void *context) {        \
-    (void)b;                                                                                                      \
-    const TYPE *in = a, p = *(const TYPE *)context;                                                               \
-    TYPE *result = out;                                                                                           \
-    (void)p;                                                                                                      \
-    _Pragma("omp simd") for (ptrdiff_t i = 0; i < n; i++) {                                                       \
-      const TYPE x = in[i];                                                                                       \
-      result[i] = EXPRESSION;                                                                                     \
-    }                                                                                                             \
+#define UNARY_LOOP(PREFIX, TYPE, NAME, EXPRESSION)                                                                     \
+  static void PREFIX##_##NAME(void *out, const void *a, const void *b, ptrdiff_t n, const void *context) {             \
+    (void)b;                                                                                                           \
+    const TYPE *in = a, p = *(const TYPE *)context;                                                                    \
+    TYPE *result = out;                                                                                                \
+    (void)p;                                                                                                           \
+    _Pragma("omp simd") for (ptrdiff_t i = 0; i < n; i++) {                                                            \
+      const TYPE x = in[i];                                                                                            \
+      result[i] = EXPRESSION;                                                                                          \
+    }                                                                                                                  \
   }
 
-#define BINARY_LOOP(PREFIX, TYPE, NAME, EXPRESSION)                                                               \
-  static void PREFIX##_##NAME(void *out, const void *a, const void *b, ptrdiff_t n, const void *context) {        \
-    const TYPE *left = a, *right = b, p = *(const TYPE *)context;                                                 \
-    TYPE *result = out;                                                                                           \
-    (void)p;                                                                                                      \
-    _Pragma("omp simd") for (ptrdiff_t i = 0; i < n; i++) {                                                       \
-      const TYPE x = left[i], y = right[i];                                                                       \
-      result[i] = EXPRESSION;                                                                                     \
-    }                                                                                                             \
+#define BINARY_LOOP(PREFIX, TYPE, NAME, EXPRESSION)                                                                    \
+  static void PREFIX##_##NAME(void *out, const void *a, const void *b, ptrdiff_t n, const void *context) {             \
+    const TYPE *left = a, *right = b, p = *(const TYPE *)context;                                                      \
+    TYPE *result = out;                                                                                                \
+    (void)p;                                                                                                           \
+    _Pragma("omp simd") for (ptrdiff_t i = 0; i < n; i++) {                                                            \
+      const TYPE x = left[i], y = right[i];                                                                            \
+      result[i] = EXPRESSION;                                                                                          \
+    }                                                                                                                  \
   }
 
 #define FLOAT_UNARY_LOOP(NAME, EXPRESSION) UNARY_LOOP(float_unary, float, NAME, EXPRESSION)
@@ -110,12 +110,12 @@ INT_BINARY(INT_BINARY_LOOP)
 #define INT_BINARY_ENTRY(NAME, EXPRESSION) [TH_BINARY_##NAME] = int_binary_##NAME,
 enum { UNARY_OPS = TH_UNARY_GREATER_SCALAR + 1, BINARY_OPS = TH_BINARY_EXP_SUB + 1 };
 static const th_chunk_loop unary_loops[2][UNARY_OPS] = {
-  [TH_DTYPE_FLOAT32] = {FLOAT_UNARY(FLOAT_UNARY_ENTRY)},
-  [TH_DTYPE_INT32] = {INT_UNARY(INT_UNARY_ENTRY)},
+    [TH_DTYPE_FLOAT32] = {FLOAT_UNARY(FLOAT_UNARY_ENTRY)},
+    [TH_DTYPE_INT32] = {INT_UNARY(INT_UNARY_ENTRY)},
 };
 static const th_chunk_loop binary_loops[2][BINARY_OPS] = {
-  [TH_DTYPE_FLOAT32] = {FLOAT_BINARY(FLOAT_BINARY_ENTRY)},
-  [TH_DTYPE_INT32] = {INT_BINARY(INT_BINARY_ENTRY)},
+    [TH_DTYPE_FLOAT32] = {FLOAT_BINARY(FLOAT_BINARY_ENTRY)},
+    [TH_DTYPE_INT32] = {INT_BINARY(INT_BINARY_ENTRY)},
 };
 
 /* ------------------------------------------------------------------------------------------------- powers */
@@ -123,19 +123,19 @@ static const th_chunk_loop binary_loops[2][BINARY_OPS] = {
 /* powf is a call for each element; the exponents that programs use are a few multiplications. As C's pow, the square
    root of minus infinity is infinity and that of -0 is +0. */
 #define ROOT(x) ((x) == -INFINITY ? INFINITY : sqrtf((x) + 0.0f))
-#define POWERS(OP)          \
-  OP(CUBE, 3, x *x *x)      \
-  OP(SQUARE, 2, x *x)       \
-  OP(FIRST, 1, x)           \
-  OP(HALF, 0.5f, ROOT(x))   \
-  OP(ZERO, 0, 1)            \
-  OP(MINUS_HALF, -0.5f, 1 / ROOT(x)) \
-  OP(MINUS_FIRST, -1, 1 / x) \
+#define POWERS(OP)                                                                                                     \
+  OP(CUBE, 3, x *x *x)                                                                                                 \
+  OP(SQUARE, 2, x *x)                                                                                                  \
+  OP(FIRST, 1, x)                                                                                                      \
+  OP(HALF, 0.5f, ROOT(x))                                                                                              \
+  OP(ZERO, 0, 1)                                                                                                       \
+  OP(MINUS_HALF, -0.5f, 1 / ROOT(x))                                                                                   \
+  OP(MINUS_FIRST, -1, 1 / x)                                                                                           \
   OP(MINUS_SQUARE, -2, 1 / (x * x))
 
-#define POWER_LOOPS(NAME, EXPONENT, EXPRESSION)                                        \
-  TH_INLINE float power_##NAME(float x) { return (void)x, EXPRESSION; }                \
-  UNARY_LOOP(power_unary, float, NAME, power_##NAME(x))                                \
+#define POWER_LOOPS(NAME, EXPONENT, EXPRESSION)                                                                        \
+  TH_INLINE float power_##NAME(float x) { return (void)x, EXPRESSION; }                                                \
+  UNARY_LOOP(power_unary, float, NAME, power_##NAME(x))                                                                \
   BINARY_LOOP(power_binary, float, NAME, x *(p * power_##NAME(y)))
 POWERS(POWER_LOOPS)
 

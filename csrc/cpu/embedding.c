@@ -13,7 +13,8 @@ static const double GRAIN = 16384; /* floats worth a thread */
 int32_t th_embedding(float *out, const float *table, const int32_t *ids, int32_t count, int32_t dim, int32_t rows) {
   for (int32_t i = 0; i < count; i++)
     if (ids[i] < 0 || ids[i] >= rows)
-      return th_fail(TH_STATUS_INDEX, "embedding: id %d at position %d is outside the table of %d rows", ids[i], i, rows);
+      return th_fail(TH_STATUS_INDEX, "embedding: id %d at position %d is outside the table of %d rows", ids[i], i,
+                     rows);
   const int parts = th_threads_for((double)count * dim, GRAIN);
 #pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
   for (int32_t i = 0; i < count; i++)
@@ -22,8 +23,8 @@ int32_t th_embedding(float *out, const float *table, const int32_t *ids, int32_t
 }
 
 /** Gradient of table rows first … last - 1. */
-static void backward_rows(float *dtable, const float *dy, const int32_t *ids, int32_t count, ptrdiff_t dim, ptrdiff_t first,
-                          ptrdiff_t last) {
+static void backward_rows(float *dtable, const float *dy, const int32_t *ids, int32_t count, ptrdiff_t dim,
+                          ptrdiff_t first, ptrdiff_t last) {
   memset(dtable + first * dim, 0, (size_t)((last - first) * dim) * sizeof *dtable);
   for (int32_t i = 0; i < count; i++) {
     if (ids[i] < first || ids[i] >= last) continue;
@@ -34,7 +35,8 @@ static void backward_rows(float *dtable, const float *dy, const int32_t *ids, in
   }
 }
 
-int32_t th_embedding_backward(float *dtable, const float *dy, const int32_t *ids, int32_t count, int32_t dim, int32_t rows) {
+int32_t th_embedding_backward(float *dtable, const float *dy, const int32_t *ids, int32_t count, int32_t dim,
+                              int32_t rows) {
   const int parts = th_threads_for(((double)rows + count) * dim, GRAIN);
 #pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
   for (int part = 0; part < parts; part++)

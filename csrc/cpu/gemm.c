@@ -51,8 +51,16 @@ static ptrdiff_t packed_a_floats(const th_gemm *g, const blocking *p) {
 static int is_flipped(const th_gemm *g) { return g->b_transposed && g->m * (g->k + g->n) < g->n * g->k; }
 
 static th_gemm flipped(const th_gemm *g, float *c) {
-  return (th_gemm){.m = g->n, .n = g->m, .k = g->k, .a = g->b, .lda = g->ldb, .b = g->a, .ldb = g->lda,
-                   .b_transposed = !g->a_transposed, .c = c, .ldc = g->m};
+  return (th_gemm){.m = g->n,
+                   .n = g->m,
+                   .k = g->k,
+                   .a = g->b,
+                   .lda = g->ldb,
+                   .b = g->a,
+                   .ldb = g->lda,
+                   .b_transposed = !g->a_transposed,
+                   .c = c,
+                   .ldc = g->m};
 }
 
 ptrdiff_t gemm_scratch(const th_gemm *g) {
@@ -91,10 +99,8 @@ static void multiply(const th_gemm *g, float *scratch) {
       const ptrdiff_t nc = th_min(p.nc, g->n - n0);
       for (ptrdiff_t j = 0; p.pack_b && j < nc; j += NR) {
         const ptrdiff_t cols = th_min(NR, nc - j);
-        if (g->b_transposed)
-          pack_panel_transposed(packed_b + j * kc, g->b + (n0 + j) * g->ldb + k0, g->ldb, kc, cols);
-        else
-          pack_panel(packed_b + j * kc, g->b + k0 * g->ldb + n0 + j, g->ldb, kc, cols);
+        if (g->b_transposed) pack_panel_transposed(packed_b + j * kc, g->b + (n0 + j) * g->ldb + k0, g->ldb, kc, cols);
+        else pack_panel(packed_b + j * kc, g->b + k0 * g->ldb + n0 + j, g->ldb, kc, cols);
       }
       for (ptrdiff_t m0 = 0; m0 < g->m; m0 += p.mc) {
         const ptrdiff_t mc = th_min(p.mc, g->m - m0), tiles = th_ceil_div(mc, rows);

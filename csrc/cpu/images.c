@@ -15,7 +15,8 @@ typedef struct {
 TH_INLINE ptrdiff_t clamp(ptrdiff_t x, ptrdiff_t most) { return x < 0 ? 0 : x < most ? x : most; }
 
 /** `n` pixels from one plane for each channel; `step` is -1 where the image is mirrored. */
-TH_INLINE void interleave(float *out, const uint8_t *first, ptrdiff_t n, ptrdiff_t step, ptrdiff_t plane, ptrdiff_t channels) {
+TH_INLINE void interleave(float *out, const uint8_t *first, ptrdiff_t n, ptrdiff_t step, ptrdiff_t plane,
+                          ptrdiff_t channels) {
 #pragma omp simd
   for (ptrdiff_t x = 0; x < n; x++)
     for (ptrdiff_t c = 0; c < channels; c++) out[x * channels + c] = (float)first[c * plane + x * step] / 255.0f;
@@ -39,15 +40,13 @@ static void gather_image(float *out, const uint8_t *images, image_shape s, const
   const uint8_t *image = images + plan[0] * s.channels * s.height * s.width;
   for (ptrdiff_t y = 0; y < s.height; y++, out += s.width * s.channels) {
     const ptrdiff_t row = y + plan[2];
-    if (row >= 0 && row < s.height)
-      gather_row(out, image, s, plan[1], plan[3], row);
-    else
-      memset(out, 0, (size_t)(s.width * s.channels) * sizeof *out);
+    if (row >= 0 && row < s.height) gather_row(out, image, s, plan[1], plan[3], row);
+    else memset(out, 0, (size_t)(s.width * s.channels) * sizeof *out);
   }
 }
 
-int32_t th_gather_images(float *out, const uint8_t *host_images, const int32_t *host_plan, int32_t count, int32_t channels,
-                         int32_t height, int32_t width) {
+int32_t th_gather_images(float *out, const uint8_t *host_images, const int32_t *host_plan, int32_t count,
+                         int32_t channels, int32_t height, int32_t width) {
   const image_shape s = {channels, height, width};
   const ptrdiff_t size = s.channels * s.height * s.width;
   const int parts = th_threads_for((double)count * (double)size, GRAIN);

@@ -61,8 +61,8 @@ static void backward_row(float *dx, float *dweight, float *dbias, const float *d
   for (ptrdiff_t i = 0; i < n; i++) dx[i] = istd * (dy[i] * weight[i] - sum - (x[i] - mean) * istd * dot);
 }
 
-int32_t th_layer_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight,
-                               const float *mean, const float *istd, int32_t rows, int32_t cols) {
+int32_t th_layer_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
+                               const float *weight, const float *mean, const float *istd, int32_t rows, int32_t cols) {
   const ptrdiff_t n = cols;
   const int parts = th_threads_for((double)rows * cols, GRAIN);
   float *partial = th_scratch(5, (size_t)(parts * 2 * n) * sizeof *partial); /* (parts, {dweight, dbias}, cols) */

@@ -56,7 +56,8 @@ int32_t th_get_isa(void) { return current_isa; }
 
 int32_t th_set_isa(int32_t isa) {
   if (!isa_available(isa))
-    return th_fail(TH_STATUS_UNSUPPORTED, "instruction set %d is not available on this processor or in this build", isa);
+    return th_fail(TH_STATUS_UNSUPPORTED, "instruction set %d is not available on this processor or in this build",
+                   isa);
   current_isa = (th_isa)isa;
   th_dispatch_select(current_isa);
   return TH_STATUS_OK;

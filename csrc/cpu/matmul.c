@@ -60,8 +60,18 @@ static void multiply_share(int thread, int threads, void *context) {
 
 int32_t th_matmul(float *c, const float *a, const float *b, const float *bias, const int32_t *shape) {
   th_products p = {.batch = read_batch(shape)};
-  p.first = (th_gemm){.m = shape[0], .n = shape[1], .k = shape[2], .a = a, .lda = shape[3], .b = b, .ldb = shape[4],
-                      .c = c, .ldc = shape[1], .bias = bias, .a_transposed = shape[5], .b_transposed = shape[6]};
+  p.first = (th_gemm){.m = shape[0],
+                      .n = shape[1],
+                      .k = shape[2],
+                      .a = a,
+                      .lda = shape[3],
+                      .b = b,
+                      .ldb = shape[4],
+                      .c = c,
+                      .ldc = shape[1],
+                      .bias = bias,
+                      .a_transposed = shape[5],
+                      .b_transposed = shape[6]};
   if (p.batch.count == 0 || p.first.m == 0 || p.first.n == 0) return TH_STATUS_OK;
   if (is_more_rows(&p.first, &p.batch)) {
     p.first.m *= p.batch.count;

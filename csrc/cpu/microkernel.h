@@ -86,12 +86,9 @@ TH_INLINE void walk_simplify(th_walk *w) {
   for (int i = 0; i < 2; i++) {
     const int single = w->form == TH_COLUMNS && w->inner.count == 1;
     const int continues = w->middle.a == w->inner.count * w->inner.a && w->middle.b == w->inner.count * w->inner.b;
-    if (single)
-      w->inner = w->middle;
-    else if (continues)
-      w->inner.count *= w->middle.count;
-    else if (w->middle.count != 1)
-      break;
+    if (single) w->inner = w->middle;
+    else if (continues) w->inner.count *= w->middle.count;
+    else if (w->middle.count != 1) break;
     w->middle = w->outer;
     w->outer = once;
   }

@@ -22,7 +22,8 @@ static ptrdiff_t total_of(const double *table, int32_t count, int arrays) {
 }
 
 /** Applies `step` to elements from … to - 1 of the list that `table` describes: rows of `arrays` pointers and a length. */
-static void visit(const double *table, int32_t count, int arrays, ptrdiff_t from, ptrdiff_t to, stretch step, const void *context) {
+static void visit(const double *table, int32_t count, int arrays, ptrdiff_t from, ptrdiff_t to, stretch step,
+                  const void *context) {
   for (int32_t row = 0; row < count && to > 0; row++, table += arrays + 1) {
     const ptrdiff_t n = (ptrdiff_t)table[arrays], first = from > 0 ? from : 0, last = to < n ? to : n;
     if (first < last) {
@@ -95,8 +96,8 @@ static void adam_step(float *const arrays[], ptrdiff_t n, const void *context) {
 
 int32_t th_adam(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps,
                 double weight_decay, double correction1, double correction2) {
-  const adam_options o = {(float)beta1, (float)beta2, (float)(1 - beta1), (float)(1 - beta2), (float)eps, (float)weight_decay,
-                          (float)(lr / correction1), (float)(1 / sqrt(correction2))};
+  const adam_options o = {(float)beta1, (float)beta2,        (float)(1 - beta1),        (float)(1 - beta2),
+                          (float)eps,   (float)weight_decay, (float)(lr / correction1), (float)(1 / sqrt(correction2))};
   visit_all(host_table, count, 4, adam_step, &o);
   return TH_STATUS_OK;
 }

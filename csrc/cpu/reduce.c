@@ -22,9 +22,9 @@ typedef enum { SUM, MAX, EXP_SUM } kind;
 
 typedef struct {
   kind kind;
-  const float *in, *shift;  /* EXP_SUM subtracts shift[output] */
-  th_layout kept, reduced;  /* kept without the column axis; its operand 1 is the output */
-  ptrdiff_t columns, step;  /* the column axis, contiguous in `in`, and its stride in the output */
+  const float *in, *shift; /* EXP_SUM subtracts shift[output] */
+  th_layout kept, reduced; /* kept without the column axis; its operand 1 is the output */
+  ptrdiff_t columns, step; /* the column axis, contiguous in `in`, and its stride in the output */
 } reduction;
 
 TH_INLINE double combine(kind k, double a, double b) { return k != MAX ? a + b : b > a || b != b ? b : a; }
@@ -64,8 +64,8 @@ static double reduce_one(const reduction *r, const float *x, float shift) {
 /* ------------------------------------------------------------------------------------------------ columns */
 
 /** sums[j] (op)= x[row · stride + j] for up to FLUSH rows. */
-TH_INLINE void add_rows(kind k, float *restrict sums, const float *restrict x, ptrdiff_t rows, ptrdiff_t stride, ptrdiff_t n,
-                        const float *restrict shift) {
+TH_INLINE void add_rows(kind k, float *restrict sums, const float *restrict x, ptrdiff_t rows, ptrdiff_t stride,
+                        ptrdiff_t n, const float *restrict shift) {
   ptrdiff_t row = 0;
   if (k == SUM)
     for (; row + 4 <= rows; row += 4, x += 4 * stride)
@@ -98,7 +98,8 @@ TH_INLINE void add_columns_of(kind k, double *totals, const float *x, ptrdiff_t 
   }
 }
 
-static void add_columns(kind k, double *totals, const float *x, ptrdiff_t rows, ptrdiff_t stride, ptrdiff_t n, const float *shift) {
+static void add_columns(kind k, double *totals, const float *x, ptrdiff_t rows, ptrdiff_t stride, ptrdiff_t n,
+                        const float *shift) {
   if (k == SUM) add_columns_of(SUM, totals, x, rows, stride, n, shift);
   if (k == MAX) add_columns_of(MAX, totals, x, rows, stride, n, shift);
   if (k == EXP_SUM) add_columns_of(EXP_SUM, totals, x, rows, stride, n, shift);
@@ -159,7 +160,8 @@ static int run(const reduction *r, double *totals, ptrdiff_t outputs) {
   int parts = th_threads_for((double)outputs * (double)r->reduced.count, r->kind == EXP_SUM ? GRAIN / 4 : GRAIN);
   if (parts == 1 || tasks >= parts || r->reduced.ndim == 0) {
 #pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
-    for (int part = 0; part < parts; part++) run_tasks(r, totals, th_split(tasks, part, parts), th_split(tasks, part + 1, parts));
+    for (int part = 0; part < parts; part++)
+      run_tasks(r, totals, th_split(tasks, part, parts), th_split(tasks, part + 1, parts));
     return 1;
   }
   if (parts > r->reduced.shape[0]) parts = (int)r->reduced.shape[0];
@@ -199,9 +201,11 @@ static void choose_columns(reduction *r) {
     }
 }
 
-static int32_t reduce_float(float *out, const float *in, const int32_t *layout, int32_t reduced, int32_t op, double scale) {
+static int32_t reduce_float(float *out, const float *in, const int32_t *layout, int32_t reduced, int32_t op,
+                            double scale) {
   const int kept = layout[0] - reduced;
-  reduction r = {.in = in, .kept = th_read_layout(layout, 1, 0, kept), .reduced = th_read_layout(layout, 1, kept, layout[0])};
+  reduction r = {
+      .in = in, .kept = th_read_layout(layout, 1, 0, kept), .reduced = th_read_layout(layout, 1, kept, layout[0])};
   const ptrdiff_t outputs = r.kept.count;
   if (outputs == 0) return TH_STATUS_OK;
   if (r.reduced.count == 0) { /* an empty sum */
@@ -222,14 +226,16 @@ static int32_t reduce_float(float *out, const float *in, const int32_t *layout, 
     r.kind = EXP_SUM;
     r.shift = max;
     if (!run(&r, totals, outputs)) return TH_STATUS_OUT_OF_MEMORY;
-    for (ptrdiff_t i = 0; i < outputs; i++) totals[i] = isfinite(max[i]) ? (double)max[i] + log(totals[i]) : (double)max[i];
+    for (ptrdiff_t i = 0; i < outputs; i++)
+      totals[i] = isfinite(max[i]) ? (double)max[i] + log(totals[i]) : (double)max[i];
   }
   const double factor = op == TH_REDUCE_SUM ? scale : 1;
   for (ptrdiff_t i = 0; i < outputs; i++) out[i] = (float)(totals[i] * factor);
   return TH_STATUS_OK;
 }
 
-int32_t th_reduce(void *out, const void *in, const int32_t *layout, int32_t reduced, int32_t op, int32_t dtype, double scale) {
+int32_t th_reduce(void *out, const void *in, const int32_t *layout, int32_t reduced, int32_t op, int32_t dtype,
+                  double scale) {
   if (dtype == TH_DTYPE_FLOAT32 && op != TH_REDUCE_ARG_MAX) return reduce_float(out, in, layout, reduced, op, scale);
   th_scan(out, in, layout, reduced, op, dtype);
   return TH_STATUS_OK;

@@ -26,8 +26,7 @@ TH_INLINE float vec_sum(vec v) {
 TH_INLINE float th_block_sum(const float *x, ptrdiff_t n) {
   vec sums[4] = {{0}};
   ptrdiff_t i = 0;
-  for (; i + 4 * VL <= n; i += 4 * VL)
-    TH_UNROLL for (int k = 0; k < 4; k++) sums[k] += vec_load(x + i + k * VL);
+  for (; i + 4 * VL <= n; i += 4 * VL) TH_UNROLL for (int k = 0; k < 4; k++) sums[k] += vec_load(x + i + k * VL);
   for (; i + VL <= n; i += VL) sums[0] += vec_load(x + i);
   if (i < n) sums[1] += vec_load_part(x + i, n - i);
   return vec_sum((sums[0] + sums[1]) + (sums[2] + sums[3]));

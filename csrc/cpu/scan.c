@@ -48,13 +48,12 @@ TH_INLINE void scan_ints(state *s, const int32_t *x, ptrdiff_t n, ptrdiff_t stri
 static int32_t scan_one(const th_layout *reduced, const void *in, ptrdiff_t offset, int32_t op, int32_t dtype) {
   state s = {.max = INT32_MIN};
   const int inner = reduced->ndim - 1;
-  const ptrdiff_t n = inner < 0 ? reduced->count : reduced->shape[inner], stride = inner < 0 ? 1 : reduced->stride[0][inner];
+  const ptrdiff_t n = inner < 0 ? reduced->count : reduced->shape[inner],
+                  stride = inner < 0 ? 1 : reduced->stride[0][inner];
   for (ptrdiff_t start = 0; start < reduced->count; start += n) {
     const ptrdiff_t at = offset + th_offset(reduced, 0, start);
-    if (dtype == TH_DTYPE_FLOAT32)
-      scan_floats(&s, (const float *)in + at, n, stride, start);
-    else
-      scan_ints(&s, (const int32_t *)in + at, n, stride, start);
+    if (dtype == TH_DTYPE_FLOAT32) scan_floats(&s, (const float *)in + at, n, stride, start);
+    else scan_ints(&s, (const int32_t *)in + at, n, stride, start);
   }
   return op == TH_REDUCE_ARG_MAX ? (int32_t)s.index : op == TH_REDUCE_MAX ? s.max : (int32_t)s.sum;
 }

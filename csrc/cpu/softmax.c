@@ -68,7 +68,8 @@ static void softmax_backward_row(float *dx, const float *dy, const float *y, ptr
   for (ptrdiff_t i = 0; i < n; i++) dx[i] = y[i] * (dy[i] - sum);
 }
 
-int32_t th_softmax_backward(float *dx, const float *dy, const float *y, int32_t rows, int32_t cols, int32_t log_output) {
+int32_t th_softmax_backward(float *dx, const float *dy, const float *y, int32_t rows, int32_t cols,
+                            int32_t log_output) {
   const ptrdiff_t n = cols;
   const int parts = th_threads_for((double)rows * cols, GRAIN);
 #pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
@@ -93,7 +94,8 @@ int32_t th_cross_entropy(float *loss, float *dx, const float *x, const int32_t *
   const ptrdiff_t n = cols;
   for (int32_t r = 0; r < rows; r++)
     if (labels[r] < 0 || labels[r] >= cols)
-      return th_fail(TH_STATUS_INDEX, "cross entropy: label %d of row %d is outside the %d classes", labels[r], r, cols);
+      return th_fail(TH_STATUS_INDEX, "cross entropy: label %d of row %d is outside the %d classes", labels[r], r,
+                     cols);
   const int parts = th_threads_for((double)rows * cols, GRAIN);
   double *partial = th_scratch(5, (size_t)parts * sizeof *partial);
   if (!partial) return TH_STATUS_OUT_OF_MEMORY;

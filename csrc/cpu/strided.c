@@ -10,8 +10,7 @@ enum { CHUNK = 512 };
 /** buffer[i · buffer_step] = row[i · stride], or, `unpack`, the other way round. */
 TH_INLINE void copy_row(th_word *buffer, th_word *row, ptrdiff_t stride, ptrdiff_t n, int unpack) {
   if (unpack) {
-    if (stride == 1)
-      memcpy(row, buffer, (size_t)n * sizeof *row);
+    if (stride == 1) memcpy(row, buffer, (size_t)n * sizeof *row);
     else
       for (ptrdiff_t i = 0; i < n; i++) row[i * stride] = buffer[i];
   } else if (stride == 1) {
@@ -109,8 +108,8 @@ static void run_range(const plan *p, const th_layout *layout, int operands, void
   }
 }
 
-void th_for_chunks(const th_layout *layout, int operands, void *const pointers[], th_chunk_loop loop, const void *context,
-                   double grain) {
+void th_for_chunks(const th_layout *layout, int operands, void *const pointers[], th_chunk_loop loop,
+                   const void *context, double grain) {
   const ptrdiff_t count = layout->count;
   if (count == 0) return;
   const plan p = make_plan(layout, operands);

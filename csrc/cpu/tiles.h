@@ -30,13 +30,13 @@ TH_INLINE th_tiling th_make_tiling(ptrdiff_t rows, ptrdiff_t channels, double gr
   if (group * channels > WIDEST_GROUP) group = 1;
   const ptrdiff_t width = group * channels;
   return (th_tiling){
-    .rows = rows,
-    .channels = channels,
-    .group = group,
-    .width = width,
-    .wide_rows = rows / group,
-    .padded = th_ceil_div(width, LANES) * LANES,
-    .parts = th_threads_for((double)rows * (double)channels, grain),
+      .rows = rows,
+      .channels = channels,
+      .group = group,
+      .width = width,
+      .wide_rows = rows / group,
+      .padded = th_ceil_div(width, LANES) * LANES,
+      .parts = th_threads_for((double)rows * (double)channels, grain),
   };
 }
 
@@ -65,28 +65,28 @@ static inline void th_padded_tile(const th_tile *t, th_tile_task *task, void *co
     }
   task(&(th_tile){x, dy, t->out ? out : NULL, t->rows, LANES, t->lane, t->lanes}, context);
   if (!t->out) return;
-  for (ptrdiff_t r = 0; r < t->rows; r++) memcpy(t->out + r * t->stride, out + r * LANES, (size_t)t->lanes * sizeof *out);
+  for (ptrdiff_t r = 0; r < t->rows; r++)
+    memcpy(t->out + r * t->stride, out + r * LANES, (size_t)t->lanes * sizeof *out);
 }
 
 /** The tiles of `rows` rows of `width` lanes that start at `offset` of the operands. */
-static inline void th_visit_rows(const th_tile_operands *o, ptrdiff_t offset, ptrdiff_t rows, ptrdiff_t width, th_tile_task *task,
-                                 void *context) {
+static inline void th_visit_rows(const th_tile_operands *o, ptrdiff_t offset, ptrdiff_t rows, ptrdiff_t width,
+                                 th_tile_task *task, void *context) {
   for (ptrdiff_t row = 0; row < rows; row += TILE_ROWS)
     for (ptrdiff_t lane = 0; lane < width; lane += LANES) {
       const ptrdiff_t at = offset + row * width + lane;
       const th_tile t = {
-        o->x + at, o->dy ? o->dy + at : NULL, o->out ? o->out + at : NULL, th_min(TILE_ROWS, rows - row), width,
-        lane, th_min(LANES, width - lane),
+          o->x + at, o->dy ? o->dy + at : NULL,   o->out ? o->out + at : NULL, th_min(TILE_ROWS, rows - row), width,
+          lane,      th_min(LANES, width - lane),
       };
-      if (t.lanes == LANES)
-        task(&t, context);
-      else
-        th_padded_tile(&t, task, context);
+      if (t.lanes == LANES) task(&t, context);
+      else th_padded_tile(&t, task, context);
     }
 }
 
 /** The tiles of one part. */
-static inline void th_visit_part(const th_tiling *p, const th_tile_operands *o, int part, th_tile_task *task, void *context) {
+static inline void th_visit_part(const th_tiling *p, const th_tile_operands *o, int part, th_tile_task *task,
+                                 void *context) {
   const ptrdiff_t from = th_split(p->wide_rows, part, p->parts), to = th_split(p->wide_rows, part + 1, p->parts);
   th_visit_rows(o, from * p->width, to - from, p->width, task, context);
   if (part == p->parts - 1) {

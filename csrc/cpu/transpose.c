@@ -10,21 +10,21 @@
 enum { TILE = 16 };
 
 /** out[i · out_stride + j] = in[i + j · in_stride] for a tile of rows × cols. */
-TH_INLINE void copy_tile(th_word *restrict out, const th_word *restrict in, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t out_stride,
-                         ptrdiff_t in_stride) {
+TH_INLINE void copy_tile(th_word *restrict out, const th_word *restrict in, ptrdiff_t rows, ptrdiff_t cols,
+                         ptrdiff_t out_stride, ptrdiff_t in_stride) {
   for (ptrdiff_t i = 0; i < rows; i++)
     for (ptrdiff_t j = 0; j < cols; j++) out[i * out_stride + j] = in[i + j * in_stride];
 }
 
 /** The same for TILE rows of a plane that has `cols` columns in all. */
-static void copy_band(th_word *out, const th_word *in, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t out_stride, ptrdiff_t in_stride) {
+static void copy_band(th_word *out, const th_word *in, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t out_stride,
+                      ptrdiff_t in_stride) {
   ptrdiff_t j = 0;
   if (rows == TILE)
     for (; j + TILE <= cols; j += TILE) copy_tile(out + j, in + j * in_stride, TILE, TILE, out_stride, in_stride);
   if (rows == TILE && cols == 3) /* the channels of images */
     copy_tile(out, in, TILE, 3, out_stride, in_stride);
-  else if (j < cols)
-    copy_tile(out + j, in + j * in_stride, rows, cols - j, out_stride, in_stride);
+  else if (j < cols) copy_tile(out + j, in + j * in_stride, rows, cols - j, out_stride, in_stride);
 }
 
 /** The axis, of at least two elements, along which operand k is contiguous; -1 if there is none. */
@@ -48,8 +48,8 @@ int th_transpose(th_word *out, const th_word *in, const th_layout *layout, doubl
 #pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
   for (ptrdiff_t task = 0; task < tasks; task++) {
     const ptrdiff_t plane = task / bands, row = task % bands * TILE, left = rows - row;
-    copy_band(out + th_offset(&planes, 0, plane) + row * out_stride, in + th_offset(&planes, 1, plane) + row, left < TILE ? left : TILE,
-              cols, out_stride, in_stride);
+    copy_band(out + th_offset(&planes, 0, plane) + row * out_stride, in + th_offset(&planes, 1, plane) + row,
+              left < TILE ? left : TILE, cols, out_stride, in_stride);
   }
   return 1;
 }

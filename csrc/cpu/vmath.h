@@ -13,12 +13,18 @@
 #define TH_VMATH static inline __attribute__((always_inline))
 
 TH_VMATH float th_from_bits(uint32_t bits) {
-  union { uint32_t bits; float value; } u = {.bits = bits};
+  union {
+    uint32_t bits;
+    float value;
+  } u = {.bits = bits};
   return u.value;
 }
 
 TH_VMATH uint32_t th_to_bits(float value) {
-  union { float value; uint32_t bits; } u = {.value = value};
+  union {
+    float value;
+    uint32_t bits;
+  } u = {.value = value};
   return u.bits;
 }
 

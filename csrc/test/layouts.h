@@ -26,8 +26,8 @@ enum { TEST_SHAPES = 19 };
 extern const test_shape test_shapes[TEST_SHAPES];
 
 typedef struct {
-  float *memory;   /* free this */
-  float *first;    /* the element with index 0 on every axis */
+  float *memory;    /* free this */
+  float *first;     /* the element with index 0 on every axis */
   ptrdiff_t floats; /* in memory */
   int stride[16];
 } test_array;

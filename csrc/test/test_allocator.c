@@ -10,7 +10,8 @@ static double live(void) { return th_memory_stat(TH_MEMORY_LIVE); }
 
 TEST_SUITE(allocator) {
   const double before = live();
-  check(th_alloc(NAN) == NULL && th_alloc(-1) == NULL && th_alloc(INFINITY) == NULL && th_alloc(1e18) == NULL, "sizes that cannot be");
+  check(th_alloc(NAN) == NULL && th_alloc(-1) == NULL && th_alloc(INFINITY) == NULL && th_alloc(1e18) == NULL,
+        "sizes that cannot be");
   void *empty = th_alloc(0);
   check(empty != NULL, "zero bytes have an address");
   th_free(empty);
@@ -107,8 +108,10 @@ TEST_SUITE(library) {
   const int32_t threads = th_get_threads(), isa = th_get_isa();
   check(th_abi_version() == TH_ABI_VERSION, "ABI version");
   check(th_set_threads(0) != TH_STATUS_OK && th_get_threads() == threads && *th_last_error(), "no threads");
-  check(th_set_isa(3) == TH_STATUS_UNSUPPORTED && th_set_isa(-1) == TH_STATUS_UNSUPPORTED && th_get_isa() == isa, "unknown instruction sets");
-  check(th_set_isa(TH_ISA_PORTABLE) == TH_STATUS_OK && th_get_isa() == TH_ISA_PORTABLE, "the portable one is always there");
+  check(th_set_isa(3) == TH_STATUS_UNSUPPORTED && th_set_isa(-1) == TH_STATUS_UNSUPPORTED && th_get_isa() == isa,
+        "unknown instruction sets");
+  check(th_set_isa(TH_ISA_PORTABLE) == TH_STATUS_OK && th_get_isa() == TH_ISA_PORTABLE,
+        "the portable one is always there");
   th_set_isa(isa);
   pthread_t thread;
   float out = 0;

@@ -11,7 +11,8 @@ enum { LAYOUT = 1 + 16 * 4 };
 
 /** One operation over arrays that lie as they like; what the output's gaps hold must survive. */
 static void check_layout(const test_shape *shape, test_kind out_kind, test_kind a_kind, test_kind b_kind) {
-  test_array out = test_strided(shape, out_kind, 1), a = test_strided(shape, a_kind, 2), b = test_strided(shape, b_kind, 3);
+  test_array out = test_strided(shape, out_kind, 1), a = test_strided(shape, a_kind, 2),
+             b = test_strided(shape, b_kind, 3);
   float *expected = test_floats(out.floats);
   int32_t layout[LAYOUT];
   const test_array *const arrays[] = {&out, &a, &b};
@@ -20,12 +21,15 @@ static void check_layout(const test_shape *shape, test_kind out_kind, test_kind 
 
   memcpy(expected, memory, sizeof(float) * (size_t)out.floats);
   for (ptrdiff_t i = 0; i < shape->count; i++)
-    expected_first[test_offset(shape, &out, i)] = a.first[test_offset(shape, &a, i)] - b.first[test_offset(shape, &b, i)];
+    expected_first[test_offset(shape, &out, i)] =
+        a.first[test_offset(shape, &a, i)] - b.first[test_offset(shape, &b, i)];
   test_layout(layout, shape, 3, arrays);
   th_binary(out.first, a.first, b.first, layout, TH_BINARY_SUB, TH_DTYPE_FLOAT32, 0);
-  check_close(out.memory, expected, out.floats, 0, "binary, %td elements, kinds %d %d %d", shape->count, out_kind, a_kind, b_kind);
+  check_close(out.memory, expected, out.floats, 0, "binary, %td elements, kinds %d %d %d", shape->count, out_kind,
+              a_kind, b_kind);
 
-  for (ptrdiff_t i = 0; i < shape->count; i++) expected_first[test_offset(shape, &out, i)] = a.first[test_offset(shape, &a, i)];
+  for (ptrdiff_t i = 0; i < shape->count; i++)
+    expected_first[test_offset(shape, &out, i)] = a.first[test_offset(shape, &a, i)];
   test_layout(layout, shape, 2, arrays);
   th_copy(out.first, a.first, layout);
   check_close(out.memory, expected, out.floats, 0, "copy, %td elements, kinds %d %d", shape->count, out_kind, a_kind);
@@ -45,13 +49,15 @@ static void check_layout(const test_shape *shape, test_kind out_kind, test_kind 
 TEST_SUITE(elementwise_layouts) {
   for (int s = 0; s < TEST_SHAPES; s++)
     for (test_kind out = CONTIGUOUS; out <= FLIPPED; out++)
-      for (test_kind a = CONTIGUOUS; a < KINDS; a++) check_layout(&test_shapes[s], out, a, (test_kind)((a * 3 + out + s) % KINDS));
+      for (test_kind a = CONTIGUOUS; a < KINDS; a++)
+        check_layout(&test_shapes[s], out, a, (test_kind)((a * 3 + out + s) % KINDS));
 }
 
 /* ------------------------------------------------------------------------------------------ operations */
 
-static const float special[] = {0.0f,  -0.0f, 1.0f,    -1.0f,    0.5f,  2.0f,    -3.25f, 1e-30f, -1e-30f, 1e-40f, -1e-40f, 88.7f,  88.75f,
-                                -87.4f, -104,  -103.9f, INFINITY, -INFINITY, NAN, 3e38f,  -3e38f, 0.625f,  -0.62f, 1e-5f,   0.7071f, 1.4142f};
+static const float special[] = {0.0f,   -0.0f,   1.0f,   -1.0f,  0.5f,   2.0f,  -3.25f,  1e-30f,   -1e-30f,
+                                1e-40f, -1e-40f, 88.7f,  88.75f, -87.4f, -104,  -103.9f, INFINITY, -INFINITY,
+                                NAN,    3e38f,   -3e38f, 0.625f, -0.62f, 1e-5f, 0.7071f, 1.4142f};
 enum { SPECIALS = sizeof special / sizeof *special, POINTS = 4001 };
 
 /** Special numbers, then a range that every function is used in. */
@@ -63,23 +69,23 @@ static float *arguments(void) {
 
 static double unary(int op, double x, double p) {
   switch (op) {
-    case TH_UNARY_NEG: return -x;
-    case TH_UNARY_EXP: return exp(x);
-    case TH_UNARY_LOG: return log(x);
-    case TH_UNARY_SQRT: return sqrt(x);
-    case TH_UNARY_TANH: return tanh(x);
-    case TH_UNARY_RELU: return x < 0 ? 0 : x;
-    case TH_UNARY_SIGMOID: return 1 / (1 + exp(-x));
-    case TH_UNARY_ABS: return fabs(x);
-    case TH_UNARY_ADD_SCALAR: return x + p;
-    case TH_UNARY_MUL_SCALAR: return x * p;
-    case TH_UNARY_RSUB_SCALAR: return p - x;
-    case TH_UNARY_DIV_SCALAR: return x / p;
-    case TH_UNARY_RDIV_SCALAR: return p / x;
-    case TH_UNARY_POW_SCALAR: return pow(x, p);
-    case TH_UNARY_MAXIMUM_SCALAR: return isnan(x) || isnan(p) ? NAN : fmax(x, p);
-    case TH_UNARY_EQUAL_SCALAR: return x == p;
-    default: return x > p;
+  case TH_UNARY_NEG: return -x;
+  case TH_UNARY_EXP: return exp(x);
+  case TH_UNARY_LOG: return log(x);
+  case TH_UNARY_SQRT: return sqrt(x);
+  case TH_UNARY_TANH: return tanh(x);
+  case TH_UNARY_RELU: return x < 0 ? 0 : x;
+  case TH_UNARY_SIGMOID: return 1 / (1 + exp(-x));
+  case TH_UNARY_ABS: return fabs(x);
+  case TH_UNARY_ADD_SCALAR: return x + p;
+  case TH_UNARY_MUL_SCALAR: return x * p;
+  case TH_UNARY_RSUB_SCALAR: return p - x;
+  case TH_UNARY_DIV_SCALAR: return x / p;
+  case TH_UNARY_RDIV_SCALAR: return p / x;
+  case TH_UNARY_POW_SCALAR: return pow(x, p);
+  case TH_UNARY_MAXIMUM_SCALAR: return isnan(x) || isnan(p) ? NAN : fmax(x, p);
+  case TH_UNARY_EQUAL_SCALAR: return x == p;
+  default: return x > p;
   }
 }
 
@@ -98,7 +104,8 @@ static void check_unary(int op, double p) {
   const double tolerance = op == TH_UNARY_POW_SCALAR ? 3e-7 : 1.6e-7;
   for (int i = 0; i < POINTS; i++)
     if (!agrees(y[i], unary(op, (double)x[i], (double)(float)p), tolerance))
-      check(0, "unary %d, p %g: x %.9g gives %.9g, not %.9g", op, p, (double)x[i], (double)y[i], unary(op, (double)x[i], (double)(float)p));
+      check(0, "unary %d, p %g: x %.9g gives %.9g, not %.9g", op, p, (double)x[i], (double)y[i],
+            unary(op, (double)x[i], (double)(float)p));
   check(1, "unary");
   free(x), free(y);
 }
@@ -112,21 +119,21 @@ TEST_SUITE(unary) {
 
 static double binary(int op, double x, double y, double p) {
   switch (op) {
-    case TH_BINARY_ADD: return x + y;
-    case TH_BINARY_SUB: return x - y;
-    case TH_BINARY_MUL: return x * y;
-    case TH_BINARY_DIV: return x / y;
-    case TH_BINARY_MAXIMUM: return isnan(x) || isnan(y) ? NAN : fmax(x, y);
-    case TH_BINARY_EQUAL: return x == y;
-    case TH_BINARY_GREATER: return x > y;
-    case TH_BINARY_TANH_BACKWARD: return x * (1 - y * y);
-    case TH_BINARY_SIGMOID_BACKWARD: return x * y * (1 - y);
-    case TH_BINARY_RELU_BACKWARD: return y > 0 ? x : 0;
-    case TH_BINARY_SQRT_BACKWARD: return x / (2 * y);
-    case TH_BINARY_ABS_BACKWARD: return x * (y > 0 ? 1 : y < 0 ? -1 : y);
-    case TH_BINARY_POW_BACKWARD: return p == 0 ? 0 : x * (p * pow(y, p - 1));
-    case TH_BINARY_MAXIMUM_BACKWARD: return x > y ? 1 : x == y ? 0.5 : 0;
-    default: return x == y ? 1 : exp(x - y);
+  case TH_BINARY_ADD: return x + y;
+  case TH_BINARY_SUB: return x - y;
+  case TH_BINARY_MUL: return x * y;
+  case TH_BINARY_DIV: return x / y;
+  case TH_BINARY_MAXIMUM: return isnan(x) || isnan(y) ? NAN : fmax(x, y);
+  case TH_BINARY_EQUAL: return x == y;
+  case TH_BINARY_GREATER: return x > y;
+  case TH_BINARY_TANH_BACKWARD: return x * (1 - y * y);
+  case TH_BINARY_SIGMOID_BACKWARD: return x * y * (1 - y);
+  case TH_BINARY_RELU_BACKWARD: return y > 0 ? x : 0;
+  case TH_BINARY_SQRT_BACKWARD: return x / (2 * y);
+  case TH_BINARY_ABS_BACKWARD: return x * (y > 0 ? 1 : y < 0 ? -1 : y);
+  case TH_BINARY_POW_BACKWARD: return p == 0 ? 0 : x * (p * pow(y, p - 1));
+  case TH_BINARY_MAXIMUM_BACKWARD: return x > y ? 1 : x == y ? 0.5 : 0;
+  default: return x == y ? 1 : exp(x - y);
   }
 }
 
@@ -139,9 +146,12 @@ static void check_binary(int op, double p) {
   for (int i = 0; i < N; i++) {
     /* A product may overflow in float on its way to a result that fits: the numbers near the limits are not compared. */
     const double a = (double)x[i], b = (double)y[i], exact = binary(op, a, b, p);
-    if (op >= TH_BINARY_TANH_BACKWARD && ((fabs(a) > 1e20 && !isinf(a)) || (fabs(b) > 1e18 && !isinf(b)) || (b != 0 && fabs(b) < 1e-18))) continue;
+    if (op >= TH_BINARY_TANH_BACKWARD &&
+        ((fabs(a) > 1e20 && !isinf(a)) || (fabs(b) > 1e18 && !isinf(b)) || (b != 0 && fabs(b) < 1e-18)))
+      continue;
     if (op == TH_BINARY_EXP_SUB && fabs(a - b) < 200 && a - b != (double)(x[i] - y[i])) continue;
-    if (!agrees(out[i], exact, 4e-7)) check(0, "binary %d, p %g: (%g, %g) gives %.9g, not %.9g", op, p, a, b, (double)out[i], exact);
+    if (!agrees(out[i], exact, 4e-7))
+      check(0, "binary %d, p %g: (%g, %g) gives %.9g, not %.9g", op, p, a, b, (double)out[i], exact);
   }
   check(1, "binary");
   free(x), free(y), free(out);
@@ -157,15 +167,16 @@ TEST_SUITE(binary) {
 
 TEST_SUITE(int32) {
   enum { N = 9 };
-  static const int32_t x[N] = {0, 1, -1, 7, -7, INT32_MAX, INT32_MIN, 100000, 3}, y[N] = {3, 1, -2, -7, 7, 1, -1, 100000, 3};
+  static const int32_t x[N] = {0, 1, -1, 7, -7, INT32_MAX, INT32_MIN, 100000, 3},
+                       y[N] = {3, 1, -2, -7, 7, 1, -1, 100000, 3};
   const int32_t one[] = {1, N, 1, 1}, two[] = {1, N, 1, 1, 1};
   int32_t out[N];
-#define EACH(CALL, EXPECTED)                                                                            \
-  CALL;                                                                                                 \
-  for (int i = 0; i < N; i++) {                                                                         \
-    const uint32_t a = (uint32_t)x[i], b = (uint32_t)y[i];                                              \
-    (void)a, (void)b;                                                                                   \
-    check(out[i] == (int32_t)(EXPECTED), "%s: [%d] is %d, not %d", #CALL, i, out[i], (int32_t)(EXPECTED)); \
+#define EACH(CALL, EXPECTED)                                                                                           \
+  CALL;                                                                                                                \
+  for (int i = 0; i < N; i++) {                                                                                        \
+    const uint32_t a = (uint32_t)x[i], b = (uint32_t)y[i];                                                             \
+    (void)a, (void)b;                                                                                                  \
+    check(out[i] == (int32_t)(EXPECTED), "%s: [%d] is %d, not %d", #CALL, i, out[i], (int32_t)(EXPECTED));             \
   }
 #define UNARY(OP, P, EXPECTED) EACH(th_unary(out, x, one, TH_UNARY_##OP, TH_DTYPE_INT32, P), EXPECTED)
 #define BINARY(OP, EXPECTED) EACH(th_binary(out, x, y, two, TH_BINARY_##OP, TH_DTYPE_INT32, 0), EXPECTED)
@@ -187,13 +198,16 @@ TEST_SUITE(int32) {
 
 TEST_SUITE(cast) {
   enum { N = 13 };
-  static const float x[N] = {0.9f, -0.9f, 1.5f, -2.5f, 3e9f, -3e9f, INFINITY, -INFINITY, NAN, 2147483520.0f, -0x1p31f, 0x1p31f, -0.0f};
-  static const int32_t expected[N] = {0, 0, 1, -2, INT32_MAX, INT32_MIN, INT32_MAX, INT32_MIN, 0, 2147483520, INT32_MIN, INT32_MAX, 0};
+  static const float x[N] = {0.9f,      -0.9f, 1.5f,          -2.5f,    3e9f,    -3e9f, INFINITY,
+                             -INFINITY, NAN,   2147483520.0f, -0x1p31f, 0x1p31f, -0.0f};
+  static const int32_t expected[N] = {0,         0, 1,          -2,        INT32_MAX, INT32_MIN, INT32_MAX,
+                                      INT32_MIN, 0, 2147483520, INT32_MIN, INT32_MAX, 0};
   const int32_t layout[] = {1, N, 1, 1};
   int32_t ints[N], copied[N];
   float floats[N];
   th_cast(ints, x, layout, TH_DTYPE_FLOAT32, TH_DTYPE_INT32);
-  for (int i = 0; i < N; i++) check(ints[i] == expected[i], "%g becomes %d, not %d", (double)x[i], ints[i], expected[i]);
+  for (int i = 0; i < N; i++)
+    check(ints[i] == expected[i], "%g becomes %d, not %d", (double)x[i], ints[i], expected[i]);
   th_cast(floats, expected, layout, TH_DTYPE_INT32, TH_DTYPE_FLOAT32);
   for (int i = 0; i < N; i++) check(floats[i] == (float)expected[i], "%d becomes %g", expected[i], (double)floats[i]);
   th_cast(copied, ints, layout, TH_DTYPE_INT32, TH_DTYPE_INT32);

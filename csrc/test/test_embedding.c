@@ -6,7 +6,8 @@
 #include <string.h>
 
 static void check_embedding(int count, int dim, int rows) {
-  float *table = test_random((ptrdiff_t)rows * dim, 1), *out = test_nan((ptrdiff_t)count * dim), *dy = test_random((ptrdiff_t)count * dim, 2);
+  float *table = test_random((ptrdiff_t)rows * dim, 1), *out = test_nan((ptrdiff_t)count * dim),
+        *dy = test_random((ptrdiff_t)count * dim, 2);
   float *dtable = test_nan((ptrdiff_t)rows * dim), *expected = calloc((size_t)rows * (size_t)dim + 1, sizeof *expected);
   int32_t *ids = malloc(sizeof *ids * (size_t)(count + 1));
   int same = 1;
@@ -19,7 +20,8 @@ static void check_embedding(int count, int dim, int rows) {
     }
   check(same, "embedding of %d ids, %d x %d", count, rows, dim);
   th_embedding_backward(dtable, dy, ids, count, dim, rows);
-  check(!memcmp(dtable, expected, sizeof(float) * (size_t)rows * (size_t)dim), "embedding gradient of %d ids, %d x %d: sums in order", count, rows, dim);
+  check(!memcmp(dtable, expected, sizeof(float) * (size_t)rows * (size_t)dim),
+        "embedding gradient of %d ids, %d x %d: sums in order", count, rows, dim);
   if (count) {
     ids[count - 1] = rows;
     check(th_embedding(out, table, ids, count, dim, rows) == TH_STATUS_INDEX, "an id beyond the table");

@@ -11,18 +11,21 @@ static const double eps = 1e-5;
 static void moments(const float *x, ptrdiff_t n, ptrdiff_t stride, double *mean, double *variance) {
   *mean = *variance = 0;
   for (ptrdiff_t i = 0; i < n; i++) *mean += (double)x[i * stride] / (double)n;
-  for (ptrdiff_t i = 0; i < n; i++) *variance += ((double)x[i * stride] - *mean) * ((double)x[i * stride] - *mean) / (double)n;
+  for (ptrdiff_t i = 0; i < n; i++)
+    *variance += ((double)x[i * stride] - *mean) * ((double)x[i * stride] - *mean) / (double)n;
 }
 
 typedef struct {
-  float *x, *dy, *weight, *bias, *y, *dx, *mean, *istd, *running_mean, *running_var, *dweight, *dbias, *expected, *other;
+  float *x, *dy, *weight, *bias, *y, *dx, *mean, *istd, *running_mean, *running_var, *dweight, *dbias, *expected,
+      *other;
 } arrays;
 
 static arrays make(ptrdiff_t count, ptrdiff_t channels, ptrdiff_t stats, double offset) {
   arrays a = {
-      test_random(count, 1),    test_random(count, 2), test_random(channels, 3), test_random(channels, 4), test_nan(count),
-      test_nan(count),          test_nan(stats),       test_nan(stats),          test_random(channels, 5), test_random(channels, 6),
-      test_nan(channels),       test_nan(channels),    test_floats(count),       test_floats(channels),
+      test_random(count, 1),    test_random(count, 2),    test_random(channels, 3), test_random(channels, 4),
+      test_nan(count),          test_nan(count),          test_nan(stats),          test_nan(stats),
+      test_random(channels, 5), test_random(channels, 6), test_nan(channels),       test_nan(channels),
+      test_floats(count),       test_floats(channels),
   };
   for (ptrdiff_t i = 0; i < count; i++) a.x[i] += (float)offset;
   for (ptrdiff_t c = 0; c < channels; c++) a.weight[c] += 1.5f;
@@ -30,14 +33,16 @@ static arrays make(ptrdiff_t count, ptrdiff_t channels, ptrdiff_t stats, double 
 }
 
 static void release(arrays a) {
-  float *const all[] = {a.x, a.dy, a.weight, a.bias, a.y, a.dx, a.mean, a.istd, a.running_mean, a.running_var, a.dweight, a.dbias, a.expected, a.other};
+  float *const all[] = {a.x,    a.dy,           a.weight,      a.bias,    a.y,     a.dx,       a.mean,
+                        a.istd, a.running_mean, a.running_var, a.dweight, a.dbias, a.expected, a.other};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
 /* -------------------------------------------------------------------------------------------- batch norm */
 
 /** Gradients as the formulas of thimble.h say, with the stored statistics. */
-static void batch_norm_gradients(const arrays *a, ptrdiff_t rows, ptrdiff_t n, int relu, int fixed, double *dweight, double *dbias, ptrdiff_t c) {
+static void batch_norm_gradients(const arrays *a, ptrdiff_t rows, ptrdiff_t n, int relu, int fixed, double *dweight,
+                                 double *dbias, ptrdiff_t c) {
   double sum = 0, product = 0;
   const double mean = (double)a->mean[c], istd = (double)a->istd[c];
   for (int pass = 0; pass < 2; pass++)
@@ -67,15 +72,18 @@ static void check_batch_norm(int rows, int channels, double offset, int relu) {
     double mean, variance;
     moments(a.x + c, rows, n, &mean, &variance);
     running_mean[c] = (float)((double)a.running_mean[c] * (1 - momentum) + momentum * mean);
-    running_var[c] = (float)((double)a.running_var[c] * (1 - momentum) + momentum * variance * (rows > 1 ? rows / (rows - 1.0) : 1));
+    running_var[c] =
+        (float)((double)a.running_var[c] * (1 - momentum) + momentum * variance * (rows > 1 ? rows / (rows - 1.0) : 1));
     a.other[c] = (float)(1 / sqrt(variance + eps));
     for (ptrdiff_t r = 0; r < rows; r++) {
       const double y = ((double)a.x[r * n + c] - mean) / sqrt(variance + eps) * (double)a.weight[c] + (double)a.bias[c];
       a.expected[r * n + c] = (float)(relu && y < 0 ? 0 : y);
     }
   }
-  th_batch_norm(a.y, a.mean, a.istd, a.running_mean, a.running_var, a.x, a.weight, a.bias, rows, channels, eps, momentum, relu);
-  const double of_y = rows < 3 ? 300 * tolerance : 4 * tolerance; /* the mean's rounding is magnified by a tiny deviation */
+  th_batch_norm(a.y, a.mean, a.istd, a.running_mean, a.running_var, a.x, a.weight, a.bias, rows, channels, eps,
+                momentum, relu);
+  const double of_y =
+      rows < 3 ? 300 * tolerance : 4 * tolerance; /* the mean's rounding is magnified by a tiny deviation */
   check_close(a.y, a.expected, count, of_y, "batch norm%s of %d x %d, mean %g", name, rows, channels, offset);
   check_close(a.istd, a.other, n, rows < 3 ? 1e-3 : 2e-6, "istd of %d x %d, mean %g", rows, channels, offset);
   check_close(a.running_mean, running_mean, n, 1e-6, "running mean of %d x %d", rows, channels);
@@ -86,16 +94,23 @@ static void check_batch_norm(int rows, int channels, double offset, int relu) {
     float *in_place = test_floats(count);
     memcpy(in_place, a.dy, sizeof(float) * (size_t)count);
     for (ptrdiff_t c = 0; c < n; c++) batch_norm_gradients(&a, rows, n, relu, fixed, dweight + c, dbias + c, c);
-    th_batch_norm_backward(a.dx, a.dweight, a.dbias, a.dy, a.x, a.weight, a.bias, a.mean, a.istd, rows, channels, relu, fixed);
+    th_batch_norm_backward(a.dx, a.dweight, a.dbias, a.dy, a.x, a.weight, a.bias, a.mean, a.istd, rows, channels, relu,
+                           fixed);
     const double of_dx = rows < 3 ? 1e-3 : 1e-5;
-    check_close(a.dx, a.expected, count, of_dx, "batch norm%s gradient of %d x %d, mean %g, fixed %d", name, rows, channels, offset, fixed);
+    check_close(a.dx, a.expected, count, of_dx, "batch norm%s gradient of %d x %d, mean %g, fixed %d", name, rows,
+                channels, offset, fixed);
     for (ptrdiff_t c = 0; c < n; c++) {
-      check(fabs((double)a.dweight[c] - dweight[c]) <= 3e-6 * (1 + sqrt(rows)), "dweight of %d x %d: %g, not %g", rows, channels, (double)a.dweight[c], dweight[c]);
-      check(fabs((double)a.dbias[c] - dbias[c]) <= 3e-6 * (1 + sqrt(rows)), "dbias of %d x %d: %g, not %g", rows, channels, (double)a.dbias[c], dbias[c]);
+      check(fabs((double)a.dweight[c] - dweight[c]) <= 3e-6 * (1 + sqrt(rows)), "dweight of %d x %d: %g, not %g", rows,
+            channels, (double)a.dweight[c], dweight[c]);
+      check(fabs((double)a.dbias[c] - dbias[c]) <= 3e-6 * (1 + sqrt(rows)), "dbias of %d x %d: %g, not %g", rows,
+            channels, (double)a.dbias[c], dbias[c]);
     }
-    th_batch_norm_backward(in_place, a.dweight, a.dbias, in_place, a.x, a.weight, a.bias, a.mean, a.istd, rows, channels, relu, fixed);
-    check(!memcmp(in_place, a.dx, sizeof(float) * (size_t)count), "batch norm gradient in place, %d x %d", rows, channels);
-    th_batch_norm_backward(NULL, a.dweight, a.dbias, a.dy, a.x, a.weight, a.bias, a.mean, a.istd, rows, channels, relu, fixed);
+    th_batch_norm_backward(in_place, a.dweight, a.dbias, in_place, a.x, a.weight, a.bias, a.mean, a.istd, rows,
+                           channels, relu, fixed);
+    check(!memcmp(in_place, a.dx, sizeof(float) * (size_t)count), "batch norm gradient in place, %d x %d", rows,
+          channels);
+    th_batch_norm_backward(NULL, a.dweight, a.dbias, a.dy, a.x, a.weight, a.bias, a.mean, a.istd, rows, channels, relu,
+                           fixed);
     check(fabs((double)a.dbias[0] - dbias[0]) <= 3e-6 * (1 + sqrt(rows)), "dbias without dx");
     free(dweight), free(dbias), free(in_place);
   }
@@ -103,7 +118,9 @@ static void check_batch_norm(int rows, int channels, double offset, int relu) {
   for (ptrdiff_t c = 0; c < n; c++) {
     running_var[c] = fabsf(running_var[c]);
     for (ptrdiff_t r = 0; r < rows; r++) {
-      const double y = ((double)a.x[r * n + c] - (double)running_mean[c]) / sqrt((double)running_var[c] + eps) * (double)a.weight[c] + (double)a.bias[c];
+      const double y = ((double)a.x[r * n + c] - (double)running_mean[c]) / sqrt((double)running_var[c] + eps) *
+                           (double)a.weight[c] +
+                       (double)a.bias[c];
       a.expected[r * n + c] = (float)(relu && y < 0 ? 0 : y);
     }
   }
@@ -133,20 +150,24 @@ TEST_SUITE(batch_norm_statistics) {
     x[r * CHANNELS + 1] = 12345.678f;
     x[r * CHANNELS + 2] += (float)r;
   }
-  float mean[CHANNELS], istd[CHANNELS], weight[] = {1, 1, 1}, bias[] = {0, 0, 0}, running_mean[CHANNELS] = {0}, running_var[CHANNELS] = {0};
+  float mean[CHANNELS], istd[CHANNELS], weight[] = {1, 1, 1}, bias[] = {0, 0, 0}, running_mean[CHANNELS] = {0},
+                                        running_var[CHANNELS] = {0};
   th_batch_norm(y, mean, istd, running_mean, running_var, x, weight, bias, ROWS, CHANNELS, eps, 1, 0);
   for (int c = 0; c < CHANNELS; c++) {
     double exact, variance;
     moments(x + c, ROWS, CHANNELS, &exact, &variance);
     variance *= ROWS / (ROWS - 1.0);
-    check(fabs((double)running_var[c] - variance) <= 2e-6 * variance + 1e-16 * exact * exact, "variance of channel %d: %.9g, not %.9g", c, (double)running_var[c], variance);
-    check(fabs((double)mean[c] - exact) <= 2e-7 * fabs(exact), "mean of channel %d: %.9g, not %.9g", c, (double)mean[c], exact);
+    check(fabs((double)running_var[c] - variance) <= 2e-6 * variance + 1e-16 * exact * exact,
+          "variance of channel %d: %.9g, not %.9g", c, (double)running_var[c], variance);
+    check(fabs((double)mean[c] - exact) <= 2e-7 * fabs(exact), "mean of channel %d: %.9g, not %.9g", c, (double)mean[c],
+          exact);
   }
   free(x), free(y);
 }
 
 TEST_SUITE(batch_norm_nan) {
-  float x[] = {NAN, 1, 2, 3}, y[4], dy[] = {1, 1, 1, 1}, dx[4], mean[2], istd[2], weight[] = {1, 1}, bias[] = {0, 0}, dw[2], db[2];
+  float x[] = {NAN, 1, 2, 3}, y[4], dy[] = {1, 1, 1, 1}, dx[4], mean[2], istd[2], weight[] = {1, 1}, bias[] = {0, 0},
+        dw[2], db[2];
   th_batch_norm(y, mean, istd, NULL, NULL, x, weight, bias, 2, 2, eps, 0.1, 1);
   check(isnan(y[0]) && isnan(y[2]) && y[1] == 0 && y[3] > 0, "NaN passes ReLU and stays in its channel");
   th_batch_norm_backward(dx, dw, db, dy, x, weight, bias, mean, istd, 2, 2, 1, 0);
@@ -176,7 +197,8 @@ static void check_layer_norm(int rows, int cols, double offset) {
     }
     for (ptrdiff_t i = 0; i < n; i++) {
       const double hat = ((double)x[i] - mean) * istd;
-      gradient[r * n + i] = (float)(istd * ((double)dy[i] * (double)a.weight[i] - sum / (double)n - hat * dot / (double)n));
+      gradient[r * n + i] =
+          (float)(istd * ((double)dy[i] * (double)a.weight[i] - sum / (double)n - hat * dot / (double)n));
     }
   }
   const double tolerance = (cols < 3 ? 3e-4 : 4e-6) + 1e-6 * fabs(offset) * (cols < 3 ? 200 : 1);
@@ -186,7 +208,8 @@ static void check_layer_norm(int rows, int cols, double offset) {
   th_layer_norm_backward(a.dx, a.dweight, a.dbias, a.dy, a.x, a.weight, a.mean, a.istd, rows, cols);
   check_close(a.dx, gradient, count, 10 * tolerance, "layer norm gradient of %d x %d, mean %g", rows, cols, offset);
   for (ptrdiff_t i = 0; i < n; i++) {
-    check(fabs((double)a.dweight[i] - dweight[i]) <= 2 * tolerance * (1 + rows), "layer norm dweight of %d x %d: %g, not %g", rows, cols, (double)a.dweight[i], dweight[i]);
+    check(fabs((double)a.dweight[i] - dweight[i]) <= 2 * tolerance * (1 + rows),
+          "layer norm dweight of %d x %d: %g, not %g", rows, cols, (double)a.dweight[i], dweight[i]);
     check(fabs((double)a.dbias[i] - dbias[i]) <= 2e-6 * (1 + sqrt(rows)), "layer norm dbias of %d x %d", rows, cols);
   }
   free(dweight), free(dbias), free(gradient), free(stats);

@@ -21,7 +21,8 @@ static void check_sgd(double momentum, double weight_decay) {
   th_sgd(table, LISTS, 0.1, momentum, weight_decay);
   for (int i = 0; i < LISTS; i++) {
     for (int j = 0; j < sizes[i]; j++) {
-      const double step = (momentum != 0 ? momentum * (double)b2[i][j] : 0) + (double)g[i][j] + weight_decay * (double)p2[i][j];
+      const double step =
+          (momentum != 0 ? momentum * (double)b2[i][j] : 0) + (double)g[i][j] + weight_decay * (double)p2[i][j];
       if (momentum != 0) b2[i][j] = (float)step;
       p2[i][j] = (float)((double)p2[i][j] - 0.1 * step);
     }
@@ -43,7 +44,8 @@ TEST_SUITE(adam) {
   double table[LISTS * 5];
   float *p[LISTS], *g[LISTS], *m[LISTS], *v[LISTS], *p2[LISTS], *m2[LISTS], *v2[LISTS];
   for (int i = 0; i < LISTS; i++) {
-    p[i] = test_random(sizes[i], 1), g[i] = test_random(sizes[i], 2), m[i] = test_random(sizes[i], 3), v[i] = test_random(sizes[i], 4);
+    p[i] = test_random(sizes[i], 1), g[i] = test_random(sizes[i], 2), m[i] = test_random(sizes[i], 3),
+    v[i] = test_random(sizes[i], 4);
     p2[i] = test_random(sizes[i], 1), m2[i] = test_random(sizes[i], 3), v2[i] = test_random(sizes[i], 4);
     for (int j = 0; j < sizes[i]; j++) v[i][j] = v2[i][j] = fabsf(v[i][j]);
     const double row[] = {number_of(p[i]), number_of(g[i]), number_of(m[i]), number_of(v[i]), sizes[i]};

@@ -10,7 +10,8 @@ static void philox(uint32_t out[4], uint32_t counter[4], uint32_t key0, uint32_t
   memcpy(out, counter, 4 * sizeof *out);
   for (int round = 0; round < 10; round++, key0 += 0x9e3779b9u, key1 += 0xbb67ae85u) {
     const uint64_t a = (uint64_t)out[0] * 0xd2511f53u, b = (uint64_t)out[2] * 0xcd9e8d57u;
-    const uint32_t next[] = {(uint32_t)(b >> 32) ^ out[1] ^ key0, (uint32_t)b, (uint32_t)(a >> 32) ^ out[3] ^ key1, (uint32_t)a};
+    const uint32_t next[] = {(uint32_t)(b >> 32) ^ out[1] ^ key0, (uint32_t)b, (uint32_t)(a >> 32) ^ out[3] ^ key1,
+                             (uint32_t)a};
     memcpy(out, next, sizeof next);
   }
 }
@@ -22,7 +23,9 @@ TEST_SUITE(philox) {
   } known[] = {
       {{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
       {{~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-      {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}, {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+      {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+       {0xa4093822, 0x299f31d0},
+       {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
   };
   uint32_t words[4];
   for (int i = 0; i < 3; i++) {
@@ -34,7 +37,8 @@ TEST_SUITE(philox) {
   enum { N = 20003 };
   float *out = test_nan(N);
   th_uniform(out, N, 0, 1, 0, 0);
-  check(out[0] == (float)(0x6627e8d5u >> 8) * 0x1p-24f && out[3] == (float)(0x9b00dbd8u >> 8) * 0x1p-24f, "the first block is the known answer");
+  check(out[0] == (float)(0x6627e8d5u >> 8) * 0x1p-24f && out[3] == (float)(0x9b00dbd8u >> 8) * 0x1p-24f,
+        "the first block is the known answer");
   th_uniform(out, N, 0, 1, -77, 1234567);
   for (uint32_t i = 0; i < N; i++) {
     uint32_t counter[4] = {i / 4, 0, 0, 0};
@@ -95,16 +99,19 @@ TEST_SUITE(normal) {
     fourth += pow((double)x[i], 4) / COUNT;
     within += fabsf(x[i]) < 1;
   }
-  check(fabs(mean) < 0.005 && fabs(variance - 1) < 0.01 && fabs(fourth - 3) < 0.05, "moments %g, %g, %g", mean, variance, fourth);
+  check(fabs(mean) < 0.005 && fabs(variance - 1) < 0.01 && fabs(fourth - 3) < 0.05, "moments %g, %g, %g", mean,
+        variance, fourth);
   check(fabs((double)within / COUNT - 0.682689) < 0.002, "%g within one deviation", (double)within / COUNT);
   check_same("normal", x, sizeof(float) * COUNT, &first);
 
   for (uint32_t i = 0; i < 1000; i += 2) { /* Box-Muller of the words */
     uint32_t words[4], counter[4] = {i / 4, 0, 0, 0};
     philox(words, counter, 3, 5);
-    const double radius = sqrt(-2 * log(((words[i % 4] >> 8) + 1) * 0x1p-24)), angle = 2 * acos(-1) * (words[i % 4 + 1] >> 8) * 0x1p-24;
+    const double radius = sqrt(-2 * log(((words[i % 4] >> 8) + 1) * 0x1p-24)),
+                 angle = 2 * acos(-1) * (words[i % 4 + 1] >> 8) * 0x1p-24;
     check(fabs((double)x[i] - radius * cos(angle)) < 1e-6 && fabs((double)x[i + 1] - radius * sin(angle)) < 1e-6,
-          "elements %u: %g, %g, not %g, %g", i, (double)x[i], (double)x[i + 1], radius * cos(angle), radius * sin(angle));
+          "elements %u: %g, %g, not %g, %g", i, (double)x[i], (double)x[i + 1], radius * cos(angle),
+          radius * sin(angle));
   }
   th_normal(x, COUNT, 10, 0.5, 3, 6);
   moments(x, &mean, &variance);
@@ -152,7 +159,8 @@ TEST_SUITE(permutation) {
     th_permutation(order, 3, 9, stream);
     counts[order[0] * 2 + (order[1] > order[2])]++;
   }
-  for (int i = 0; i < 6; i++) check(counts[i] > 850 && counts[i] < 1150, "order %d of three came %d times of 6000", i, counts[i]);
+  for (int i = 0; i < 6; i++)
+    check(counts[i] > 850 && counts[i] < 1150, "order %d of three came %d times of 6000", i, counts[i]);
   th_permutation(order, 1, 1, 2);
   check(order[0] == 0, "a permutation of one");
   th_permutation(order, 0, 1, 2);

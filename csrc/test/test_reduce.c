@@ -33,8 +33,8 @@ static void check_reduction(const test_shape *shape, const test_array *in, int r
     expected[i] = (float)(reference(shape, in, i, n, op) * scale);
     if (op == TH_REDUCE_ARG_MAX) out[i] = (float)((const int32_t *)out)[i];
   }
-  check_close(out, expected, outputs, op == TH_REDUCE_SUM ? 2e-6 + 2e-7 * sqrt((double)n) : 4e-7, "op %d of the last %d of %d axes, %td elements, kind %d", op, reduced,
-              shape->ndim, shape->count, kind);
+  check_close(out, expected, outputs, op == TH_REDUCE_SUM ? 2e-6 + 2e-7 * sqrt((double)n) : 4e-7,
+              "op %d of the last %d of %d axes, %td elements, kind %d", op, reduced, shape->ndim, shape->count, kind);
   free(out), free(expected);
 }
 
@@ -43,13 +43,18 @@ TEST_SUITE(reduce_layouts) {
     for (test_kind kind = CONTIGUOUS; kind < KINDS; kind++) {
       test_array in = test_strided(&test_shapes[s], kind, 5);
       for (int reduced = 0; reduced <= test_shapes[s].ndim; reduced++)
-        for (int op = TH_REDUCE_SUM; op <= TH_REDUCE_ARG_MAX; op++) check_reduction(&test_shapes[s], &in, reduced, op, kind);
+        for (int op = TH_REDUCE_SUM; op <= TH_REDUCE_ARG_MAX; op++)
+          check_reduction(&test_shapes[s], &in, reduced, op, kind);
       free(in.memory);
     }
 }
 
 TEST_SUITE(reduce_special) {
-  static const float rows[][4] = {{1, NAN, 3, NAN}, {-INFINITY, -INFINITY, -INFINITY, -INFINITY}, {INFINITY, 1, 2, 3}, {-INFINITY, 2, 2, 1}, {1000, 1000, -1000, 999}};
+  static const float rows[][4] = {{1, NAN, 3, NAN},
+                                  {-INFINITY, -INFINITY, -INFINITY, -INFINITY},
+                                  {INFINITY, 1, 2, 3},
+                                  {-INFINITY, 2, 2, 1},
+                                  {1000, 1000, -1000, 999}};
   enum { ROWS_ = 5 };
   const test_shape along = {2, {ROWS_, 4}, 20}, across = {2, {4, ROWS_}, 20};
   test_array in = {.first = (float *)rows, .floats = 20, .stride = {4, 1}};
@@ -71,7 +76,9 @@ TEST_SUITE(reduce_accuracy) {
   th_reduce(out, x, (const int32_t[]){1, N, 1}, 1, TH_REDUCE_SUM, TH_DTYPE_FLOAT32, 1.0 / N);
   check(fabs((double)out[0] * N / sum - 1) < 2e-7, "mean of 10^7: relative error %g", (double)out[0] * N / sum - 1);
   th_reduce(out, x, (const int32_t[]){2, 4, N / 4, 1, 4}, 1, TH_REDUCE_SUM, TH_DTYPE_FLOAT32, 1);
-  for (int j = 0; j < 4; j++) check(fabs((double)out[j] / columns[j] - 1) < 2e-7, "column sum: relative error %g", (double)out[j] / columns[j] - 1);
+  for (int j = 0; j < 4; j++)
+    check(fabs((double)out[j] / columns[j] - 1) < 2e-7, "column sum: relative error %g",
+          (double)out[j] / columns[j] - 1);
   free(x);
 }
 

@@ -14,7 +14,8 @@ static double log_sum_exp(const float *x, ptrdiff_t n) {
 
 static void check_softmax(int rows, int cols, float scale) {
   const ptrdiff_t count = (ptrdiff_t)rows * cols, n = cols;
-  float *x = test_random(count, 1), *dy = test_random(count, 2), *y = test_nan(count), *dx = test_nan(count), *expected = test_floats(count);
+  float *x = test_random(count, 1), *dy = test_random(count, 2), *y = test_nan(count), *dx = test_nan(count),
+        *expected = test_floats(count);
   for (ptrdiff_t i = 0; i < count; i++) x[i] *= scale;
   for (int log_output = 0; log_output < 2; log_output++) {
     double log_sum = 0;
@@ -23,13 +24,15 @@ static void check_softmax(int rows, int cols, float scale) {
       expected[i] = (float)(log_output ? (double)x[i] - log_sum : exp((double)x[i] - log_sum));
     }
     th_softmax(y, x, rows, cols, log_output);
-    check_close(y, expected, count, 4e-7, "softmax of %d x %d, log %d, scale %g", rows, cols, log_output, (double)scale);
+    check_close(y, expected, count, 4e-7, "softmax of %d x %d, log %d, scale %g", rows, cols, log_output,
+                (double)scale);
 
     for (ptrdiff_t r = 0; r < rows; r++) {
       double sum = 0;
       for (ptrdiff_t i = r * n; i < (r + 1) * n; i++) sum += (double)dy[i] * (log_output ? 1 : (double)y[i]);
       for (ptrdiff_t i = r * n; i < (r + 1) * n; i++)
-        expected[i] = (float)(log_output ? (double)dy[i] - exp((double)y[i]) * sum : (double)y[i] * ((double)dy[i] - sum));
+        expected[i] =
+            (float)(log_output ? (double)dy[i] - exp((double)y[i]) * sum : (double)y[i] * ((double)dy[i] - sum));
     }
     th_softmax_backward(dx, dy, y, rows, cols, log_output);
     check_close(dx, expected, count, 2e-6, "softmax gradient of %d x %d, log %d", rows, cols, log_output);
@@ -67,14 +70,17 @@ static void check_cross_entropy(int rows, int cols, float scale) {
     labels[r] = (int32_t)(r * 7919 % cols);
     const double log_sum = log_sum_exp(x + r * n, n);
     total += (log_sum - (double)x[r * n + labels[r]]) / rows;
-    for (ptrdiff_t i = 0; i < n; i++) expected[r * n + i] = (float)((exp((double)x[r * n + i] - log_sum) - (i == labels[r])) / rows * 1000);
+    for (ptrdiff_t i = 0; i < n; i++)
+      expected[r * n + i] = (float)((exp((double)x[r * n + i] - log_sum) - (i == labels[r])) / rows * 1000);
   }
   check(th_cross_entropy(&loss, dx, x, labels, rows, cols) == TH_STATUS_OK, "status");
   for (ptrdiff_t i = 0; i < count; i++) dx[i] *= 1000;
-  check(fabs((double)loss - total) <= 3e-7 * (1 + total), "loss of %d x %d: %.9g, not %.9g", rows, cols, (double)loss, total);
+  check(fabs((double)loss - total) <= 3e-7 * (1 + total), "loss of %d x %d: %.9g, not %.9g", rows, cols, (double)loss,
+        total);
   check_close(dx, expected, count, 2e-6, "cross entropy gradient of %d x %d", rows, cols);
   th_cross_entropy(&alone, NULL, x, labels, rows, cols);
-  check(fabs((double)alone - (double)loss) <= 2e-7 * (1 + total), "loss without gradient: %.9g, not %.9g", (double)alone, (double)loss);
+  check(fabs((double)alone - (double)loss) <= 2e-7 * (1 + total), "loss without gradient: %.9g, not %.9g",
+        (double)alone, (double)loss);
   labels[rows - 1] = cols;
   check(th_cross_entropy(&alone, NULL, x, labels, rows, cols) == TH_STATUS_INDEX, "a label beyond the classes");
   labels[rows - 1] = -1;
@@ -84,5 +90,6 @@ static void check_cross_entropy(int rows, int cols, float scale) {
 
 TEST_SUITE(cross_entropy) {
   static const int sizes[][2] = {{1, 1}, {1, 2}, {128, 10}, {5, 33}, {70, 1000}, {9, 10000}};
-  for (int i = 0; i < 6; i++) check_cross_entropy(sizes[i][0], sizes[i][1], 4), check_cross_entropy(sizes[i][0], sizes[i][1], 200);
+  for (int i = 0; i < 6; i++)
+    check_cross_entropy(sizes[i][0], sizes[i][1], 4), check_cross_entropy(sizes[i][0], sizes[i][1], 200);
 }

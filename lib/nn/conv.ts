@@ -5,6 +5,15 @@ import { conv } from "../ops/conv.ts";
 import { checkFloat } from "../ops/support.ts";
 import { checkSize, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
 
+export interface ConvModuleOptions extends ModuleOptions {
+  /** Default 1. */
+  stride?: number | undefined;
+  /** Default true. */
+  bias?: boolean | undefined;
+  /** Of the weight's Kaiming initialisation. Default √2, for ReLU; 1/√3 gives PyTorch's default, U(±1/√(in · k²)). */
+  gain?: number | undefined;
+}
+
 /**
  * Convolution of NCHW images, padded by floor(k / 2) so that stride 1 keeps the size: x (N, in, H, W) gives
  * (N, out, H', W'). weight (k, k, in, out) starts Kaiming-uniform, bias (out) from U(±1 / √(in · k²)).
@@ -20,7 +29,7 @@ export class Conv extends Module {
     inChannels: number,
     outChannels: number,
     kernelSize: number,
-    { stride = 1, bias = true, ...options }: ModuleOptions & { stride?: number; bias?: boolean } = {},
+    { stride = 1, bias = true, ...options }: ConvModuleOptions = {},
   ) {
     super();
     for (const [name, value] of Object.entries({ inChannels, outChannels, kernelSize, stride }))

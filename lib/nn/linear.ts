@@ -3,6 +3,13 @@ import * as init from "../init/index.ts";
 import { linear } from "../ops/matmul.ts";
 import { checkSize, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
 
+export interface LinearOptions extends ModuleOptions {
+  /** Default true. */
+  bias?: boolean | undefined;
+  /** Of the Kaiming initialisation. Default √2, for ReLU; 1/√3 gives PyTorch's default, U(±1/√in). */
+  gain?: number | undefined;
+}
+
 /**
  * x · weight + bias: x (…, in) gives (…, out). weight (in, out) and bias (out) start from Kaiming-uniform numbers, as
  * the homework's, the bias with the fan `out`.
@@ -11,11 +18,7 @@ export class Linear extends Module {
   readonly weight: Parameter;
   readonly bias: Parameter | null;
 
-  constructor(
-    inFeatures: number,
-    outFeatures: number,
-    { bias = true, ...options }: ModuleOptions & { bias?: boolean } = {},
-  ) {
+  constructor(inFeatures: number, outFeatures: number, { bias = true, ...options }: LinearOptions = {}) {
     super();
     checkSize("Linear", "inFeatures", inFeatures);
     checkSize("Linear", "outFeatures", outFeatures);
