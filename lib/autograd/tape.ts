@@ -8,7 +8,7 @@
  */
 import { AutogradError, ShapeError } from "../native/errors.ts";
 import { binary } from "../ndarray/arithmetic.ts";
-import type { Range } from "../ndarray/layout.ts";
+import type { Range } from "../ndarray/views.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { tidy, untracked } from "../ndarray/scope.ts";
 

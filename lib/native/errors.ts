@@ -54,8 +54,8 @@ export class OutOfMemoryError extends ThimbleError {}
 /** Backward twice, from a tensor without gradient, or through an array that was modified in place. */
 export class AutogradError extends ThimbleError {}
 
-/** A data set file that is missing, truncated, or something else than it should be. */
-export class DatasetError extends ThimbleError {
+/** What is wrong with a file, and where. */
+abstract class FileError extends ThimbleError {
   readonly file: string;
   /** Byte offset of the problem in the file, where there is one. */
   readonly offset: number | undefined;
@@ -67,17 +67,11 @@ export class DatasetError extends ThimbleError {
   }
 }
 
-/** A checkpoint that is truncated, malformed, or of another model. */
-export class CheckpointError extends ThimbleError {
-  readonly file: string;
-  readonly offset: number | undefined;
+/** A data set file that is missing, truncated, or something else than it should be. */
+export class DatasetError extends FileError {}
 
-  constructor(file: string, problem: string, { offset, ...details }: ErrorDetails & { offset?: number } = {}) {
-    super(offset === undefined ? file : `${file}, byte ${offset}`, problem, details);
-    this.file = file;
-    this.offset = offset;
-  }
-}
+/** A checkpoint that is truncated, malformed, or of another model. */
+export class CheckpointError extends FileError {}
 
 /** `(2, 3)`, and `(5,)` for one axis, `()` for a scalar, as NumPy prints shapes. */
 export function formatShape(shape: readonly number[]): string {

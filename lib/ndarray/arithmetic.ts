@@ -8,6 +8,7 @@ import { check } from "../native/status.ts";
 import { Binary, Reduce, Unary } from "../native/symbols.gen.ts";
 import { dtypeCode } from "./dtype.ts";
 import * as layout from "./layout.ts";
+import type { Range } from "./views.ts";
 import { matmul } from "./matmul.ts";
 import { NDArray } from "./ndarray.ts";
 import { describe, sameDevice } from "./operands.ts";
@@ -157,7 +158,7 @@ export function pad(a: NDArray, widths: readonly (readonly [number, number])[]):
     a,
   );
   out.set(
-    a.shape.map((n, i): layout.Range => [widths[i]![0], widths[i]![0] + n]),
+    a.shape.map((n, i): Range => [widths[i]![0], widths[i]![0] + n]),
     a,
   );
   return out;

@@ -10,9 +10,6 @@ export type Shape = readonly number[];
 /** The largest number of elements: layouts and counts are 32-bit integers in native code. */
 export const MAX_SIZE = 2 ** 31 - 1;
 
-/** One range of `slice`: an integer drops the axis, null takes all of it, a list is [start, stop] or [start, stop, step]. */
-export type Range = number | null | readonly [number, number] | readonly [number, number, number];
-
 export function sizeOf(shape: Shape): number {
   let size = 1;
   for (let i = 0; i < shape.length; i++) size *= shape[i]!;
@@ -169,43 +166,4 @@ export function reshapeStrides(shape: Shape, strides: Shape, target: Shape): num
     end = first;
   }
   return out;
-}
-
-/** A range against an axis of `size`: the first index, how many, and the step between them; `drops` if it is one index. */
-export interface ResolvedRange {
-  start: number;
-  count: number;
-  step: number;
-  drops: boolean;
-}
-
-/** Resolves one range of `slice`. Integers must be inside the axis; the ends of [start, stop] are clamped as in Python. */
-export function resolveRange(operation: string, range: Range, size: number, shape: Shape): ResolvedRange {
-  const fail = (problem: string): never => {
-    throw new ShapeError(operation, problem, { shapes: [shape] });
-  };
-  if (range === null) return { start: 0, count: size, step: 1, drops: false };
-  if (typeof range === "number") {
-    if (!Number.isInteger(range) || range < -size || range >= size)
-      fail(`index ${range} is out of range for size ${size}`);
-    return { start: range < 0 ? range + size : range, count: 1, step: 1, drops: true };
-  }
-  if (!Array.isArray(range) || range.length < 2 || range.length > 3 || ![...range].every(Number.isInteger)) {
-    fail(
-      `a range is an integer, null, [start, stop] or [start, stop, step], not ${JSON.stringify(range) ?? String(range)}`,
-    );
-  }
-  const [from, to, step = 1] = range;
-  if (step === 0) fail("the step of a range may not be 0");
-  const lowest = step > 0 ? 0 : -1;
-  const clamp = (i: number): number => Math.min(Math.max(i < 0 ? i + size : i, lowest), size + lowest);
-  const start = clamp(from);
-  const count = Math.max(0, Math.ceil((clamp(to) - start) / step));
-  return { start, count, step, drops: false };
-}
-
-/** Formats a range as it is written: `:`, `3`, `1:4`, `1:9:2`. */
-export function formatRange(range: Range): string {
-  if (range === null) return ":";
-  return typeof range === "number" ? String(range) : range.join(":");
 }

@@ -15,6 +15,7 @@ import { formatElements, inspect } from "./format.ts";
 import { flatten, type NestedNumbers, nest, type Values } from "./values.ts";
 import * as layout from "./layout.ts";
 import { handles, type Scoped, track } from "./scope.ts";
+import { flipLayout, type Layout, permuteLayout, type Range, sliceLayout } from "./views.ts";
 
 /** Where and as what an array is made. Defaults: float32, or int32 for integer typed arrays, on the CPU. */
 export interface ArrayOptions {
@@ -22,7 +23,7 @@ export interface ArrayOptions {
   device?: Device | undefined;
 }
 
-export class NDArray implements Scoped {
+export class NDArray implements Scoped, Layout {
   /** Lengths of the axes; () for a scalar. */
   readonly shape: layout.Shape;
   /** Elements between neighbours along each axis; zero where broadcast, negative where flipped. */
@@ -121,7 +122,7 @@ export class NDArray implements Scoped {
 
   /** This array with its elements one after another: a view of itself if they are, else a copy. */
   compact(): NDArray {
-    if (this.isCompact()) return this.view(this.shape, this.strides, this.offset);
+    if (this.isCompact()) return this.view(this);
     const out = NDArray.empty(this.shape, this);
     copyElements("compact", out, this);
     return out;
@@ -131,29 +132,17 @@ export class NDArray implements Scoped {
   reshape(shape: layout.Shape): NDArray {
     const target = layout.inferShape("reshape", shape, this.shape);
     const strides = layout.reshapeStrides(this.shape, this.strides, target);
-    if (strides !== null) return this.view(target, strides, this.offset);
+    if (strides !== null) return this.view({ shape: target, strides, offset: this.offset });
     const out = NDArray.empty(this.shape, this);
     copyElements("compact", out, this);
-    const reshaped = out.view(target, layout.contiguousStrides(target), 0);
+    const reshaped = out.view({ shape: target, strides: layout.contiguousStrides(target), offset: 0 });
     out.dispose();
     return reshaped;
   }
 
   /** Axis i of the result is axis `axes[i]` of this array. */
   permute(axes: readonly number[]): NDArray {
-    const order = layout.checkAxes("permute", axes, this.shape);
-    if (!Array.isArray(axes) || order.length !== this.ndim) {
-      throw new ShapeError("permute", `axes must name every axis, not [${String(axes)}]`, {
-        shapes: [this.shape],
-      });
-    }
-    const shape = new Array<number>(order.length);
-    const strides = new Array<number>(order.length);
-    for (let i = 0; i < order.length; i++) {
-      shape[i] = this.shape[order[i]!]!;
-      strides[i] = this.strides[order[i]!]!;
-    }
-    return this.view(shape, strides, this.offset);
+    return this.view(permuteLayout(this, axes));
   }
 
   /** Swaps two axes, by default the last two. */
@@ -168,47 +157,29 @@ export class NDArray implements Scoped {
   /** A view stretched to `shape` by NumPy's rules: axes of size 1, and new axes in front. */
   broadcastTo(shape: layout.Shape): NDArray {
     const target = layout.checkShape("broadcastTo", shape);
-    return this.view(target, layout.broadcastStrides("broadcastTo", this.shape, this.strides, target), this.offset);
+    const strides = layout.broadcastStrides("broadcastTo", this.shape, this.strides, target);
+    return this.view({ shape: target, strides, offset: this.offset });
   }
 
   /**
    * A part of the array, one range for each axis (fewer allowed): an integer drops the axis, null takes all of it,
    * [start, stop] and [start, stop, step] are as in Python, negative numbers counting from the end.
    */
-  slice(...ranges: readonly layout.Range[]): NDArray {
-    if (ranges.length > this.ndim) {
-      throw new ShapeError("slice", `${ranges.length} ranges for ${this.ndim} axes`, { shapes: [this.shape] });
-    }
-    const shape: number[] = [];
-    const strides: number[] = [];
-    let offset = this.offset;
-    for (let i = 0; i < this.ndim; i++) {
-      const { start, count, step, drops } = layout.resolveRange("slice", ranges[i] ?? null, this.shape[i]!, this.shape);
-      if (count > 0) offset += start * this.strides[i]!;
-      if (drops) continue;
-      shape.push(count);
-      strides.push(step * this.strides[i]!);
-    }
-    return this.view(shape, strides, offset);
+  slice(...ranges: readonly Range[]): NDArray {
+    return this.view(sliceLayout(this, ranges));
   }
 
   /** Reverses axes, by default all, by negative strides. */
   flip(axes?: number | readonly number[]): NDArray {
-    const strides = [...this.strides];
-    let offset = this.offset;
-    for (const axis of layout.checkAxes("flip", axes, this.shape)) {
-      offset += Math.max(0, this.shape[axis]! - 1) * this.strides[axis]!;
-      strides[axis] = -this.strides[axis]!;
-    }
-    return this.view(this.shape, strides, offset);
+    return this.view(flipLayout(this, axes));
   }
 
   /** Another handle on the same elements. */
   alias(): NDArray {
-    return this.view(this.shape, this.strides, this.offset);
+    return this.view(this);
   }
 
-  private view(shape: layout.Shape, strides: layout.Shape, offset: number): NDArray {
+  private view({ shape, strides, offset }: Layout): NDArray {
     this.assertUsable();
     return new NDArray(this.device, this.storage.retain(), this.dtype, shape, strides, offset);
   }
@@ -216,7 +187,7 @@ export class NDArray implements Scoped {
   // ------------------------------------------------------------------------------------- writing and reading
 
   /** Writes into a part of this array: a number, an array that broadcasts to the part, or nested numbers. */
-  set(ranges: readonly layout.Range[] | number | null, value: number | NDArray | NestedNumbers): this {
+  set(ranges: readonly Range[] | number | null, value: number | NDArray | NestedNumbers): this {
     const target = Array.isArray(ranges) ? this.slice(...ranges) : this.slice(ranges as number | null);
     try {
       if (typeof value === "number") target.fill("set", value);

@@ -2,7 +2,8 @@
 import { Tensor } from "../autograd/tensor.ts";
 import type { ReduceOptions } from "../ndarray/arithmetic.ts";
 import type { Device } from "../ndarray/device.ts";
-import type { Range, Shape } from "../ndarray/layout.ts";
+import type { Shape } from "../ndarray/layout.ts";
+import type { Range } from "../ndarray/views.ts";
 import type { ArrayOptions } from "../ndarray/ndarray.ts";
 import { conv, type ConvOptions } from "./conv.ts";
 import { dropout } from "./dropout.ts";

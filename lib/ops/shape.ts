@@ -4,7 +4,8 @@ import { Node } from "../autograd/tape.ts";
 import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { pad as padArray } from "../ndarray/arithmetic.ts";
 import { sameDevice } from "../ndarray/operands.ts";
-import { checkAxes, checkAxis, type Range, type Shape } from "../ndarray/layout.ts";
+import { checkAxes, checkAxis, type Shape } from "../ndarray/layout.ts";
+import type { Range } from "../ndarray/views.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { checkInteger, checkTensor, sameShape, unbroadcast } from "./support.ts";
 

@@ -1,0 +1,86 @@
+/** Views: the layout of a permuted, sliced or flipped array, computed from its layout. No memory is touched. */
+import { ShapeError } from "../native/errors.ts";
+import { checkAxes, type Shape } from "./layout.ts";
+
+/** One range of `slice`: an integer drops the axis, null takes all of it, a list is [start, stop] or [start, stop, step]. */
+export type Range = number | null | readonly [number, number] | readonly [number, number, number];
+
+/** Where the elements of an array lie in its storage. */
+export interface Layout {
+  readonly shape: Shape;
+  readonly strides: Shape;
+  readonly offset: number;
+}
+
+/** Axis i of the view is axis `axes[i]`. */
+export function permuteLayout({ shape, strides, offset }: Layout, axes: readonly number[]): Layout {
+  const order = checkAxes("permute", axes, shape);
+  if (!Array.isArray(axes) || order.length !== shape.length) {
+    throw new ShapeError("permute", `axes must name every axis, not [${String(axes)}]`, { shapes: [shape] });
+  }
+  const view = { shape: new Array<number>(order.length), strides: new Array<number>(order.length), offset };
+  for (let i = 0; i < order.length; i++) {
+    view.shape[i] = shape[order[i]!]!;
+    view.strides[i] = strides[order[i]!]!;
+  }
+  return view;
+}
+
+/** One range for each axis; those left out take all. */
+export function sliceLayout({ shape, strides, offset }: Layout, ranges: readonly Range[]): Layout {
+  if (ranges.length > shape.length) {
+    throw new ShapeError("slice", `${ranges.length} ranges for ${shape.length} axes`, { shapes: [shape] });
+  }
+  const view = { shape: [] as number[], strides: [] as number[], offset };
+  for (let i = 0; i < shape.length; i++) {
+    const { start, count, step, drops } = resolveRange("slice", ranges[i] ?? null, shape[i]!, shape);
+    if (count > 0) view.offset += start * strides[i]!;
+    if (drops) continue;
+    view.shape.push(count);
+    view.strides.push(step * strides[i]!);
+  }
+  return view;
+}
+
+/** Axes walked backwards from their last element. */
+export function flipLayout({ shape, strides, offset }: Layout, axes: number | readonly number[] | undefined): Layout {
+  const view = { shape, strides: [...strides], offset };
+  for (const axis of checkAxes("flip", axes, shape)) {
+    view.offset += Math.max(0, shape[axis]! - 1) * strides[axis]!;
+    view.strides[axis] = -strides[axis]!;
+  }
+  return view;
+}
+
+/** A range against an axis of `size`: the first index, how many, and the step between them; `drops` if it is one index. */
+export interface ResolvedRange {
+  start: number;
+  count: number;
+  step: number;
+  drops: boolean;
+}
+
+/** Resolves one range of `slice`. Integers must be inside the axis; the ends of [start, stop] are clamped as in Python. */
+export function resolveRange(operation: string, range: Range, size: number, shape: Shape): ResolvedRange {
+  const fail = (problem: string): never => {
+    throw new ShapeError(operation, problem, { shapes: [shape] });
+  };
+  if (range === null) return { start: 0, count: size, step: 1, drops: false };
+  if (typeof range === "number") {
+    if (!Number.isInteger(range) || range < -size || range >= size)
+      fail(`index ${range} is out of range for size ${size}`);
+    return { start: range < 0 ? range + size : range, count: 1, step: 1, drops: true };
+  }
+  if (!Array.isArray(range) || range.length < 2 || range.length > 3 || ![...range].every(Number.isInteger)) {
+    fail(
+      `a range is an integer, null, [start, stop] or [start, stop, step], not ${JSON.stringify(range) ?? String(range)}`,
+    );
+  }
+  const [from, to, step = 1] = range;
+  if (step === 0) fail("the step of a range may not be 0");
+  const lowest = step > 0 ? 0 : -1;
+  const clamp = (i: number): number => Math.min(Math.max(i < 0 ? i + size : i, lowest), size + lowest);
+  const start = clamp(from);
+  const count = Math.max(0, Math.ceil((clamp(to) - start) / step));
+  return { start, count, step, drops: false };
+}
