@@ -1,6 +1,6 @@
 import { nn, type Tensor } from "../lib/index.ts";
 
-const { BatchNorm2d, Conv, Flatten, Linear, Module, ReLU, Residual, Sequential } = nn;
+const { BatchNorm2d, Conv, Flatten, keepsNothing, Linear, Module, ReLU, Residual, Sequential } = nn;
 
 /**
  * Weights start from U(±1/√fan), PyTorch's default. After batch normalisation the scale of a weight does not matter, and a
@@ -10,6 +10,8 @@ const GAIN = 1 / Math.sqrt(3);
 
 /** Convolution (a to b channels, kernel k, stride s), batch normalisation and ReLU, the last two in one pass. */
 class ConvBN extends Module {
+  static readonly [keepsNothing] = true;
+
   readonly conv: nn.Conv;
   readonly norm: nn.BatchNorm2d;
 
@@ -20,7 +22,10 @@ class ConvBN extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    return this.norm.forward(this.conv.forward(x));
+    const y = this.conv.forward(x);
+    const normalized = this.norm.forward(y);
+    y.dispose();
+    return normalized;
   }
 }
 

@@ -25,7 +25,7 @@
 
 enum { ALIGNMENT = 64, CLASSES = 4 * 48 };
 static const size_t MIN_BYTES = 64;
-static const double MAX_BYTES = 0x1p46, CACHE_LIMIT = 0x1p30;
+static const double MAX_BYTES = 0x1p46, CACHE_LIMIT = 0x1p28;
 
 /* What a header says of its block, so that a second th_free of the same pointer is ignored while it is cached. */
 enum { LIVE = 0x71b10c01, FREE = 0x71b10c00 };

@@ -40,6 +40,12 @@ export function sizeClassBytes(sizeClass: number): number {
   return SMALLEST * (base + step * (sizeClass & 3));
 }
 
+/**
+ * Garbage that may gather before the pool collects it itself: the collector's own limits grow with all that it knows of,
+ * data sets included, so a loop that never disposes would grow for many epochs.
+ */
+const SLACK = 128 * 2 ** 20;
+
 /** bun:ffi takes a context and a native deallocator, which its declared type leaves out. */
 const makeToken: (
   pointer: Pointer,
@@ -63,6 +69,7 @@ export class MemoryPool {
   private pooled = 0;
   /** The library's live bytes when a block was last made; the collector may have freed some since. */
   private allocated = 0;
+  private collectAbove = SLACK;
   private highest = 0;
 
   constructor(private readonly backend: Backend) {
@@ -112,10 +119,19 @@ export class MemoryPool {
 
   private make(sizeClass: number): Block {
     const bytes = sizeClassBytes(sizeClass);
+    if (this.allocated + bytes > this.collectAbove) this.collect();
     const pointer = asPointer(this.backend.th_alloc(bytes)) ?? this.reclaim(bytes);
     this.allocated = this.backend.th_memory_stat(Memory.live);
     const token = makeToken(pointer, 0, Math.min(bytes, LARGEST_CLAIM), pointer, this.deallocator);
     return { pointer, sizeClass, token };
+  }
+
+  /** Frees the pool and all that is unreachable; the next time is when half as much again is in use, or SLACK more. */
+  private collect(): void {
+    this.empty();
+    Bun.gc(true);
+    this.allocated = this.backend.th_memory_stat(Memory.live);
+    this.collectAbove = this.allocated + Math.max(SLACK, this.allocated / 2);
   }
 
   /** The system has no more: give back the pool, then collect garbage, and ask again after each. */

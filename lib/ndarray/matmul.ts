@@ -5,6 +5,7 @@ import { MAX_NDIM } from "../native/symbols.gen.ts";
 import * as layout from "./layout.ts";
 import { NDArray } from "./ndarray.ts";
 import { sameDevice } from "./operands.ts";
+import { tidy } from "./scope.ts";
 
 /** a · b over the last two axes, with broadcast batch axes in front; plus `bias` on every row. */
 export function matmul(a: NDArray, b: NDArray, bias: NDArray | null = null): NDArray {
@@ -24,8 +25,10 @@ export function matmul(a: NDArray, b: NDArray, bias: NDArray | null = null): NDA
     throw new ShapeError("matmul", `the inner sizes ${k} and ${inner} differ`, { shapes: [a.shape, b.shape] });
   if (a.ndim > 2 && b.ndim === 2) {
     // One tall product instead of a batch of small ones.
-    const rows = a.reshape([a.size === 0 ? layout.sizeOf(a.shape.slice(0, -1)) : -1, k]);
-    return matmul(rows, b, bias).reshape([...a.shape.slice(0, -1), n]);
+    return tidy(() => {
+      const rows = a.reshape([layout.sizeOf(a.shape.slice(0, -1)), k]);
+      return matmul(rows, b, bias).reshape([...a.shape.slice(0, -1), n]);
+    });
   }
   const batch = layout.broadcastShapes("matmul", a.shape.slice(0, -2), b.shape.slice(0, -2));
   const out = NDArray.empty([...batch, m, n], a);
@@ -45,6 +48,7 @@ export function matmul(a: NDArray, b: NDArray, bias: NDArray | null = null): NDA
     scratch,
   );
   check(status, backend, "matmul");
+  for (const { array } of [left, right]) if (array !== a && array !== b) array.dispose();
   return out;
 }
 

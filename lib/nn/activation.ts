@@ -6,10 +6,12 @@ import { relu, sigmoid, tanh } from "../ops/elementwise.ts";
 import { reshape } from "../ops/shape.ts";
 import { crossEntropy } from "../ops/softmax.ts";
 import { checkNumber, checkTensor } from "../ops/support.ts";
-import { Module, type ModuleOptions } from "./module.ts";
+import { keepsNothing, Module, type ModuleOptions } from "./module.ts";
 
 /** max(x, 0). */
 export class ReLU extends Module {
+  static readonly [keepsNothing] = true;
+
   constructor(_options: ModuleOptions = {}) {
     super();
   }
@@ -20,6 +22,8 @@ export class ReLU extends Module {
 }
 
 export class Tanh extends Module {
+  static readonly [keepsNothing] = true;
+
   constructor(_options: ModuleOptions = {}) {
     super();
   }
@@ -31,6 +35,8 @@ export class Tanh extends Module {
 
 /** 1 / (1 + exp(-x)). */
 export class Sigmoid extends Module {
+  static readonly [keepsNothing] = true;
+
   constructor(_options: ModuleOptions = {}) {
     super();
   }
@@ -42,6 +48,8 @@ export class Sigmoid extends Module {
 
 /** Zeroes elements with probability p (default 0.5) and scales the others by 1 / (1 - p), in training only. */
 export class Dropout extends Module {
+  static readonly [keepsNothing] = true;
+
   constructor(
     private readonly p = 0.5,
     _options: ModuleOptions = {},
@@ -57,6 +65,8 @@ export class Dropout extends Module {
 
 /** (N, …) to (N, product of the others). */
 export class Flatten extends Module {
+  static readonly [keepsNothing] = true;
+
   constructor(_options: ModuleOptions = {}) {
     super();
   }
@@ -71,6 +81,8 @@ export class Flatten extends Module {
 
 /** The mean cross-entropy of logits (N, K) against labels (N) int32: a scalar. */
 export class SoftmaxLoss extends Module {
+  static readonly [keepsNothing] = true;
+
   constructor(_options: ModuleOptions = {}) {
     super();
   }

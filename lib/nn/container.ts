@@ -2,7 +2,7 @@
 import type { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError } from "../native/errors.ts";
 import { add } from "../ops/elementwise.ts";
-import { Module, type ModuleOptions } from "./module.ts";
+import { keepsNothing, Module, type ModuleOptions } from "./module.ts";
 
 /** A module that turns one tensor into one. */
 export type Layer = Module & { forward(x: Tensor): Tensor };
@@ -19,7 +19,20 @@ export class Sequential extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    return this.modules.reduce((input, module) => module.forward(input), x);
+    let current = x;
+    let unseen = false; // whether only modules that keep nothing have seen `current`
+    for (const module of this.modules) {
+      const next = module.forward(current);
+      const passes = isTransient(module);
+      if (next === current) {
+        unseen &&= passes;
+      } else {
+        if (unseen && passes) release(current, next);
+        unseen = passes && next !== x;
+      }
+      current = next;
+    }
+    return current;
   }
 }
 
@@ -33,8 +46,23 @@ export class Residual extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    return add(this.module.forward(x), x);
+    const y = this.module.forward(x);
+    const sum = add(y, x);
+    if (y !== x && isTransient(this.module)) release(y, sum);
+    return sum;
   }
+}
+
+/** Whether a module keeps no tensor that passes through it; a subclass must say so itself. */
+function isTransient(module: Module): boolean {
+  if (module.constructor === Sequential) return (module as Sequential).modules.every(isTransient);
+  if (module.constructor === Residual) return isTransient((module as Residual).module);
+  return Object.hasOwn(module.constructor, keepsNothing);
+}
+
+/** Frees a tensor that was used to make `next`: the tape has what backward needs of it. */
+function release(used: Tensor, next: Tensor): void {
+  if (next.data !== used.data) used.dispose();
 }
 
 function checkLayer(name: string, value: unknown): Layer {

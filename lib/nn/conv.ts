@@ -1,9 +1,10 @@
 import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
 import { ShapeError } from "../native/errors.ts";
+import { tidy } from "../ndarray/scope.ts";
 import { conv } from "../ops/conv.ts";
 import { checkFloat } from "../ops/support.ts";
-import { checkSize, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
+import { checkSize, keepsNothing, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
 
 export interface ConvModuleOptions extends ModuleOptions {
   /** Default 1. */
@@ -20,6 +21,8 @@ export interface ConvModuleOptions extends ModuleOptions {
  * Images lie in memory as NHWC: the result is a view, and nothing is transposed between layers.
  */
 export class Conv extends Module {
+  static readonly [keepsNothing] = true;
+
   readonly weight: Parameter;
   readonly bias: Parameter | null;
   private readonly stride: number;
@@ -47,6 +50,6 @@ export class Conv extends Module {
     checkFloat("Conv", x, "the input");
     if (x.ndim !== 4) throw new ShapeError("Conv", "takes images (N, C, H, W)", { shapes: [x.shape] });
     const { stride, padding, bias } = this;
-    return conv(x.permute([0, 2, 3, 1]), this.weight, { stride, padding, bias }).permute([0, 3, 1, 2]);
+    return tidy(() => conv(x.permute([0, 2, 3, 1]), this.weight, { stride, padding, bias }).permute([0, 3, 1, 2]));
   }
 }

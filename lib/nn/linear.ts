@@ -1,7 +1,7 @@
 import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
 import { linear } from "../ops/matmul.ts";
-import { checkSize, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
+import { checkSize, keepsNothing, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
 
 export interface LinearOptions extends ModuleOptions {
   /** Default true. */
@@ -15,6 +15,8 @@ export interface LinearOptions extends ModuleOptions {
  * the homework's, the bias with the fan `out`.
  */
 export class Linear extends Module {
+  static readonly [keepsNothing] = true;
+
   readonly weight: Parameter;
   readonly bias: Parameter | null;
 

@@ -27,6 +27,13 @@ export interface ModuleOptions {
   dtype?: "float32" | undefined;
 }
 
+/**
+ * Own static property of a module class whose objects keep no tensor that passes through them. A container frees what one
+ * such module hands to another at once, where it would otherwise wait for the garbage collector; anything that another
+ * module has seen, and may have kept, is left alone.
+ */
+export const keepsNothing: unique symbol = Symbol("thimble.keepsNothing");
+
 export abstract class Module {
   /** Whether layers such as Dropout and BatchNorm behave as in training; see {@link train} and {@link eval}. */
   training = true;

@@ -1,9 +1,10 @@
 import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
 import { ShapeError } from "../native/errors.ts";
+import { tidy } from "../ndarray/scope.ts";
 import { batchNorm, layerNorm } from "../ops/norm.ts";
 import { checkFloat } from "../ops/support.ts";
-import { checkSize, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
+import { checkSize, keepsNothing, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
 
 export interface BatchNormModuleOptions extends ModuleOptions {
   /** Added to the variance. Default 1e-5. */
@@ -49,6 +50,8 @@ abstract class BatchNorm extends Module {
 
 /** Over the rows of x (N, features). */
 export class BatchNorm1d extends BatchNorm {
+  static readonly [keepsNothing] = true;
+
   override forward(x: Tensor): Tensor {
     checkFloat("BatchNorm1d", x, "the input");
     if (x.ndim !== 2 || x.shape[1] !== this.features) {
@@ -60,17 +63,21 @@ export class BatchNorm1d extends BatchNorm {
 
 /** Over the pixels of x (N, features, H, W), each channel by itself. */
 export class BatchNorm2d extends BatchNorm {
+  static readonly [keepsNothing] = true;
+
   override forward(x: Tensor): Tensor {
     checkFloat("BatchNorm2d", x, "the input");
     if (x.ndim !== 4 || x.shape[1] !== this.features) {
       throw new ShapeError("BatchNorm2d", `takes images (N, ${this.features}, H, W)`, { shapes: [x.shape] });
     }
-    return this.normalize(x.permute([0, 2, 3, 1])).permute([0, 3, 1, 2]);
+    return tidy(() => this.normalize(x.permute([0, 2, 3, 1])).permute([0, 3, 1, 2]));
   }
 }
 
 /** Layer normalisation (Ba et al., 2016) over the last axis of x (…, features). */
 export class LayerNorm extends Module {
+  static readonly [keepsNothing] = true;
+
   readonly weight: Parameter;
   readonly bias: Parameter;
   private readonly eps: number;

@@ -5,6 +5,7 @@ import { check } from "../native/status.ts";
 import { sameDevice } from "../ndarray/operands.ts";
 import { checkAxis } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
+import { tidy } from "../ndarray/scope.ts";
 import { checkFloat, checkTensor, contiguous } from "./support.ts";
 
 /** exp(a) / Σ exp(a) along an axis, computed without overflow. Gradient: y · (g - Σ g · y). */
@@ -20,18 +21,20 @@ export function logSoftmax(a: Tensor, axis = -1): Tensor {
 function normalized(name: string, a: Tensor, axis: number, logOutput: 0 | 1): Tensor {
   checkFloat(name, a);
   const at = checkAxis(name, axis, a.ndim, a.shape);
-  const x = a.data.transpose(at, -1).compact();
-  const cols = x.shape.at(-1)!;
-  const rows = x.size === 0 ? 0 : x.size / cols;
-  const { backend } = x.device;
-  const y = NDArray.empty(x.shape, x);
-  if (rows > 0) check(backend.th_softmax(y.pointer, x.pointer, rows, cols, logOutput), backend, name);
-  return record(name, y.transpose(at, -1), [a], [y], (g, { saved: [output] }) => {
-    const dy = contiguous(g.transpose(at, -1));
-    const dx = dy.storage.exclusive ? dy : NDArray.empty(dy.shape, dy);
-    const status = backend.th_softmax_backward(dx.pointer, dy.pointer, output.pointer, rows, cols, logOutput);
-    if (rows > 0) check(status, backend, name);
-    return [dx.transpose(at, -1)];
+  const { backend } = a.device;
+  return tidy(() => {
+    const x = a.data.transpose(at, -1).compact();
+    const cols = x.shape.at(-1)!;
+    const rows = x.size === 0 ? 0 : x.size / cols;
+    const y = NDArray.empty(x.shape, x);
+    if (rows > 0) check(backend.th_softmax(y.pointer, x.pointer, rows, cols, logOutput), backend, name);
+    return record(name, y.transpose(at, -1), [a], [y], (g, { saved: [output] }) => {
+      const dy = contiguous(g.transpose(at, -1));
+      const dx = dy.storage.exclusive ? dy : NDArray.empty(dy.shape, dy);
+      const status = backend.th_softmax_backward(dx.pointer, dy.pointer, output.pointer, rows, cols, logOutput);
+      if (rows > 0) check(status, backend, name);
+      return [dx.transpose(at, -1)];
+    });
   });
 }
 
