@@ -4,7 +4,7 @@
  */
 import { checkOptions } from "../lib/data/dataset.ts";
 import { ImageDataset } from "../lib/data/image-dataset.ts";
-import { checkProbability, RandomCrop, RandomFlipHorizontal, type Transform } from "../lib/data/transforms.ts";
+import { checkProbability, RandomCrop, RandomFlipHorizontal, type TransformLike } from "../lib/data/transforms.ts";
 import { ArgumentError } from "../lib/native/errors.ts";
 import { type Batch, IMAGE_BYTES, readBatches } from "./cifar10-files.ts";
 
@@ -16,7 +16,7 @@ export interface CIFAR10Options {
    * "Deep Residual Learning", 2016): mirrored with probability `p`, then padded by 4 and cropped at a random place.
    * Default: none, images are as they are in the file.
    */
-  transforms?: readonly Transform[] | "standard" | undefined;
+  transforms?: readonly TransformLike[] | "standard" | undefined;
   /** The probability of mirroring in the "standard" augmentation; nothing else is touched by it. Default 0.5. */
   p?: number | undefined;
 }

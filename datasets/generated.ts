@@ -8,7 +8,7 @@
 import { checkOptions } from "../lib/data/dataset.ts";
 import { ImageDataset } from "../lib/data/image-dataset.ts";
 import { RandomSource } from "../lib/data/random.ts";
-import type { Transform } from "../lib/data/transforms.ts";
+import type { TransformLike } from "../lib/data/transforms.ts";
 import { ArgumentError } from "../lib/native/errors.ts";
 
 export interface GeneratedImagesOptions {
@@ -16,7 +16,7 @@ export interface GeneratedImagesOptions {
   count: number;
   /** Determines every pixel; an integer. Other seeds give other images of the same classes. Default 0. */
   seed?: number | undefined;
-  transforms?: readonly Transform[] | undefined;
+  transforms?: readonly TransformLike[] | undefined;
 }
 
 const SIDE = 32;

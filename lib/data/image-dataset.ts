@@ -1,12 +1,19 @@
 /** Images kept as bytes: 3 KB for a 32 × 32 image instead of 12 KB, and one native call for a whole batch. */
-import { ArgumentError, ShapeError } from "../native/errors.ts";
+import { ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { cpu, type Device } from "../ndarray/device.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { collate } from "./collate.ts";
 import { checkIndex, type Dataset } from "./dataset.ts";
 import { RandomSource } from "./random.ts";
-import { compose, type Placement, PlacementTransform, type Transform } from "./transforms.ts";
+import {
+  compose,
+  type Placement,
+  PlacementTransform,
+  toTransforms,
+  type Transform,
+  type TransformLike,
+} from "./transforms.ts";
 
 export interface ImageDatasetOptions {
   /** What the images are, for logs. */
@@ -18,7 +25,7 @@ export interface ImageDatasetOptions {
   /** (channels, height, width). */
   shape: readonly [number, number, number];
   /** Applied in order to every image that is read. */
-  transforms?: readonly Transform[] | undefined;
+  transforms?: readonly TransformLike[] | undefined;
 }
 
 const STILL: Placement = { flip: false, dy: 0, dx: 0 };
@@ -39,13 +46,10 @@ export class ImageDataset implements Dataset<readonly [NDArray, number]> {
       const problem = `${pixels.length} bytes are not ${labels.length} images`;
       throw new ShapeError(name, problem, { shapes: [shape] });
     }
-    if (!Array.isArray(transforms) || !transforms.every((transform) => typeof transform?.apply === "function")) {
-      throw new ArgumentError(name, "transforms must be a list of objects with a method apply(image)");
-    }
     this.name = name;
     this.length = labels.length;
     this.shape = shape;
-    this.transforms = [...transforms];
+    this.transforms = toTransforms(name, transforms);
     this.pixels = pixels;
     this.labels = labels;
     this.placements = placementsOf(this.transforms);

@@ -15,6 +15,24 @@ export interface Transform {
   apply(image: NDArray, random?: RandomSource): NDArray;
 }
 
+/** A transform, or a plain function of the image. */
+export type TransformLike = Transform | ((image: NDArray, random?: RandomSource) => NDArray);
+
+/** The list as transforms. @throws ArgumentError for what is neither a transform nor a function. */
+export function toTransforms(operation: string, list: readonly TransformLike[]): Transform[] {
+  const refuse = (): never => {
+    throw new ArgumentError(
+      operation,
+      "transforms must be a list of functions, or of objects with a method apply(image)",
+    );
+  };
+  if (!Array.isArray(list)) return refuse();
+  return list.map((item: TransformLike) => {
+    if (typeof item === "function") return { apply: item };
+    return typeof item?.apply === "function" ? item : refuse();
+  });
+}
+
 /** The image is first mirrored left to right if `flip`; then pixel [y, x] of the result is [y + dy, x + dx] of it, or zero outside. */
 export interface Placement {
   flip: boolean;

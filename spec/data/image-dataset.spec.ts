@@ -30,6 +30,15 @@ onEachDevice("a batch of images", (device) => {
     expect([y.dtype, y.toArray()]).toEqual(["int32", [...indices].map((i) => labels[i]!)]);
   });
 
+  test("a transform may be a plain function", () => {
+    const darker = (image: NDArray) => image.mul(0.5);
+    const dataset = new ImageDataset({ name: "made up", pixels, labels, shape: SHAPE, transforms: [darker] });
+    const [x] = dataset.batch(indices, new RandomSource(0), device);
+    const [plain] = make().batch(indices, new RandomSource(0), device);
+    expect(x.toTypedArray()).toEqual(plain.mul(0.5).toTypedArray());
+    expect(dataset.get(7)[0].toTypedArray()).toEqual(make().get(7)[0].mul(0.5).toTypedArray());
+  });
+
   const lists: Record<string, data.Transform[]> = {
     "a flip": [new RandomFlipHorizontal(0.5)],
     "a crop": [new RandomCrop({ padding: 2 })],
