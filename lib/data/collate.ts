@@ -62,8 +62,9 @@ function stackArrays(arrays: readonly NDArray[], device: Device): NDArray {
 function arrayOf(item: Item | undefined): NDArray {
   if (item instanceof NDArray) return item;
   if (item instanceof Tensor) return item.data;
+  if (ArrayBuffer.isView(item) || Array.isArray(item)) return NDArray.from(item);
   throw new ArgumentError(
     "collate",
-    `an item of an example must be an array, a tensor, or an integer, not ${typeof item}`,
+    `an item of an example must be an array, a tensor, numbers, or an integer, not ${typeof item}`,
   );
 }

@@ -3,10 +3,11 @@ import type { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError } from "../native/errors.ts";
 import type { Device } from "../ndarray/device.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";
+import type { Values } from "../ndarray/values.ts";
 import type { RandomSource } from "./random.ts";
 
-/** One part of an example: an array, or an integer (a label). */
-export type Item = NDArray | Tensor | number;
+/** One part of an example: an array, a tensor, a typed array or nested lists of numbers, or an integer (a label). */
+export type Item = NDArray | Tensor | Values;
 
 /** An example: most often `[image, label]`. */
 export type Example = readonly Item[];

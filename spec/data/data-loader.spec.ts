@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { ArgumentError, cpu, data, DTypeError, manualSeed, NDArray, ShapeError, Tensor } from "thimble";
+import { ArgumentError, cpu, data, DTypeError, manualSeed, NDArray, ShapeError, Tensor, tensor } from "thimble";
 
 import { onEachDevice } from "../support/devices.ts";
 import { thrown } from "../support/thrown.ts";
@@ -23,7 +23,10 @@ onEachDevice("DataLoader", (device) => {
     expect(x).toBeInstanceOf(Tensor);
     expect([x.shape, x.dtype, x.device, x.requiresGrad]).toEqual([[2, 2], "float32", device, false]);
     expect([y.shape, y.dtype, y.device]).toEqual([[2], "int32", device]);
-    expect(x.toArray()).toEqual([[2, -2], [3, -3]]); // prettier-ignore
+    expect(x.toArray()).toEqual([
+      [2, -2],
+      [3, -3],
+    ]);
     expect(y.toArray()).toEqual([2, 3]);
     expect(batches.map(([last]) => last.shape[0])).toEqual([2, 2, 1]);
   });
@@ -182,11 +185,38 @@ describe("what does not fit is a typed error", () => {
 });
 
 test("NDArrayDataset gives rows as views of its arrays", () => {
-  const x = NDArray.from([[1, 2], [3, 4]]); // prettier-ignore
+  const x = NDArray.from([
+    [1, 2],
+    [3, 4],
+  ]);
   const dataset = new NDArrayDataset(x, Int32Array.of(7, 8));
   const [row, label] = dataset.get(1);
   expect([dataset.length, row.toArray(), label.item(), label.dtype]).toEqual([2, [3, 4], 8, "int32"]);
   x.set([1, 0], 9);
   expect(row.toArray()).toEqual([9, 4]);
   expect(row.device).toBe(cpu());
+});
+
+describe("examples may be given as", () => {
+  const forms: Record<string, (i: number) => data.Item> = {
+    "an array": (i) => NDArray.from([i, -i]),
+    "a tensor": (i) => tensor([i, -i]),
+    "a typed array": (i) => Float32Array.of(i, -i),
+    "a list of numbers": (i) => [i, -i],
+  };
+  for (const [name, form] of Object.entries(forms)) {
+    test(name, () => {
+      const dataset: data.Dataset = { length: 3, get: (i) => [form(i), i] };
+      const [[x, y]] = [...new data.DataLoader(dataset, { batchSize: 3 })] as [[Tensor, Tensor]];
+      expect([x.dtype, x.toArray()]).toEqual([
+        "float32",
+        [
+          [0, -0],
+          [1, -1],
+          [2, -2],
+        ],
+      ]);
+      expect([y.dtype, y.toArray()]).toEqual(["int32", [0, 1, 2]]);
+    });
+  }
 });
