@@ -1,0 +1,134 @@
+/** Corpus, Dictionary, batchify and getBatch, on texts written here and on the real Penn Treebank where it is. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { ArgumentError, DatasetError, NDArray } from "thimble";
+import { batchify, Corpus, Dictionary, getBatch } from "thimble/datasets";
+
+import { onEachDevice } from "../support/devices.ts";
+import { thrown } from "../support/thrown.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "thimble-corpus-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+let folders = 0;
+
+/** A folder with the three files. */
+function write(files: Record<string, string | Uint8Array>): string {
+  const root = join(folder, String(folders++));
+  mkdirSync(root);
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(root, name), content);
+  return root;
+}
+
+const small = { "train.txt": " the cat sat \n the dog\n", "valid.txt": "a cat\n", "test.txt": "dog\tsat" };
+
+describe("Dictionary", () => {
+  test("numbers words in the order in which they come", () => {
+    const dictionary = new Dictionary();
+    expect(["b", "a", "b", "__proto__", "constructor"].map((word) => dictionary.addWord(word))).toEqual([
+      0, 1, 0, 2, 3,
+    ]);
+    expect([dictionary.length, dictionary.id("a"), dictionary.word(2)]).toEqual([4, 1, "__proto__"]);
+    expect([dictionary.has("b"), dictionary.has("toString")]).toEqual([true, false]);
+  });
+
+  test("refuses what it does not have", () => {
+    const dictionary = new Dictionary();
+    dictionary.addWord("a");
+    expect(() => dictionary.id("b")).toThrow(ArgumentError);
+    for (const id of [1, -1, 0.5, NaN]) expect(() => dictionary.word(id)).toThrow(ArgumentError);
+  });
+});
+
+describe("Corpus", () => {
+  test("words by white space, <eos> behind every line, one dictionary for all three", () => {
+    const { dictionary, train, valid, test: testing } = new Corpus(write(small));
+    const words = (ids: Int32Array) => Array.from(ids, (id) => dictionary.word(id)).join(" ");
+    expect(words(train)).toBe("the cat sat <eos> the dog <eos>");
+    expect(words(valid)).toBe("a cat <eos>");
+    expect(words(testing)).toBe("dog sat <eos>");
+    expect([...train]).toEqual([0, 1, 2, 3, 0, 4, 3]);
+    expect(dictionary.length).toBe(6);
+  });
+
+  test("an empty line is a sentence without words; Windows line ends and other names of the files are read", () => {
+    const { "train.txt": _, ...rest } = small;
+    const corpus = new Corpus(write({ ...rest, "ptb.train.txt": "a\r\n\r\nb\r\n" }));
+    expect([...corpus.train]).toEqual([0, 1, 1, 2, 1]);
+  });
+
+  test("maxLines takes the first lines of each file", () => {
+    const corpus = new Corpus(write(small), { maxLines: 1 });
+    expect([corpus.train.length, corpus.valid.length, corpus.test.length]).toEqual([4, 3, 3]);
+    for (const maxLines of [0, -1, 1.5, NaN]) expect(() => new Corpus(folder, { maxLines })).toThrow(ArgumentError);
+  });
+
+  test("missing, empty and foreign files are named, with the byte", () => {
+    const { "valid.txt": _, ...missing } = small;
+    expect(() => new Corpus(write(missing))).toThrow(/valid\.txt.*ptb\.valid\.txt/);
+    expect(() => new Corpus(write({ ...small, "test.txt": "" }))).toThrow(/test\.txt, byte 0: the file is empty/);
+    const text = new TextEncoder().encode("gr\u00fc\u00df dich\n");
+    for (const [at, bad] of [
+      [0, 0xff],
+      [6, 0xc3],
+      [10, 0x80],
+    ] as const) {
+      const bytes = text.slice();
+      bytes[at] = bad;
+      const root = write({ ...small, "train.txt": bytes });
+      const error = thrown(() => new Corpus(root));
+      expect(error).toBeInstanceOf(DatasetError);
+      expect(error).toMatchObject({ offset: at });
+    }
+  });
+});
+
+const alphabet = Int32Array.from({ length: 26 }, (_, i) => i);
+
+onEachDevice("batchify and getBatch", (device) => {
+  test("columns are consecutive, the tail is dropped", () => {
+    const batches = batchify(alphabet, 4, { device });
+    expect([batches.shape, batches.dtype, batches.device]).toEqual([[6, 4], "int32", device]);
+    expect(batches.slice(null, 1).toArray()).toEqual([6, 7, 8, 9, 10, 11]);
+    expect(batches.slice(5).toArray()).toEqual([5, 11, 17, 23]);
+    expect(batches.isCompact()).toBe(true);
+  });
+
+  test("chunks of at most bptt rows, and the words one row later", () => {
+    const batches = batchify(alphabet, 4, { device });
+    const [x, y] = getBatch(batches, 0, 2);
+    expect(x.toArray()).toEqual([
+      [0, 6, 12, 18],
+      [1, 7, 13, 19],
+    ]);
+    expect(y.toArray()).toEqual([1, 7, 13, 19, 2, 8, 14, 20]);
+    const [last, labels] = getBatch(batches, 4, 2);
+    expect([last.shape, labels.shape]).toEqual([[1, 4], [4]]);
+    expect(labels.toArray()).toEqual([5, 11, 17, 23]);
+  });
+
+  test("what does not fit is refused", () => {
+    for (const size of [0, 27, 1.5, NaN]) expect(() => batchify(alphabet, size, { device })).toThrow(ArgumentError);
+    const batches = batchify(alphabet, 4, { device });
+    for (const i of [-1, 5, 0.5, NaN]) expect(() => getBatch(batches, i, 2)).toThrow(ArgumentError);
+    for (const bptt of [0, -1, 1.5, NaN]) expect(() => getBatch(batches, 0, bptt)).toThrow(ArgumentError);
+    expect(() => getBatch(NDArray.zeros([3]), 0, 2)).toThrow(ArgumentError);
+  });
+});
+
+const candidates = [process.env.THIMBLE_DATA, join(homedir(), ".cache/thimble-data")].map((root) =>
+  join(root ?? "", "ptb"),
+);
+const penn = candidates.find((root) => existsSync(join(root, "train.txt")));
+if (penn === undefined) console.log("The Penn Treebank is not in $THIMBLE_DATA: its test is left out.");
+else {
+  test("the real Penn Treebank has the published counts", () => {
+    const corpus = new Corpus(penn);
+    const lengths = [corpus.train.length, corpus.valid.length, corpus.test.length];
+    expect(lengths).toEqual([929_589, 73_760, 82_430]);
+    expect(corpus.dictionary.length).toBe(10_000);
+    expect(corpus.dictionary.word(0)).toBe("aer");
+  });
+}
