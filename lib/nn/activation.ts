@@ -8,25 +8,24 @@ import { crossEntropy } from "../ops/softmax.ts";
 import { checkNumber, checkTensor } from "../ops/support.ts";
 import { keepsNothing, Module, type ModuleOptions } from "./module.ts";
 
-/** max(x, 0). */
-export class ReLU extends Module {
-  static readonly [keepsNothing] = true;
-
+/** A module without parameters. It takes the options that all modules take, and needs none. */
+abstract class Stateless extends Module {
   constructor(_options: ModuleOptions = {}) {
     super();
   }
+}
+
+/** max(x, 0). */
+export class ReLU extends Stateless {
+  static readonly [keepsNothing] = true;
 
   override forward(x: Tensor): Tensor {
     return relu(x);
   }
 }
 
-export class Tanh extends Module {
+export class Tanh extends Stateless {
   static readonly [keepsNothing] = true;
-
-  constructor(_options: ModuleOptions = {}) {
-    super();
-  }
 
   override forward(x: Tensor): Tensor {
     return tanh(x);
@@ -34,12 +33,8 @@ export class Tanh extends Module {
 }
 
 /** 1 / (1 + exp(-x)). */
-export class Sigmoid extends Module {
+export class Sigmoid extends Stateless {
   static readonly [keepsNothing] = true;
-
-  constructor(_options: ModuleOptions = {}) {
-    super();
-  }
 
   override forward(x: Tensor): Tensor {
     return sigmoid(x);
@@ -64,12 +59,8 @@ export class Dropout extends Module {
 }
 
 /** (N, …) to (N, product of the others). */
-export class Flatten extends Module {
+export class Flatten extends Stateless {
   static readonly [keepsNothing] = true;
-
-  constructor(_options: ModuleOptions = {}) {
-    super();
-  }
 
   override forward(x: Tensor): Tensor {
     checkTensor("Flatten", x, "the input");
@@ -80,12 +71,8 @@ export class Flatten extends Module {
 }
 
 /** The mean cross-entropy of logits (N, K) against labels (N) int32: a scalar. */
-export class SoftmaxLoss extends Module {
+export class SoftmaxLoss extends Stateless {
   static readonly [keepsNothing] = true;
-
-  constructor(_options: ModuleOptions = {}) {
-    super();
-  }
 
   override forward(logits: Tensor, labels: Tensor): Tensor {
     return crossEntropy(logits, labels);

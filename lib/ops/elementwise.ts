@@ -50,29 +50,31 @@ export const abs = elementwise("abs");
 /** A tensor, or a number for all its elements. */
 export type Operand = Tensor | number;
 
-function operands(name: string, a: Operand, b: Operand): void {
-  for (const operand of [a, b]) if (typeof operand !== "number") checkTensor(name, operand);
-  if (typeof a === "number" && typeof b === "number") {
-    throw new ArgumentError(name, `one operand must be a Tensor, and both are numbers: ${a} and ${b}`);
+/** The operands with a tensor in front, for operations that commute. Throws unless one is a tensor. */
+function tensorFirst(name: string, a: Operand, b: Operand): [Tensor, Operand] {
+  const [first, second] = typeof a === "number" ? [b, a] : [a, b];
+  if (typeof first === "number") {
+    throw new ArgumentError(name, `one operand must be a Tensor, and both are numbers: ${String(a)} and ${String(b)}`);
   }
+  checkTensor(name, first);
+  if (typeof second !== "number") checkTensor(name, second);
+  return [first, second];
 }
 
 /** a + b. */
 export function add(a: Operand, b: Operand): Tensor {
-  operands("add", a, b);
-  if (typeof a === "number") [a, b] = [b, a];
-  if (typeof a === "number") throw new ArgumentError("add", "one operand must be a Tensor");
-  if (typeof b === "number") return record("add", combine("add", a.data, b), [a], [], (g) => [g]);
-  const [m, n] = [a.shape, b.shape];
-  return record("add", combine("add", a.data, b.data), [a, b], [], (g) => [unbroadcast(g, m), unbroadcast(g, n)]);
+  const [x, y] = tensorFirst("add", a, b);
+  if (typeof y === "number") return record("add", combine("add", x.data, y), [x], [], (g) => [g]);
+  const [m, n] = [x.shape, y.shape];
+  return record("add", combine("add", x.data, y.data), [x, y], [], (g) => [unbroadcast(g, m), unbroadcast(g, n)]);
 }
 
 /** a - b. */
 export function sub(a: Operand, b: Operand): Tensor {
-  operands("sub", a, b);
-  if (typeof b === "number") return add(a, -b);
+  const [x] = tensorFirst("sub", a, b);
+  if (typeof b === "number") return record("sub", combine("sub", x.data, b), [x], [], (g) => [g]);
   if (typeof a === "number") {
-    return record("sub", unary("rsubScalar", b.data, a), [b], [], (g) => [unary("neg", g, 0, overGradient)]);
+    return record("sub", unary("rsubScalar", x.data, a), [x], [], (g) => [unary("neg", g, 0, overGradient)]);
   }
   const [m, n] = [a.shape, b.shape];
   return record("sub", combine("sub", a.data, b.data), [a, b], [], (g, { needs }) => [
@@ -83,32 +85,31 @@ export function sub(a: Operand, b: Operand): Tensor {
 
 /** a · b, element by element. */
 export function mul(a: Operand, b: Operand): Tensor {
-  operands("mul", a, b);
-  if (typeof a === "number") [a, b] = [b, a];
-  if (typeof a === "number") throw new ArgumentError("mul", "one operand must be a Tensor");
-  if (typeof b === "number") {
-    const factor = b;
-    return record("mul", combine("mul", a.data, factor), [a], [], (g) => [unary("mulScalar", g, factor, overGradient)]);
+  const [left, right] = tensorFirst("mul", a, b);
+  if (typeof right === "number") {
+    return record("mul", combine("mul", left.data, right), [left], [], (g) => [
+      unary("mulScalar", g, right, overGradient),
+    ]);
   }
-  return record("mul", combine("mul", a.data, b.data), [a, b], [a.data, b.data], (g, { saved: [x, y], needs }) => [
-    needs[0] ? unbroadcast(binary("mul", g, y), x.shape) : null,
-    needs[1] ? unbroadcast(binary("mul", g, x), y.shape) : null,
-  ]);
+  return record("mul", combine("mul", left.data, right.data), [left, right], [left.data, right.data], (g, context) => {
+    const [x, y] = context.saved;
+    return [
+      context.needs[0] ? unbroadcast(binary("mul", g, y), x.shape) : null,
+      context.needs[1] ? unbroadcast(binary("mul", g, x), y.shape) : null,
+    ];
+  });
 }
 
 /** a / b. */
 export function div(a: Operand, b: Operand): Tensor {
-  operands("div", a, b);
-  if (typeof a === "number") return div(tensor(a, { device: (b as Tensor).device }), b);
+  const [known] = tensorFirst("div", a, b);
   if (typeof b === "number") {
-    const divisor = b;
-    return record("div", combine("div", a.data, divisor), [a], [], (g) => [
-      unary("divScalar", g, divisor, overGradient),
-    ]);
+    return record("div", combine("div", known.data, b), [known], [], (g) => [unary("divScalar", g, b, overGradient)]);
   }
-  const y = combine("div", a.data, b.data);
-  const shape = a.shape;
-  return record("div", y, [a, b], [b.data, y], (g, { saved: [divisor, quotient], needs }) => [
+  const dividend = typeof a === "number" ? tensor(a, { device: known.device }) : a;
+  const y = combine("div", dividend.data, b.data);
+  const shape = dividend.shape;
+  return record("div", y, [dividend, b], [b.data, y], (g, { saved: [divisor, quotient], needs }) => [
     needs[0] ? unbroadcast(binary("div", g, divisor), shape) : null,
     needs[1] ? unbroadcast(binary("div", binary("mul", g, quotient), divisor).neg(), divisor.shape) : null,
   ]);
@@ -116,16 +117,23 @@ export function div(a: Operand, b: Operand): Tensor {
 
 /** The larger of a and b; where they are equal each gets half of the gradient. */
 export function maximum(a: Operand, b: Operand): Tensor {
-  operands("maximum", a, b);
-  if (typeof a === "number") [a, b] = [b, a];
-  if (typeof a === "number") throw new ArgumentError("maximum", "one operand must be a Tensor");
-  const other =
-    typeof b === "number" ? tensor(b, { device: a.device, dtype: Number.isInteger(b) ? a.dtype : "float32" }) : b;
-  return record("maximum", combine("maximum", a.data, other.data), [a, other], [a.data, other.data], (g, context) => {
-    const [x, y] = context.saved;
-    const first = binary("mul", g, binary("maximumBackward", x, y));
-    return [unbroadcast(first, x.shape), context.needs[1] ? unbroadcast(binary("sub", g, first), y.shape) : null];
-  });
+  const [left, operand] = tensorFirst("maximum", a, b);
+  const isInteger = typeof operand === "number" && Number.isInteger(operand);
+  const right =
+    typeof operand === "number"
+      ? tensor(operand, { device: left.device, dtype: isInteger ? left.dtype : "float32" })
+      : operand;
+  return record(
+    "maximum",
+    combine("maximum", left.data, right.data),
+    [left, right],
+    [left.data, right.data],
+    (g, context) => {
+      const [x, y] = context.saved;
+      const first = binary("mul", g, binary("maximumBackward", x, y));
+      return [unbroadcast(first, x.shape), context.needs[1] ? unbroadcast(binary("sub", g, first), y.shape) : null];
+    },
+  );
 }
 
 /** a to the power of a number: gradient g · p · a^(p - 1). */
