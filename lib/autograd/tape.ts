@@ -9,6 +9,7 @@
 import { AutogradError, ShapeError } from "../native/errors.ts";
 import { binary } from "../ndarray/arithmetic.ts";
 import type { Range } from "../ndarray/views.ts";
+import { sameShape } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { tidy, untracked } from "../ndarray/scope.ts";
 
@@ -158,7 +159,7 @@ function reachable(root: Node): Node[] {
 
 /** Checks that a gradient given by the user fits the tensor it is for. */
 export function checkGradient(operation: string, shape: readonly number[], gradient: NDArray): void {
-  if (gradient.shape.length !== shape.length || gradient.shape.some((n, i) => n !== shape[i])) {
+  if (!sameShape(gradient.shape, shape)) {
     throw new ShapeError(operation, "the gradient must have the tensor's shape", { shapes: [shape, gradient.shape] });
   }
 }

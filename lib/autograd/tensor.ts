@@ -88,7 +88,7 @@ export class Tensor implements HandleOwner {
     this.clearGradient();
     if (value === null) return;
     const contiguous = value.data.isCompact();
-    this.gradient = contiguous ? value.data : contiguousCopy(value.data).keep();
+    this.gradient = contiguous ? value.data : value.data.copy().keep();
     this.gradientRead = contiguous ? value : null;
   }
 
@@ -118,11 +118,12 @@ export class Tensor implements HandleOwner {
     const before = this.gradient;
     if (before === null) {
       const own = gradient.isCompact() && gradient.storage.exclusive;
-      this.gradient = own ? gradient : contiguousCopy(gradient);
+      this.gradient = own ? gradient : gradient.copy();
       this.gradient.keep();
       if (!own) gradient.dispose();
     } else {
-      before.assign("backward", binary("add", before, gradient));
+      using sum = binary("add", before, gradient, 0, { reuse: true });
+      if (sum.storage !== before.storage) before.assign("backward", sum); // a view of it is held somewhere
       gradient.dispose();
     }
   }
@@ -221,13 +222,6 @@ export class Tensor implements HandleOwner {
   [inspect](): string {
     return this.toString();
   }
-}
-
-/** @internal A row-major copy that shares memory with nothing. */
-function contiguousCopy(array: NDArray): NDArray {
-  const out = NDArray.empty(array.shape, array);
-  out.assign("backward", array);
-  return out;
 }
 
 /** A tensor of the given values: a number, nested lists, a typed array, an array or tensor (copied). */

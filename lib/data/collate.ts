@@ -2,6 +2,7 @@
 import { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError, DTypeError, ShapeError } from "../native/errors.ts";
 import type { Device } from "../ndarray/device.ts";
+import { sameShape } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import type { Example, Item, Stacked } from "./dataset.ts";
 
@@ -48,7 +49,7 @@ function stackArrays(arrays: readonly NDArray[], device: Device): NDArray {
   const { shape, dtype } = arrays[0]!;
   const out = NDArray.empty([arrays.length, ...shape], { dtype, device });
   arrays.forEach((array, i) => {
-    if (array.shape.length !== shape.length || array.shape.some((n, axis) => n !== shape[axis])) {
+    if (!sameShape(array.shape, shape)) {
       throw new ShapeError("collate", "examples of one batch must have one shape", { shapes: [shape, array.shape] });
     }
     if (array.dtype !== dtype) {

@@ -51,7 +51,7 @@ export function binary(op: Binary, a: NDArray, b: NDArray, p = 0, { reuse = fals
     a = a.to({ dtype: "float32" });
     b = b.to({ dtype: "float32" });
   }
-  const same = a.shape.length === b.shape.length && a.shape.every((n, i) => n === b.shape[i]);
+  const same = layout.sameShape(a.shape, b.shape);
   const shape = same ? a.shape : layout.broadcastShapes(op, a.shape, b.shape);
   const left = same ? a.strides : layout.broadcastStrides(op, a.shape, a.strides, shape);
   const right = same ? b.strides : layout.broadcastStrides(op, b.shape, b.strides, shape);

@@ -16,6 +16,12 @@ export function sizeOf(shape: Shape): number {
   return size;
 }
 
+export function sameShape(a: Shape, b: Shape): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
 /** A copy of `shape` if it is a list of non-negative integers that fits; throws ShapeError otherwise. */
 export function checkShape(operation: string, shape: Shape): number[] {
   if (!Array.isArray(shape)) throw new ShapeError(operation, `a shape is a list of integers, not ${String(shape)}`);

@@ -64,7 +64,5 @@ function operand(array: NDArray): { array: NDArray; ld: number; transposed: numb
   if ((rowStride === 1 || rows === 1) && (colStride >= rows || cols === 1)) {
     return { array, ld: Math.max(cols === 1 ? rows : colStride, 1), transposed: 1 };
   }
-  const compact = NDArray.empty(array.shape, array);
-  compact.assign("matmul", array);
-  return { array: compact, ld: Math.max(cols, 1), transposed: 0 };
+  return { array: array.copy(), ld: Math.max(cols, 1), transposed: 0 };
 }

@@ -72,6 +72,8 @@ export class NDArray implements Scoped, Layout {
     { shape, dtype, device }: ArrayOptions & { shape?: layout.Shape | undefined } = {},
   ): NDArray {
     if (values instanceof NDArray) {
+      const alike = (dtype ?? values.dtype) === values.dtype && (device ?? values.device) === values.device;
+      if (alike && shape === undefined) return values.copy();
       return NDArray.from(values.toTypedArray(), {
         shape: shape ?? values.shape,
         dtype: dtype ?? values.dtype,
@@ -122,9 +124,14 @@ export class NDArray implements Scoped, Layout {
 
   /** This array with its elements one after another: a view of itself if they are, else a copy. */
   compact(): NDArray {
-    if (this.isCompact()) return this.view(this);
+    return this.isCompact() ? this.view(this) : this.copy();
+  }
+
+  /** @internal The same elements one after another in memory of their own. */
+  copy(): NDArray {
+    this.assertUsable();
     const out = NDArray.empty(this.shape, this);
-    copyElements("compact", out, this);
+    copyElements("copy", out, this);
     return out;
   }
 
@@ -133,11 +140,8 @@ export class NDArray implements Scoped, Layout {
     const target = layout.inferShape("reshape", shape, this.shape);
     const strides = layout.reshapeStrides(this.shape, this.strides, target);
     if (strides !== null) return this.view({ shape: target, strides, offset: this.offset });
-    const out = NDArray.empty(this.shape, this);
-    copyElements("compact", out, this);
-    const reshaped = out.view({ shape: target, strides: layout.contiguousStrides(target), offset: 0 });
-    out.dispose();
-    return reshaped;
+    using out = this.copy();
+    return out.view({ shape: target, strides: layout.contiguousStrides(target), offset: 0 });
   }
 
   /** Axis i of the result is axis `axes[i]` of this array. */

@@ -6,7 +6,7 @@
 import { Tensor, type TensorOptions } from "../autograd/tensor.ts";
 import { ArgumentError, CheckpointError, ShapeError } from "../native/errors.ts";
 import type { Device } from "../ndarray/device.ts";
-import { MAX_SIZE } from "../ndarray/layout.ts";
+import { MAX_SIZE, sameShape } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { untracked } from "../ndarray/scope.ts";
 
@@ -86,7 +86,7 @@ export abstract class Module {
       if (!(source instanceof Tensor || source instanceof NDArray)) {
         throw new ArgumentError("loadStateDict", `${name} must be a tensor or an array, not ${String(source)}`);
       }
-      if (source.shape.length !== target.shape.length || source.shape.some((n, i) => n !== target.shape[i])) {
+      if (!sameShape(source.shape, target.shape)) {
         const problem = `${name} of ${this.constructor.name} has another shape`;
         throw new ShapeError("loadStateDict", problem, { shapes: [target.shape, source.shape] });
       }

@@ -1,11 +1,10 @@
 /** Rows of a table by number. */
 import { record, type Tensor } from "../autograd/tensor.ts";
-import { DTypeError, ShapeError } from "../native/errors.ts";
+import { ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
-import { sameDevice } from "../ndarray/operands.ts";
 import { checkSize } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
-import { checkFloat, checkTensor, contiguous } from "./support.ts";
+import { checkFloat, checkIds, contiguous } from "./support.ts";
 
 /**
  * The rows `ids` (…) int32 of `table` (rows, dim): (…, dim). Gradient: each row's, added up over its uses in order.
@@ -13,12 +12,8 @@ import { checkFloat, checkTensor, contiguous } from "./support.ts";
  */
 export function embedding(table: Tensor, ids: Tensor): Tensor {
   checkFloat("embedding", table, "the table");
-  checkTensor("embedding", ids, "the ids");
-  sameDevice("embedding", table.data, ids.data);
+  checkIds("embedding", ids, table, "ids");
   const shapes = [table.shape, ids.shape];
-  if (ids.dtype !== "int32") {
-    throw new DTypeError("embedding", "ids must be int32", { shapes, hint: 'Make them with { dtype: "int32" }' });
-  }
   const [rows, dim] = table.shape;
   if (rows === undefined || dim === undefined || table.ndim !== 2) {
     throw new ShapeError("embedding", "the table must be (rows, dim)", { shapes });

@@ -47,32 +47,31 @@ export function batchNorm(x: Tensor, weight: Tensor, bias: Tensor, options: Batc
   const mean = training ? NDArray.empty([channels], input) : runningMean.data.compact();
   const scale = contiguous(weight.data);
   const shift = contiguous(bias.data);
-  let istd: NDArray;
+  // In training 1/√(var + eps) of the batch; else the variance, from which only a backward pass computes that.
+  const spread = training ? NDArray.empty([channels], input) : runningVar.data.compact();
   if (training) {
-    istd = NDArray.empty([channels], input);
     const [movingMean, movingVar] = [runningMean.data, runningVar.data];
     if (!movingMean.isCompact() || !movingVar.isCompact()) {
       throw new ShapeError(name, "running statistics must be contiguous: they are written in place");
     }
     const status = backend.th_batch_norm(
-      y.pointer, mean.pointer, istd.pointer, movingMean.pointer, movingVar.pointer, input.pointer,
+      y.pointer, mean.pointer, spread.pointer, movingMean.pointer, movingVar.pointer, input.pointer,
       scale.pointer, shift.pointer, rows, channels, eps, momentum, fused,
     ); // prettier-ignore
     check(status, backend, name);
     movingMean.storage.version++;
     movingVar.storage.version++;
   } else {
-    istd = unary("powScalar", unary("addScalar", runningVar.data, eps), -0.5);
-    const variance = contiguous(runningVar.data);
     const status = backend.th_batch_norm_inference(
-      y.pointer, input.pointer, scale.pointer, shift.pointer, mean.pointer, variance.pointer,
+      y.pointer, input.pointer, scale.pointer, shift.pointer, mean.pointer, spread.pointer,
       rows, channels, eps, fused,
     ); // prettier-ignore
     check(status, backend, name);
   }
-  const saved = [input, scale, shift, mean, istd] as const;
-  const result = record(name, y, [x, weight, bias], saved, (g, { saved: [xs, w, b, m, s], needs }) => {
+  const saved = [input, scale, shift, mean, spread] as const;
+  const result = record(name, y, [x, weight, bias], saved, (g, { saved: [xs, w, b, m, v], needs }) => {
     const dy = contiguous(g);
+    const s = training ? v : unary("powScalar", unary("addScalar", v, eps), -0.5);
     const dx = needs[0] ? (dy.storage.exclusive ? dy.alias() : NDArray.empty(dy.shape, dy)) : null;
     const dw = NDArray.empty([channels], dy);
     const db = NDArray.empty([channels], dy);
@@ -83,7 +82,7 @@ export function batchNorm(x: Tensor, weight: Tensor, bias: Tensor, options: Batc
     check(status, backend, name);
     return [dx, dw, db];
   });
-  for (const array of [input, mean, istd]) array.dispose(); // the tape has what it needs
+  for (const array of [input, mean, spread]) array.dispose(); // the tape has what it needs
   return result;
 }
 

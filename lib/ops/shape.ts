@@ -4,10 +4,10 @@ import { Node } from "../autograd/tape.ts";
 import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { pad as padArray } from "../ndarray/arithmetic.ts";
 import { sameDevice } from "../ndarray/operands.ts";
-import { checkAxes, checkAxis, type Shape } from "../ndarray/layout.ts";
+import { checkAxes, checkAxis, sameShape, type Shape } from "../ndarray/layout.ts";
 import type { Range } from "../ndarray/views.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
-import { checkInteger, checkTensor, sameShape, unbroadcast } from "./support.ts";
+import { checkInteger, checkTensor, unbroadcast } from "./support.ts";
 
 /** The same elements in row-major order under another shape; one size may be -1. */
 export function reshape(a: Tensor, shape: Shape): Tensor {

@@ -1,12 +1,11 @@
 /** Softmax along an axis, its logarithm, and the cross-entropy of logits against labels. */
 import { record, type Tensor } from "../autograd/tensor.ts";
-import { DTypeError, ShapeError } from "../native/errors.ts";
+import { ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
-import { sameDevice } from "../ndarray/operands.ts";
 import { checkAxis } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { tidy } from "../ndarray/scope.ts";
-import { checkFloat, checkTensor, contiguous } from "./support.ts";
+import { checkFloat, checkIds, contiguous } from "./support.ts";
 
 /** exp(a) / Σ exp(a) along an axis, computed without overflow. Gradient: y · (g - Σ g · y). */
 export function softmax(a: Tensor, axis = -1): Tensor {
@@ -45,12 +44,8 @@ function normalized(name: string, a: Tensor, axis: number, logOutput: 0 | 1): Te
  */
 export function crossEntropy(logits: Tensor, labels: Tensor): Tensor {
   checkFloat("crossEntropy", logits, "the logits");
-  checkTensor("crossEntropy", labels, "the labels");
-  sameDevice("crossEntropy", logits.data, labels.data);
+  checkIds("crossEntropy", labels, logits, "labels");
   const shapes = [logits.shape, labels.shape];
-  if (labels.dtype !== "int32") {
-    throw new DTypeError("crossEntropy", "labels must be int32", { shapes, hint: 'Make them with { dtype: "int32" }' });
-  }
   const [rows, cols] = logits.shape;
   if (rows === undefined || cols === undefined || logits.ndim !== 2 || labels.ndim !== 1 || labels.shape[0] !== rows) {
     throw new ShapeError("crossEntropy", "takes logits (N, K) and labels (N)", { shapes });

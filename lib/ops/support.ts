@@ -2,8 +2,9 @@
 import { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError, DTypeError, ShapeError } from "../native/errors.ts";
 import { reduce } from "../ndarray/arithmetic.ts";
-import { MAX_SIZE, type Shape } from "../ndarray/layout.ts";
+import { MAX_SIZE, sameShape, type Shape } from "../ndarray/layout.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";
+import { describe, sameDevice } from "../ndarray/operands.ts";
 
 /** In backward: write the result over the incoming gradient if nobody else owns its memory. */
 export const overGradient = { reuse: true } as const;
@@ -16,8 +17,7 @@ export function contiguous(gradient: NDArray): NDArray {
 /** Throws unless `value` is a Tensor. */
 export function checkTensor(operation: string, value: unknown, what = "the operand"): asserts value is Tensor {
   if (value instanceof Tensor) return;
-  const found = typeof value === "object" && value !== null ? (value.constructor?.name ?? "an object") : String(value);
-  throw new ArgumentError(operation, `${what} must be a Tensor, not ${found}`, {
+  throw new ArgumentError(operation, `${what} must be a Tensor, not ${describe(value)}`, {
     hint: "Make one with tensor(values)",
   });
 }
@@ -27,6 +27,18 @@ export function checkFloat(operation: string, value: unknown, what = "the operan
   checkTensor(operation, value, what);
   if (value.dtype !== "float32") {
     throw new DTypeError(operation, `${what} must be float32, not ${value.dtype}`, { shapes: [value.shape] });
+  }
+}
+
+/** Throws unless `ids` is a Tensor of int32 on the device of `table`, which they index. */
+export function checkIds(operation: string, ids: unknown, table: Tensor, what: string): asserts ids is Tensor {
+  checkTensor(operation, ids, `the ${what}`);
+  sameDevice(operation, table.data, ids.data);
+  if (ids.dtype !== "int32") {
+    throw new DTypeError(operation, `${what} must be int32`, {
+      shapes: [table.shape, ids.shape],
+      hint: 'Make them with { dtype: "int32" }',
+    });
   }
 }
 
@@ -50,10 +62,6 @@ export function checkShapeIs(operation: string, what: string, array: { shape: Sh
   if (!sameShape(array.shape, shape)) {
     throw new ShapeError(operation, `${what} must have shape (${shape.join(", ")})`, { shapes: [array.shape] });
   }
-}
-
-export function sameShape(a: Shape, b: Shape): boolean {
-  return a.length === b.length && a.every((n, i) => n === b[i]);
 }
 
 /** The gradient of an operand of `shape` that was broadcast: summed over the axes that were added or stretched. */
