@@ -15,7 +15,8 @@
  * - "layout" is a host array {ndim, shape[ndim], strides of operand 0, strides of operand 1, …}: one shared shape,
  *   then one row of strides for each operand in the order of the arguments. ndim is at most TH_MAX_NDIM.
  * - The caller has validated shapes, dtypes and devices; kernels trust it. Only what is known to the data alone is
- *   checked here (labels and ids against the number of classes or rows).
+ *   checked here (labels and ids against the number of classes or rows). A device that works asynchronously finds that out,
+ *   and errors of its own, after the call has returned: then the next th_download has the status.
  * - Nothing here throws, prints, exits, or reads the environment.
  */
 #ifndef THIMBLE_H
@@ -27,7 +28,7 @@
 extern "C" {
 #endif
 
-#define TH_ABI_VERSION 2
+#define TH_ABI_VERSION 3
 #define TH_MAX_NDIM 16
 
 /* TH_API: compiled once. TH_KERNEL: arithmetic, compiled once for each instruction set (see csrc/cpu/dispatch.gen.c). */
@@ -61,6 +62,11 @@ typedef enum {
 TH_API int32_t th_abi_version(void);
 /** Text of the last error on the calling thread; empty when there was none. Valid until the next call. */
 TH_API const char *th_last_error(void);
+/** Makes device `index` of this library ready; called before anything that follows. A library serves one device a process.
+    TH_STATUS_UNSUPPORTED when it is not there. */
+TH_API int32_t th_open(int32_t index);
+/** The device as users know it: "cpu", "cuda:0", "cuda:0 (emulated)". */
+TH_API const char *th_device_name(void);
 /** Number of threads a kernel may use, at least 1. Default: the processors this process may run on. */
 TH_API int32_t th_get_threads(void);
 TH_API int32_t th_set_threads(int32_t count);

@@ -4,7 +4,15 @@
 
 #include "../thimble.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /** Records printf-style text for th_last_error and returns `status`. */
 int32_t th_fail(th_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "vmath.h"
+#include "../common/vmath.h"
 
 /* One thread should have about this many elements; a transcendental function is worth four cheap operations. */
 static const double GRAIN = 16384, HEAVY_GRAIN = 4096;

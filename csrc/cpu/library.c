@@ -17,6 +17,12 @@ enum { SCRATCH_SLOTS = 8, ALIGNMENT = 64, MAX_THREADS = 1024 };
 
 int32_t th_abi_version(void) { return TH_ABI_VERSION; }
 
+int32_t th_open(int32_t index) {
+  return index == 0 ? TH_STATUS_OK : th_fail(TH_STATUS_UNSUPPORTED, "there is one cpu, with index 0, not %d", index);
+}
+
+const char *th_device_name(void) { return "cpu"; }
+
 /* ------------------------------------------------------------------------------------------------ threads */
 
 static atomic_int threads = 1;

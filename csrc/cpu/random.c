@@ -7,7 +7,7 @@
  */
 #include "strided.h"
 
-#include "vmath.h"
+#include "../common/vmath.h"
 
 enum { WORDS = 256 };
 static const double GRAIN = 8192; /* numbers worth a thread */

@@ -9,7 +9,7 @@
 #define TH_ROWS_H
 
 #include "simd.h"
-#include "vmath.h"
+#include "../common/vmath.h"
 
 enum { TH_ROW_LANES = 32, TH_ROW_BLOCK = 4096 };
 

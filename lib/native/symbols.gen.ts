@@ -4,7 +4,7 @@ import type { Pointer } from "bun:ffi";
 /** Native memory: a pointer, or a typed array whose memory is passed for the length of the call; null for none. */
 export type Address = Pointer | NodeJS.TypedArray | null;
 
-export const ABI_VERSION = 2;
+export const ABI_VERSION = 3;
 export const MAX_NDIM = 16;
 
 export const Status = {
@@ -88,6 +88,8 @@ export type Reduce = keyof typeof Reduce;
 export const symbols = {
   th_abi_version: { args: [], returns: "i32" },
   th_last_error: { args: [], returns: "cstring" },
+  th_open: { args: ["i32"], returns: "i32" },
+  th_device_name: { args: [], returns: "cstring" },
   th_get_threads: { args: [], returns: "i32" },
   th_set_threads: { args: ["i32"], returns: "i32" },
   th_get_isa: { args: [], returns: "i32" },
@@ -140,6 +142,8 @@ export const symbols = {
 export interface Backend {
   th_abi_version(): number;
   th_last_error(): string | null;
+  th_open(index: number): number;
+  th_device_name(): string | null;
   th_get_threads(): number;
   th_set_threads(count: number): number;
   th_get_isa(): number;

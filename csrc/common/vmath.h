@@ -10,7 +10,11 @@
 #include <math.h>
 #include <stdint.h>
 
+#ifdef __CUDACC__
+#define TH_VMATH static __host__ __device__ __forceinline__
+#else
 #define TH_VMATH static inline __attribute__((always_inline))
+#endif
 
 TH_VMATH float th_from_bits(uint32_t bits) {
   union {

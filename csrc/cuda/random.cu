@@ -1,0 +1,130 @@
+/*
+ * Random numbers: Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011), the same bits as
+ * csrc/cpu/random.c. Element i is word i % 4 of the block with counter i / 4, and a thread makes one such block.
+ *
+ * What follows the random bits is the same everywhere too: this file is compiled without contraction to FMA, and uses
+ * integers and correctly rounded operations only.
+ */
+#include "device.h"
+
+#include <cmath>
+
+#include "../common/vmath.h"
+
+namespace {
+
+struct words {
+  uint32_t of[4];
+};
+
+__host__ __device__ words philox(uint32_t counter, uint32_t seed, uint32_t stream) {
+  words x = {{counter, 0, 0, 0}};
+  for (int round = 0; round < 10; round++, seed += 0x9e3779b9u, stream += 0xbb67ae85u) {
+    const uint64_t a = (uint64_t)x.of[0] * 0xd2511f53u, b = (uint64_t)x.of[2] * 0xcd9e8d57u;
+    x = {{(uint32_t)(b >> 32) ^ x.of[1] ^ seed, (uint32_t)b, (uint32_t)(a >> 32) ^ x.of[3] ^ stream, (uint32_t)a}};
+  }
+  return x;
+}
+
+/** Make is called as make(values, in, words): four values from four elements of `in`, where there is one, and four words. */
+template <class Make>
+__global__ void generate(float *out, const float *in, uint32_t n, uint32_t seed, uint32_t stream, Make make) {
+  for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < (n + 3) / 4; i += gridDim.x * blockDim.x) {
+    const uint32_t first = 4 * i, left = n - first;
+    float values[4] = {0, 0, 0, 0}, given[4] = {0, 0, 0, 0};
+    if (in)
+      for (uint32_t k = 0; k < 4 && k < left; k++) given[k] = in[first + k];
+    make(values, given, philox(i, seed, stream));
+    for (uint32_t k = 0; k < 4 && k < left; k++) out[first + k] = values[k];
+  }
+}
+
+template <class Make>
+int32_t run(const char *name, float *out, const float *in, int32_t n, int32_t seed, int32_t stream, const Make &make) {
+  return th_launch(name, generate<Make>, th_blocks_for(th_ceil_div(n, 4)), TH_BLOCK, out, in, (uint32_t)n,
+                   (uint32_t)seed, (uint32_t)stream, make);
+}
+
+struct uniform {
+  double low, range; /* range is a float: 24 bits times 24 bits is exact */
+  float high, below_high;
+  __device__ void operator()(float *values, const float *, const words &w) const {
+    for (int k = 0; k < 4; k++) {
+      const float x = (float)(low + (double)(int32_t)(w.of[k] >> 8) * 0x1p-24 * range);
+      values[k] = x < high ? x : below_high; /* it may have been rounded up */
+    }
+  }
+};
+
+/** cos and sin of turn / 2^24 turns, turn in [0, 2^24): the quadrant is exact, so no accuracy is lost to 2π. */
+TH_DEVICE void cos_sin(int32_t turn, float *cosine, float *sine) {
+  const int32_t quadrant = (turn + (1 << 21)) >> 22; /* nearest quarter turn, 0 … 4 */
+  const float x = (float)(turn - quadrant * (1 << 22)) * (1.57079632679f * 0x1p-22f); /* in [-π/4, π/4] */
+  const float square = x * x;
+  const float s = ((-1.9515295891e-4f * square + 8.3321608736e-3f) * square - 1.6666654611e-1f) * square * x + x;
+  const float c =
+      ((2.443315711809948e-5f * square - 1.388731625493765e-3f) * square + 4.166664568298827e-2f) * square * square -
+      0.5f * square + 1.0f;
+  const float along = quadrant & 1 ? s : c, across = quadrant & 1 ? c : s;
+  *cosine = (quadrant + 1) & 2 ? -along : along;
+  *sine = quadrant & 2 ? -across : across;
+}
+
+/** Box-Muller: words (2i, 2i + 1) give the radius and angle of elements 2i and 2i + 1. */
+struct normal {
+  float mean, std;
+  __device__ void operator()(float *values, const float *, const words &w) const {
+    for (int k = 0; k < 4; k += 2) {
+      const float u = (float)((int32_t)(w.of[k] >> 8) + 1) * 0x1p-24f; /* in (0, 1] */
+      const float radius = sqrtf(-2.0f * th_logf(u));
+      float cosine, sine;
+      cos_sin((int32_t)(w.of[k + 1] >> 8), &cosine, &sine);
+      values[k] = mean + std * (radius * cosine);
+      values[k + 1] = mean + std * (radius * sine);
+    }
+  }
+};
+
+struct dropout {
+  int32_t threshold; /* dropped below, of 2^24 */
+  float scale;
+  __device__ void operator()(float *values, const float *in, const words &w) const {
+    for (int k = 0; k < 4; k++) {
+      const float kept = in[k] * scale;
+      values[k] = (int32_t)(w.of[k] >> 8) < threshold ? 0 : kept;
+    }
+  }
+};
+
+} // namespace
+
+int32_t th_uniform(float *out, int32_t n, double low, double high, int32_t seed, int32_t stream) {
+  const float first = (float)low, last = (float)high;
+  const uniform make = {low, (float)(high - low), last, first < last ? nextafterf(last, first) : first};
+  return run("uniform", out, nullptr, n, seed, stream, make);
+}
+
+int32_t th_normal(float *out, int32_t n, double mean, double std, int32_t seed, int32_t stream) {
+  return run("normal", out, nullptr, n, seed, stream, normal{(float)mean, (float)std});
+}
+
+int32_t th_dropout(float *out, const float *in, int32_t n, double p, int32_t seed, int32_t stream) {
+  return run("dropout", out, in, n, seed, stream, dropout{(int32_t)ceil(p * 0x1p24), (float)(1 / (1 - p))});
+}
+
+/** In host memory, on the host. */
+int32_t th_permutation(int32_t *host_out, int32_t n, int32_t seed, int32_t stream) {
+  for (int32_t i = 0; i < n; i++) host_out[i] = i;
+  words w = {};
+  for (int32_t i = n - 1; i > 0; i--) {
+    const uint32_t step = (uint32_t)(n - 1 - i);
+    if (step % 2 == 0) w = philox(step / 2, (uint32_t)seed, (uint32_t)stream);
+    /* 64 random bits scaled to 0 … i: the bias is below 2^-32. */
+    const uint64_t random = (uint64_t)w.of[step % 2 * 2 + 1] << 32 | w.of[step % 2 * 2];
+    const int32_t j = (int32_t)((unsigned __int128)random * (uint64_t)(i + 1) >> 64);
+    const int32_t kept = host_out[i];
+    host_out[i] = host_out[j];
+    host_out[j] = kept;
+  }
+  return TH_STATUS_OK;
+}
