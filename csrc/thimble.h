@@ -27,7 +27,7 @@
 extern "C" {
 #endif
 
-#define TH_ABI_VERSION 1
+#define TH_ABI_VERSION 2
 #define TH_MAX_NDIM 16
 
 /* TH_API: compiled once. TH_KERNEL: arithmetic, compiled once for each instruction set (see csrc/cpu/dispatch.gen.c). */
@@ -223,6 +223,36 @@ TH_KERNEL int32_t th_embedding(float *out, const float *table, const int32_t *id
 /** dtable (rows, dim) = zero, then dtable[ids[i]] += dy[i] in the order of i. The ids are valid. */
 TH_KERNEL int32_t th_embedding_backward(float *dtable, const float *dy, const int32_t *ids, int32_t count, int32_t dim,
                                         int32_t rows);
+
+/* ------------------------------------------------------------------------------------------------ recurrent */
+
+/* One layer over a whole sequence, all arrays contiguous: x (steps, batch, inputs), w_ih (inputs, gates), w_hh (hidden, gates),
+   bias_ih and bias_hh (gates; both NULL for none), h0 and c0 (batch, hidden; NULL for zeros), with gates = hidden, or for an
+   LSTM 4 · hidden in the order i, f, g, o. states (steps + 1, batch, hidden) gets h0 and then the output of each step; it is
+   kept for the backward pass. steps, inputs and hidden are at least 1. Gradients that are not needed may be NULL. */
+
+/** states[t + 1] = act(x[t] · w_ih + bias_ih + states[t] · w_hh + bias_hh); act is ReLU if `relu`, else tanh. */
+TH_KERNEL int32_t th_rnn(float *states, const float *x, const float *h0, const float *w_ih, const float *w_hh,
+                         const float *bias_ih, const float *bias_hh, int32_t steps, int32_t batch, int32_t inputs,
+                         int32_t hidden, int32_t relu);
+/** Gradients of th_rnn from dy (steps, batch, hidden), that of the outputs; dbias is that of either bias.
+    preactivations (steps, batch, hidden) gets the gradient before the activation. */
+TH_KERNEL int32_t th_rnn_backward(float *dx, float *dh0, float *dw_ih, float *dw_hh, float *dbias,
+                                  float *preactivations, const float *dy, const float *x, const float *states,
+                                  const float *w_ih, const float *w_hh, int32_t steps, int32_t batch, int32_t inputs,
+                                  int32_t hidden, int32_t relu);
+/** An LSTM layer (Hochreiter and Schmidhuber, 1997): i, f, o = sigmoid and g = tanh of x[t] · w_ih + bias_ih + states[t] · w_hh
+    + bias_hh; cells[t + 1] = f · cells[t] + i · g; states[t + 1] = o · tanh(cells[t + 1]). cells (steps + 1, batch, hidden)
+    starts with c0; gates (steps, batch, 4 · hidden) gets i, f, g, o for the backward pass. */
+TH_KERNEL int32_t th_lstm(float *states, float *cells, float *gates, const float *x, const float *h0, const float *c0,
+                          const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh,
+                          int32_t steps, int32_t batch, int32_t inputs, int32_t hidden);
+/** Gradients of th_lstm from dy (steps, batch, hidden), that of the outputs, and dc_last (batch, hidden; NULL for zero), that of
+    the last cells. gates is overwritten with the gradient before the activations. */
+TH_KERNEL int32_t th_lstm_backward(float *dx, float *dh0, float *dc0, float *dw_ih, float *dw_hh, float *dbias,
+                                   float *gates, const float *dy, const float *dc_last, const float *x,
+                                   const float *states, const float *cells, const float *w_ih, const float *w_hh,
+                                   int32_t steps, int32_t batch, int32_t inputs, int32_t hidden);
 
 /* -------------------------------------------------------------------------------------------------- random */
 

@@ -4,7 +4,7 @@ import type { Pointer } from "bun:ffi";
 /** Native memory: a pointer, or a typed array whose memory is passed for the length of the call; null for none. */
 export type Address = Pointer | NodeJS.TypedArray | null;
 
-export const ABI_VERSION = 1;
+export const ABI_VERSION = 2;
 export const MAX_NDIM = 16;
 
 export const Status = {
@@ -122,6 +122,10 @@ export const symbols = {
   th_cross_entropy: { args: ["ptr", "ptr", "ptr", "ptr", "i32", "i32"], returns: "i32" },
   th_embedding: { args: ["ptr", "ptr", "ptr", "i32", "i32", "i32"], returns: "i32" },
   th_embedding_backward: { args: ["ptr", "ptr", "ptr", "i32", "i32", "i32"], returns: "i32" },
+  th_rnn: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "i32", "i32", "i32"], returns: "i32" },
+  th_rnn_backward: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "i32", "i32", "i32"], returns: "i32" },
+  th_lstm: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "i32", "i32"], returns: "i32" },
+  th_lstm_backward: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "i32", "i32"], returns: "i32" },
   th_uniform: { args: ["ptr", "i32", "f64", "f64", "i32", "i32"], returns: "i32" },
   th_normal: { args: ["ptr", "i32", "f64", "f64", "i32", "i32"], returns: "i32" },
   th_dropout: { args: ["ptr", "ptr", "i32", "f64", "i32", "i32"], returns: "i32" },
@@ -170,6 +174,10 @@ export interface Backend {
   th_cross_entropy(loss: Address, dx: Address, x: Address, labels: Address, rows: number, cols: number): number;
   th_embedding(out: Address, table: Address, ids: Address, count: number, dim: number, rows: number): number;
   th_embedding_backward(dtable: Address, dy: Address, ids: Address, count: number, dim: number, rows: number): number;
+  th_rnn(states: Address, x: Address, h0: Address, wIh: Address, wHh: Address, biasIh: Address, biasHh: Address, steps: number, batch: number, inputs: number, hidden: number, relu: number): number;
+  th_rnn_backward(dx: Address, dh0: Address, dwIh: Address, dwHh: Address, dbias: Address, preactivations: Address, dy: Address, x: Address, states: Address, wIh: Address, wHh: Address, steps: number, batch: number, inputs: number, hidden: number, relu: number): number;
+  th_lstm(states: Address, cells: Address, gates: Address, x: Address, h0: Address, c0: Address, wIh: Address, wHh: Address, biasIh: Address, biasHh: Address, steps: number, batch: number, inputs: number, hidden: number): number;
+  th_lstm_backward(dx: Address, dh0: Address, dc0: Address, dwIh: Address, dwHh: Address, dbias: Address, gates: Address, dy: Address, dcLast: Address, x: Address, states: Address, cells: Address, wIh: Address, wHh: Address, steps: number, batch: number, inputs: number, hidden: number): number;
   th_uniform(out: Address, n: number, low: number, high: number, seed: number, stream: number): number;
   th_normal(out: Address, n: number, mean: number, std: number, seed: number, stream: number): number;
   th_dropout(out: Address, in_: Address, n: number, p: number, seed: number, stream: number): number;
