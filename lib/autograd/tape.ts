@@ -1,6 +1,6 @@
 /**
  * The tape. Each recorded operation is a Node: where its inputs came from, what it saved, and a closure that turns the
- * gradient of its output into those of its inputs. `runBackward` visits nodes from the newest to the oldest, which is a
+ * gradients of its outputs, mostly one, into those of its inputs. `runBackward` visits nodes from the newest to the oldest, which is a
  * topological order, and frees what each saved as soon as it was used.
  *
  * Ownership: a closure owns the gradient it receives; it may return it, or views of it, or write over its memory
@@ -13,7 +13,7 @@ import { sameShape } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { tidy, untracked } from "../ndarray/scope.ts";
 
-/** Gradients of the inputs, in their order; null where none is needed. */
+/** Gradients of the inputs (or outputs), in their order; null where there is none. */
 export type Gradients = readonly (NDArray | null)[];
 
 /** What a backward closure is given besides the gradient. */
@@ -24,6 +24,12 @@ export interface BackwardContext<S extends readonly NDArray[]> {
 }
 
 export type Backward<S extends readonly NDArray[]> = (gradient: NDArray, context: BackwardContext<S>) => Gradients;
+
+/** Backward of an operation with several outputs: null for an output that nothing depends on, but for one at least. */
+export type BackwardOfAll<S extends readonly NDArray[]> = (
+  gradients: Gradients,
+  context: BackwardContext<S>,
+) => Gradients;
 
 /** Where gradients flow to: a recorded operation, a part of one's output, or a leaf that collects them. */
 export interface Edge {
@@ -38,19 +44,21 @@ let count = 0;
 export class Node implements Edge {
   /** Operations are numbered in the order in which they ran. */
   readonly sequence = count++;
-  private gradient: NDArray | null = null;
+  /** Pending gradients of the outputs. */
+  private readonly gradients: (NDArray | null)[];
   /** Runs the closure; null once it was consumed. */
-  private run: ((gradient: NDArray) => Gradients) | null;
+  private run: ((gradients: Gradients) => Gradients) | null;
   private saved: readonly NDArray[];
   private readonly versions: readonly number[];
 
   constructor(
     readonly name: string,
-    readonly shape: readonly number[],
+    readonly shapes: readonly (readonly number[])[],
     public inputs: readonly (Edge | null)[],
     saved: readonly NDArray[],
-    run: (gradient: NDArray) => Gradients,
+    run: (gradients: Gradients) => Gradients,
   ) {
+    this.gradients = new Array<null>(shapes.length).fill(null);
     this.saved = saved;
     const versions = new Array<number>(saved.length);
     for (let i = 0; i < saved.length; i++) versions[i] = saved[i]!.storage.version;
@@ -62,22 +70,28 @@ export class Node implements Edge {
     return this;
   }
 
-  accept(gradient: NDArray): void {
-    const before = this.gradient;
+  /** Takes over the handle `gradient` as (a part of) that of an output. */
+  accept(gradient: NDArray, output = 0): void {
+    const before = this.gradients[output] ?? null;
     if (before === null) {
-      this.gradient = gradient;
+      this.gradients[output] = gradient;
     } else {
-      this.gradient = binary("add", before, gradient, 0, { reuse: true });
+      this.gradients[output] = binary("add", before, gradient, 0, { reuse: true });
       before.dispose();
       gradient.dispose();
     }
   }
 
+  /** The edge to an output; the node itself is that to the first. */
+  output(index: number): Edge {
+    return index === 0 ? this : { node: this, accept: (gradient) => this.accept(gradient, index) };
+  }
+
   /** An edge to a part of this node's output. Parts do not overlap, so each gradient is written to its place once. */
   part(ranges: readonly Range[]): Edge {
     const accept = (gradient: NDArray): void => {
-      this.gradient ??= NDArray.zeros(this.shape, gradient);
-      this.gradient.set(ranges, gradient);
+      const whole = (this.gradients[0] ??= NDArray.zeros(this.shapes[0]!, gradient));
+      whole.set(ranges, gradient);
       gradient.dispose();
     };
     return { node: this, accept };
@@ -87,7 +101,7 @@ export class Node implements Edge {
   assertReady(): void {
     if (this.run === null) {
       throw new AutogradError(this.name, "backward already ran through this operation and freed what it had saved", {
-        shapes: [this.shape],
+        shapes: this.shapes,
         hint: "Compute the result again, or add up several losses before one backward()",
       });
     }
@@ -101,14 +115,15 @@ export class Node implements Edge {
     }
   }
 
-  /** Turns the pending gradient into those of the inputs, and frees what was saved. */
+  /** Turns the pending gradients into those of the inputs, and frees what was saved. */
   propagate(): void {
-    const { gradient, run, inputs } = this;
-    this.gradient = null;
+    const { run, inputs } = this;
+    const given = [...this.gradients];
+    this.gradients.fill(null);
     this.run = null;
     this.inputs = [];
-    if (gradient !== null && run !== null) {
-      const gradients = tidy(() => run(gradient));
+    if (run !== null && given.some((gradient) => gradient !== null)) {
+      const gradients = tidy(() => run(given));
       // Every input takes over a handle of its own, made before the first of them may dispose its own.
       const handedOn = new Set<NDArray>();
       const handles = gradients.map((out) => {
@@ -121,26 +136,26 @@ export class Node implements Edge {
         if (input === null) handle?.dispose();
         else if (handle !== null) input.accept(handle);
       });
-      if (!handedOn.has(gradient)) gradient.dispose();
+      for (const gradient of given) if (gradient !== null && !handedOn.has(gradient)) gradient.dispose();
     }
     for (const array of this.saved) array.dispose();
     this.saved = [];
   }
 
-  /** Drops a gradient that a failed backward left behind. */
+  /** Drops gradients that a failed backward left behind. */
   discard(): void {
-    this.gradient?.dispose();
-    this.gradient = null;
+    for (const gradient of this.gradients) gradient?.dispose();
+    this.gradients.fill(null);
   }
 }
 
-/** Sends `seed`, whose handle is taken over, from `root` to every leaf. */
-export function runBackward(root: Node, seed: NDArray): void {
-  const nodes = reachable(root);
+/** Sends `seed`, whose handle is taken over, from the output of an operation to every leaf. */
+export function runBackward(output: Edge & { node: Node }, seed: NDArray): void {
+  const nodes = reachable(output.node);
   for (const node of nodes) node.assertReady();
   nodes.sort((a, b) => b.sequence - a.sequence);
   untracked(() => {
-    root.accept(seed);
+    output.accept(seed);
     try {
       for (const node of nodes) node.propagate();
     } finally {

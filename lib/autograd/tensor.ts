@@ -11,7 +11,7 @@ import { type ArrayOptions, NDArray } from "../ndarray/ndarray.ts";
 import { handles, type HandleOwner, type Scoped, untracked } from "../ndarray/scope.ts";
 import type { NestedNumbers, Values } from "../ndarray/values.ts";
 import { gradEnabled } from "./mode.ts";
-import { type Backward, checkGradient, type Edge, Node, runBackward } from "./tape.ts";
+import { type Backward, type BackwardOfAll, checkGradient, type Edge, Node, runBackward } from "./tape.ts";
 
 export interface TensorOptions extends ArrayOptions {
   shape?: Shape | undefined;
@@ -29,10 +29,10 @@ export class Tensor implements HandleOwner {
   private wantsGrad: boolean;
 
   /** Wraps `data`, which belongs to this tensor from now on. Most scripts use {@link tensor}. */
-  constructor(data: NDArray, { requiresGrad = false }: { requiresGrad?: boolean } = {}, node: Node | null = null) {
+  constructor(data: NDArray, { requiresGrad = false }: { requiresGrad?: boolean } = {}, edge: Edge | null = null) {
     this.data = data;
-    this.edge = node;
-    this.wantsGrad = node !== null;
+    this.edge = edge;
+    this.wantsGrad = edge !== null;
     if (requiresGrad) this.requiresGrad = true;
   }
 
@@ -67,7 +67,7 @@ export class Tensor implements HandleOwner {
         shapes: [this.shape],
       });
     }
-    if (!value && this.edge instanceof Node) {
+    if (!value && this.edge?.node) {
       throw new AutogradError("requiresGrad", "cannot be turned off for the result of an operation", {
         hint: "Use detach()",
       });
@@ -153,7 +153,8 @@ export class Tensor implements HandleOwner {
       checkGradient("backward", this.shape, given);
       return given.to({ dtype: "float32", device: this.device });
     });
-    if (this.edge instanceof Node) runBackward(this.edge, seed);
+    const { edge } = this;
+    if (edge !== null && hasNode(edge)) runBackward(edge, seed);
     else untracked(() => this.accumulate(seed));
   }
 
@@ -235,29 +236,61 @@ export function tensor(
 
 /**
  * The result of an operation as a tensor, recorded for backward if an input requires a gradient.
+ * @param inputs in the order of the gradients that `backward` gives; null for an operand that was left out.
  * @param saved arrays that `backward` needs; they stay valid until it has run, whatever the user disposes.
  */
 export function record<const S extends readonly NDArray[]>(
   name: string,
   output: NDArray,
-  inputs: readonly Tensor[],
+  inputs: readonly (Tensor | null)[],
   saved: S,
   backward: Backward<S>,
 ): Tensor {
   if (!gradEnabled() || !anyRequiresGrad(inputs)) return new Tensor(output);
+  return new Tensor(
+    output,
+    {},
+    node(name, [output], inputs, saved, ([g], context) => backward(g!, context)),
+  );
+}
+
+/** The same for an operation with several outputs. */
+export function recordAll<const S extends readonly NDArray[]>(
+  name: string,
+  outputs: readonly NDArray[],
+  inputs: readonly (Tensor | null)[],
+  saved: S,
+  backward: BackwardOfAll<S>,
+): Tensor[] {
+  if (!gradEnabled() || !anyRequiresGrad(inputs)) return outputs.map((output) => new Tensor(output));
+  const made = node(name, outputs, inputs, saved, backward);
+  return outputs.map((output, i) => new Tensor(output, {}, made.output(i)));
+}
+
+function node<const S extends readonly NDArray[]>(
+  name: string,
+  outputs: readonly NDArray[],
+  inputs: readonly (Tensor | null)[],
+  saved: S,
+  backward: BackwardOfAll<S>,
+): Node {
   const sinks = new Array<Edge | null>(inputs.length);
   const needs = new Array<boolean>(inputs.length);
   for (let i = 0; i < inputs.length; i++) {
-    sinks[i] = inputs[i]!.sink;
+    sinks[i] = inputs[i]?.sink ?? null;
     needs[i] = sinks[i] !== null;
   }
   const own = new Array<NDArray>(saved.length);
   for (let i = 0; i < saved.length; i++) own[i] = saved[i]!.alias().keep();
   const context = { saved: own as readonly NDArray[] as S, needs }; // as many as were given
-  return new Tensor(output, {}, new Node(name, output.shape, sinks, own, (gradient) => backward(gradient, context)));
+  const shapes = outputs.map((output) => output.shape);
+  return new Node(name, shapes, sinks, own, (gradients) => backward(gradients, context));
 }
 
-function anyRequiresGrad(inputs: readonly Tensor[]): boolean {
-  for (let i = 0; i < inputs.length; i++) if (inputs[i]!.requiresGrad) return true;
+/** Whether an edge leads to an operation, not to a leaf. */
+const hasNode = (edge: Edge): edge is Edge & { node: Node } => edge.node !== null;
+
+function anyRequiresGrad(inputs: readonly (Tensor | null)[]): boolean {
+  for (let i = 0; i < inputs.length; i++) if (inputs[i]?.requiresGrad) return true;
   return false;
 }

@@ -6,8 +6,10 @@ import { dlopen } from "bun:ffi";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
+import { configureEmulator, emulated } from "./emulator.ts";
 import { DeviceUnavailableError, LibraryError, type ThimbleError } from "./errors.ts";
 import { ABI_VERSION, type Backend, Isa, symbols } from "./symbols.gen.ts";
+import { limitSpinning } from "./threads.ts";
 
 export type LibraryKind = "cpu" | "cuda";
 
@@ -16,16 +18,20 @@ const extension = process.platform === "darwin" ? "dylib" : "so";
 
 /** Where the library of a kind may be, in the order that is tried. */
 export function libraryCandidates(kind: LibraryKind): string[] {
-  const override = kind === "cpu" ? process.env.THIMBLE_LIBRARY : undefined;
-  return override ? [override] : [join(root, "build", `libthimble_${kind}.${extension}`)];
+  const override = kind === "cpu" ? process.env.THIMBLE_LIBRARY : process.env.THIMBLE_CUDA_LIBRARY;
+  if (override) return [override];
+  const name = kind === "cuda" && emulated() ? "cuda_emulated" : kind;
+  return [join(root, "build", `libthimble_${name}.${extension}`)];
 }
 
-/** Loads the library of a kind. Throws LibraryError for the CPU's, DeviceUnavailableError for another device's. */
-export function loadBackend(kind: LibraryKind): { backend: Backend; path: string } {
+/** Loads the library of a kind and opens its device. Throws LibraryError when it is not as it should be, and
+    DeviceUnavailableError when there is no such device, or no library for it. */
+export function loadBackend(kind: LibraryKind, index = 0): { backend: Backend; path: string } {
   const candidates = libraryCandidates(kind);
   const path = candidates.find((candidate) => existsSync(candidate));
   if (path === undefined) throw missing(kind, candidates);
   let backend: Backend;
+  limitSpinning();
   try {
     backend = dlopen(path, symbols).symbols;
   } catch (cause) {
@@ -37,7 +43,9 @@ export function loadBackend(kind: LibraryKind): { backend: Backend; path: string
     const problem = `has ABI version ${version}, and this thimble needs ${ABI_VERSION}`;
     throw new LibraryError(path, problem, { hint: rebuild });
   }
-  applyEnvironment(backend);
+  if (kind === "cuda" && emulated()) configureEmulator(path);
+  if (backend.th_open(index) !== 0) throw unavailable(kind, path, backend.th_last_error());
+  if (kind === "cpu") applyEnvironment(backend);
   return { backend, path };
 }
 
@@ -69,6 +77,12 @@ function missing(kind: LibraryKind, candidates: readonly string[]): ThimbleError
   if (kind === "cpu")
     return new LibraryError("thimble", `the native library was not built: ${looked}`, { hint: rebuild });
   return new DeviceUnavailableError("cuda", `there is no CUDA library: ${looked}`, {
+    hint: `Build it with 'npm run build -- --${emulated() ? "emulated" : "cuda"}', use cpu(), or ask cuda.isAvailable() first`,
+  });
+}
+
+function unavailable(kind: LibraryKind, path: string, reason: string | null): DeviceUnavailableError {
+  return new DeviceUnavailableError(kind, `${path} was loaded, but ${reason ?? "its device does not open"}`, {
     hint: "Use cpu(), or ask cuda.isAvailable() first",
   });
 }

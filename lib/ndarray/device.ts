@@ -8,6 +8,7 @@ import { inspect } from "./format.ts";
 /** Where arrays live and kernels run. Made by {@link cpu} and {@link cuda}; equal devices are the same object. */
 export class Device {
   readonly pool: MemoryPool;
+  private readonly name: string;
 
   /** @internal */
   constructor(
@@ -18,6 +19,7 @@ export class Device {
     readonly libraryPath: string,
   ) {
     this.pool = new MemoryPool(backend);
+    this.name = backend.th_device_name() ?? kind;
   }
 
   /** Threads that a kernel may use; by default the processors this process may run on. */
@@ -61,8 +63,9 @@ export class Device {
     this.backend.th_memory_trim();
   }
 
+  /** "cpu", "cuda:0", or "cuda:0 (emulated)". */
   toString(): string {
-    return this.kind === "cpu" ? "cpu" : `${this.kind}:${this.index}`;
+    return this.name;
   }
 
   [inspect](): string {
@@ -76,7 +79,7 @@ function open(kind: LibraryKind, index: number): Device {
   const key = `${kind}:${index}`;
   let device = devices.get(key);
   if (device === undefined) {
-    const { backend, path } = loadBackend(kind);
+    const { backend, path } = loadBackend(kind, index);
     device = new Device(kind, index, backend, path);
     devices.set(key, device);
   }

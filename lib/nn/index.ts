@@ -5,4 +5,15 @@ export { Linear, type LinearOptions } from "./linear.ts";
 export { Conv, type ConvModuleOptions } from "./conv.ts";
 export { BatchNorm1d, BatchNorm2d, LayerNorm } from "./norm.ts";
 export { Dropout, Flatten, ReLU, Sigmoid, SoftmaxLoss, Tanh } from "./activation.ts";
+export {
+  type CellOptions,
+  LSTM,
+  LSTMCell,
+  type LSTMOptions,
+  RNN,
+  RNNCell,
+  type RNNCellOptions,
+  type RNNOptions,
+} from "./recurrent.ts";
+export type { LSTMState } from "../ops/recurrent.ts";
 export { type Layer, Residual, Sequential } from "./container.ts";

@@ -131,7 +131,7 @@ export function split(a: Tensor, axis = 0): Tensor[] {
     const output = a.data.slice(...ranges);
     const node = whole.sink?.node;
     if (!node) return new Tensor(output);
-    return new Tensor(output, {}, new Node("split", output.shape, [node.part(ranges)], [], (g) => [g]));
+    return new Tensor(output, {}, new Node("split", [output.shape], [node.part(ranges)], [], (gradients) => gradients));
   });
 }
 

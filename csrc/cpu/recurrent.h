@@ -1,0 +1,42 @@
+/*
+ * What RNN and LSTM layers share: the walk over the steps of a sequence, in which only the product with w_hh depends on
+ * the step before. All else is one product over all steps: that with w_ih, and the gradients of x and of the weights.
+ */
+#ifndef TH_RECURRENT_H
+#define TH_RECURRENT_H
+
+#include "kernel.h"
+
+typedef struct th_layer th_layer;
+
+/** The elementwise part of step t for hidden units `unit` to unit + count - 1 of every row of the batch. */
+typedef void th_cell(const th_layer *layer, ptrdiff_t t, ptrdiff_t unit, ptrdiff_t count);
+
+/** A layer, and its arrays as in thimble.h. */
+struct th_layer {
+  const char *name;
+  ptrdiff_t steps, batch, inputs, hidden;
+  ptrdiff_t gates; /* 1, or 4: columns of a weight for each hidden unit */
+  int relu;
+  const float *x, *w_ih, *w_hh;
+  const float *h0, *c0, *bias_ih, *bias_hh; /* may be NULL */
+  const float *states, *cells;              /* (steps + 1, batch, hidden); cells may be NULL */
+  float *gate; /* (steps, batch, gates · hidden): before the activation, or that gradient */
+  th_cell *cell;
+  /* Forward only: states and cells, to be written. */
+  float *new_states, *new_cells;
+  /* Backward only. */
+  const float *dy, *dc_last;
+  float *dx, *dh0, *dc0, *dw_ih, *dw_hh, *dbias;
+  float *dh, *dc; /* work space (batch, hidden): what step t + 1 hands to step t */
+};
+
+/** Runs the layer; `cell` turns what is in `gate` into states (and cells) of step t + 1. */
+#define recurrent_forward TH_ISA_NAME(recurrent_forward)
+int32_t recurrent_forward(const th_layer *layer);
+
+/** Gradients of the layer; `cell` turns dy[t] + dh (none after the last step) into the gradient in `gate`. */
+#define recurrent_backward TH_ISA_NAME(recurrent_backward)
+int32_t recurrent_backward(th_layer *layer);
+
+#endif

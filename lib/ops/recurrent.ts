@@ -1,0 +1,170 @@
+/**
+ * Recurrent layers over a whole sequence, one native call each way. x (L, N, in); weights (in, G) and (H, G) and biases
+ * (G), with G = H, or 4 · H for an LSTM in the order i, f, g, o.
+ */
+import type { Pointer } from "bun:ffi";
+
+import { record, recordAll, type Tensor } from "../autograd/tensor.ts";
+import { ArgumentError, ShapeError } from "../native/errors.ts";
+import { check } from "../native/status.ts";
+import { checkSize } from "../ndarray/layout.ts";
+import { NDArray } from "../ndarray/ndarray.ts";
+import { sameDevice } from "../ndarray/operands.ts";
+import { tidy } from "../ndarray/scope.ts";
+import { checkFloat, checkShapeIs, contiguous } from "./support.ts";
+
+export type Nonlinearity = "tanh" | "relu";
+
+/** The hidden state and the cell state of an LSTM. */
+export type LSTMState = readonly [h: Tensor, c: Tensor];
+
+export interface RecurrentWeights {
+  /** (in, G) and (H, G). */
+  W_ih: Tensor;
+  W_hh: Tensor;
+  /** Each (G); both or neither. */
+  bias_ih?: Tensor | null | undefined;
+  bias_hh?: Tensor | null | undefined;
+}
+
+/**
+ * h[t] = tanh(x[t] · W_ih + bias_ih + h[t - 1] · W_hh + bias_hh), or ReLU in place of tanh, from h0 (N, H), zeros if there
+ * is none: all of them, (L, N, H).
+ */
+export function rnn(
+  x: Tensor,
+  h0: Tensor | null,
+  weights: RecurrentWeights,
+  nonlinearity: Nonlinearity = "tanh",
+): Tensor {
+  if (nonlinearity !== "tanh" && nonlinearity !== "relu") {
+    throw new ArgumentError("rnn", `the nonlinearity is "tanh" or "relu", not ${String(nonlinearity)}`);
+  }
+  const relu = nonlinearity === "relu" ? 1 : 0;
+  const { steps, batch, inputs, hidden } = checkLayer("rnn", 1, x, weights, [h0]);
+  const { W_ih, W_hh, bias_ih = null, bias_hh = null } = weights;
+  const { backend } = x.device;
+  return tidy(() => {
+    const [input, w, u] = [x.data.compact(), W_ih.data.compact(), W_hh.data.compact()];
+    const states = NDArray.empty([steps + 1, batch, hidden], input);
+    const status = backend.th_rnn(
+      states.pointer, input.pointer, pointerOf(h0), w.pointer, u.pointer, pointerOf(bias_ih), pointerOf(bias_hh),
+      steps, batch, inputs, hidden, relu,
+    ); // prettier-ignore
+    check(status, backend, "rnn");
+    const outputs = states.slice([1, steps + 1]);
+    const operands = [x, W_ih, W_hh, bias_ih, bias_hh, h0];
+    return record("rnn", outputs, operands, [input, states, w, u], (g, { saved: [xs, hs, wIh, wHh], needs }) => {
+      const dy = contiguous(g);
+      const { dx, dw, du, dbias, dh0 } = makeGradients(operands, needs, dy);
+      const work = NDArray.empty([steps, batch, hidden], dy);
+      const code = backend.th_rnn_backward(
+        pointerOf(dx), pointerOf(dh0), pointerOf(dw), pointerOf(du), pointerOf(dbias),
+        work.pointer, dy.pointer, xs.pointer, hs.pointer, wIh.pointer, wHh.pointer, steps, batch, inputs, hidden, relu,
+      ); // prettier-ignore
+      check(code, backend, "rnn");
+      return [dx, dw, du, dbias, dbias, dh0];
+    });
+  });
+}
+
+/**
+ * Long short-term memory (Hochreiter and Schmidhuber, 1997), as PyTorch's: i, f, o = sigmoid and g = tanh of
+ * x[t] · W_ih + bias_ih + h[t - 1] · W_hh + bias_hh; c[t] = f · c[t - 1] + i · g; h[t] = o · tanh(c[t]).
+ * From h0 and c0 (N, H), zeros if there are none: every h, (L, N, H), and the last c, (N, H).
+ */
+export function lstm(x: Tensor, state: LSTMState | null, weights: RecurrentWeights): [h: Tensor, c: Tensor] {
+  const [h0, c0] = checkState("lstm", state) ?? [null, null];
+  const { steps, batch, inputs, hidden } = checkLayer("lstm", 4, x, weights, [h0, c0]);
+  const { W_ih, W_hh, bias_ih = null, bias_hh = null } = weights;
+  const { backend } = x.device;
+  return tidy(() => {
+    const [input, w, u] = [x.data.compact(), W_ih.data.compact(), W_hh.data.compact()];
+    const states = NDArray.empty([steps + 1, batch, hidden], input);
+    const cells = NDArray.empty([steps + 1, batch, hidden], input);
+    const gates = NDArray.empty([steps, batch, 4 * hidden], input);
+    const status = backend.th_lstm(
+      states.pointer, cells.pointer, gates.pointer, input.pointer, pointerOf(h0), pointerOf(c0), w.pointer, u.pointer,
+      pointerOf(bias_ih), pointerOf(bias_hh), steps, batch, inputs, hidden,
+    ); // prettier-ignore
+    check(status, backend, "lstm");
+    const outputs = [states.slice([1, steps + 1]), cells.slice(steps)];
+    const operands = [x, W_ih, W_hh, bias_ih, bias_hh, h0, c0];
+    const saved = [input, states, cells, gates, w, u] as const;
+    const [y, last] = recordAll("lstm", outputs, operands, saved, ([g, dc], context) => {
+      const [xs, hs, cs, activations, wIh, wHh] = context.saved;
+      const dy = g ? contiguous(g) : NDArray.zeros([steps, batch, hidden], xs);
+      const { dx, dw, du, dbias, dh0, dc0 } = makeGradients(operands, context.needs, dy);
+      const code = backend.th_lstm_backward(
+        pointerOf(dx), pointerOf(dh0), pointerOf(dc0), pointerOf(dw), pointerOf(du),
+        pointerOf(dbias), activations.pointer, dy.pointer, pointerOf(dc), xs.pointer,
+        hs.pointer, cs.pointer, wIh.pointer, wHh.pointer, steps, batch, inputs, hidden,
+      ); // prettier-ignore
+      check(code, backend, "lstm");
+      return [dx, dw, du, dbias, dbias, dh0, dc0];
+    });
+    return [y!, last!];
+  });
+}
+
+/** Arrays for the gradients that are needed, of operands x, W_ih, W_hh, bias_ih, bias_hh, h0, c0. */
+function makeGradients(operands: readonly (Tensor | null)[], needs: readonly boolean[], like: NDArray) {
+  const make = (i: number) => (needs[i] ? NDArray.empty(operands[i]!.shape, like) : null);
+  // Both biases are added to the same sum: one array serves both.
+  return { dx: make(0), dw: make(1), du: make(2), dbias: make(3) ?? make(4), dh0: make(5), dc0: make(6) };
+}
+
+/** The address of an operand's elements in row-major order, to be used inside a tidy; null for one that was left out. */
+function pointerOf(operand: Tensor | NDArray | null | undefined): Pointer | null {
+  if (!operand) return null;
+  return (operand instanceof NDArray ? operand : operand.data).compact().pointer;
+}
+
+/** The pair, or null when it was left out. */
+export function checkState(name: string, state: LSTMState | null | undefined): LSTMState | null {
+  if (state === null || state === undefined) return null;
+  if (!Array.isArray(state) || state.length !== 2) {
+    throw new ArgumentError(name, "the state is a pair [h, c] of tensors");
+  }
+  for (const part of state) checkFloat(name, part, "a part of the state");
+  return state;
+}
+
+/** Checks every operand of a layer with `gates` columns for each hidden unit; the sizes of it. */
+function checkLayer(
+  name: string,
+  gates: number,
+  x: Tensor,
+  weights: RecurrentWeights,
+  states: readonly (Tensor | null)[],
+): { steps: number; batch: number; inputs: number; hidden: number } {
+  checkFloat(name, x, "the input");
+  if (typeof weights !== "object" || weights === null) throw new ArgumentError(name, "takes { W_ih, W_hh, … }");
+  const { W_ih, W_hh, bias_ih = null, bias_hh = null } = weights;
+  checkFloat(name, W_ih, "W_ih");
+  checkFloat(name, W_hh, "W_hh");
+  const [steps, batch, inputs] = x.shape;
+  const hidden = W_hh.shape[0];
+  const shapes = [x.shape, W_ih.shape, W_hh.shape];
+  if (x.ndim !== 3 || !steps || batch === undefined || !inputs) {
+    throw new ShapeError(name, "takes a sequence (L, N, in) of at least one step and one input", { shapes });
+  }
+  if (!hidden) throw new ShapeError(name, "W_hh must be (H, G) with H of at least 1", { shapes });
+  checkShapeIs(name, "W_ih", W_ih, [inputs, gates * hidden]);
+  checkShapeIs(name, "W_hh", W_hh, [hidden, gates * hidden]);
+  if ((bias_ih === null) !== (bias_hh === null)) throw new ArgumentError(name, "takes both biases, or neither");
+  const rest = { bias_ih, bias_hh };
+  for (const [what, bias] of Object.entries(rest)) {
+    if (bias === null) continue;
+    checkFloat(name, bias, what);
+    checkShapeIs(name, what, bias, [gates * hidden]);
+  }
+  for (const state of states) {
+    if (state === null) continue;
+    checkFloat(name, state, "the initial state");
+    checkShapeIs(name, "the initial state", state, [batch, hidden]);
+  }
+  for (const operand of [W_ih, W_hh, bias_ih, bias_hh, ...states]) if (operand) sameDevice(name, x.data, operand.data);
+  checkSize(name, [steps + 1, batch, gates * hidden]);
+  return { steps, batch, inputs, hidden };
+}
