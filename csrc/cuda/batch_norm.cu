@@ -1,6 +1,6 @@
 /*
  * Batch normalisation in three passes: sums by channel (column_sums.h), a thread a channel for what follows from them, and
- * the elements. Statistics are taken around the first row, so a large mean costs the variance nothing.
+ * the elements. Squares are those of deviations from a mean nearby, so a large mean costs the variance nothing.
  */
 #include "column_sums.h"
 
@@ -22,12 +22,25 @@ TH_DEVICE float inverse_std(double variance, double eps) { return (float)(1 / sq
 
 /* --------------------------------------------------------------------------------------------------- forward */
 
+/** Σ (x - shift) and Σ (x - shift)² with the first row as the shift, of a stretch by way of its own mean: with d = x - m and
+    s = m - shift they are Σ d + n s and Σ d² + 2 s Σ d + n s². */
 struct deviations {
   const float *x;
   int32_t channels;
-  __device__ __forceinline__ th_terms operator()(int32_t row, int32_t channel) const {
-    const float d = x[(size_t)row * channels + channel] - x[channel];
-    return {d, d * d};
+  __device__ __forceinline__ th_stretch_terms operator()(const th_stretch &r) const {
+    float values[TH_STRETCH], sum = 0, d = 0, squares = 0;
+#pragma unroll
+    for (int i = 0; i < TH_STRETCH; i++)
+      if (i < r.count) sum += values[i] = x[(size_t)r.row(i) * channels + r.column];
+    const float mean = sum / (float)r.count;
+#pragma unroll
+    for (int i = 0; i < TH_STRETCH; i++)
+      if (i < r.count) {
+        d += values[i] - mean;
+        squares += (values[i] - mean) * (values[i] - mean);
+      }
+    const double n = r.count, shift = (double)mean - (double)x[r.column], of_d = (double)d;
+    return {of_d + n * shift, (double)squares + shift * (2 * of_d + n * shift)};
   }
 };
 
@@ -136,7 +149,7 @@ int32_t th_batch_norm(float *y, float *mean, float *istd, float *running_mean, f
   TH_TRY(sums.status("batchNorm"));
   TH_TRY(memory.status("batchNorm"));
   const transform t = make_transform(memory, channels);
-  TH_TRY(th_start_column_sums("batch_norm_sums", sums, deviations{x, channels}, rows, channels));
+  TH_TRY(th_sum_column_stretches("batch_norm_sums", sums, deviations{x, channels}, rows, channels));
   TH_TRY(th_launch("store_statistics", store_statistics, th_ceil_div(channels, TH_BLOCK), TH_BLOCK,
                    statistics{mean, istd, running_mean, running_var, weight, bias, eps, momentum}, t,
                    th_column_shares{sums, shares, channels}, x, rows));

@@ -10,9 +10,33 @@
 
 static constexpr int TH_SUM_COLUMNS = 32, TH_SUM_ROWS = 8;
 
-/** What one element adds to the two sums. */
+/** What one element, or the rows of a stretch, add to the two sums. */
 struct th_terms {
   float first, second;
+};
+struct th_stretch_terms {
+  double first, second;
+};
+
+/** Rows first, first + TH_SUM_ROWS, … of a column: at most TH_STRETCH. */
+static constexpr int TH_STRETCH = 16;
+struct th_stretch {
+  int32_t first, count, column;
+  __device__ __forceinline__ int32_t row(int i) const { return first + i * TH_SUM_ROWS; }
+};
+
+/** A functor on stretches, from one on elements: floats over a stretch, doubles beyond. */
+template <class F> struct th_by_element {
+  F terms;
+  __device__ __forceinline__ th_stretch_terms operator()(const th_stretch &s) const {
+    float first = 0, second = 0;
+    for (int i = 0; i < s.count; i++) {
+      const th_terms t = terms(s.row(i), s.column);
+      first += t.first;
+      second += t.second;
+    }
+    return {(double)first, (double)second};
+  }
 };
 
 /** Doubles (shares, 2, columns). */
@@ -38,16 +62,11 @@ __global__ void th_sum_columns(double *sums, F terms, int32_t rows, int32_t colu
   const int64_t end = begin + rows_a_share < rows ? begin + rows_a_share : rows;
   double a = 0, b = 0;
   if (column < columns)
-    for (int64_t start = begin + threadIdx.y; start < end; start += 16 * TH_SUM_ROWS) {
-      /* Floats over a few rows, doubles beyond. */
-      float a_part = 0, b_part = 0;
-      for (int64_t row = start; row < end && row < start + 16 * TH_SUM_ROWS; row += TH_SUM_ROWS) {
-        const th_terms t = terms((int32_t)row, column);
-        a_part += t.first;
-        b_part += t.second;
-      }
-      a += (double)a_part;
-      b += (double)b_part;
+    for (int64_t start = begin + threadIdx.y; start < end; start += TH_STRETCH * TH_SUM_ROWS) {
+      const int64_t left = (end - start + TH_SUM_ROWS - 1) / TH_SUM_ROWS;
+      const th_stretch_terms t = terms(th_stretch{(int32_t)start, left < TH_STRETCH ? (int)left : TH_STRETCH, column});
+      a += t.first;
+      b += t.second;
     }
   first[threadIdx.y][threadIdx.x] = a;
   second[threadIdx.y][threadIdx.x] = b;
@@ -66,13 +85,19 @@ static inline int32_t th_column_share_count(int32_t rows, int32_t columns) {
   return shares < 1 ? 1 : shares > 64 ? 64 : (int32_t)shares;
 }
 
-/** Fills `sums`, th_column_share_count(rows, columns) · 2 · columns doubles. F is called as terms(row, column). */
+/** Fills `sums`, th_column_share_count(rows, columns) · 2 · columns doubles. F is called as terms(stretch). */
 template <class F>
-int32_t th_start_column_sums(const char *name, double *sums, const F &terms, int32_t rows, int32_t columns) {
+int32_t th_sum_column_stretches(const char *name, double *sums, const F &terms, int32_t rows, int32_t columns) {
   const int32_t shares = th_column_share_count(rows, columns), share = (int32_t)th_ceil_div(rows, shares);
   const dim3 threads(TH_SUM_COLUMNS, TH_SUM_ROWS);
   return th_launch(name, th_sum_columns<F>, th_ceil_div(columns, TH_SUM_COLUMNS) * (unsigned)shares, threads, sums,
                    terms, rows, columns, share);
+}
+
+/** The same for terms(row, column). */
+template <class F>
+int32_t th_start_column_sums(const char *name, double *sums, const F &terms, int32_t rows, int32_t columns) {
+  return th_sum_column_stretches(name, sums, th_by_element<F>{terms}, rows, columns);
 }
 
 /** out[c] = Σ x[r, c] over the rows of a contiguous matrix. */

@@ -262,7 +262,7 @@ bool run_grid(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes, co
 }
 
 void fail(const char *format, ...) {
-  if (!failed && !*failure_text) {
+  if (!*failure_text) {
     char what[240];
     va_list arguments;
     va_start(arguments, format);

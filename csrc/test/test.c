@@ -80,6 +80,11 @@ float *test_nan(ptrdiff_t n) {
   return out;
 }
 
+int32_t test_settled(int32_t status) {
+  const int32_t later = th_download(NULL, NULL, 0);
+  return status != TH_STATUS_OK ? status : later;
+}
+
 double test_seconds(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);

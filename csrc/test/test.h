@@ -3,7 +3,8 @@
  *
  *   TEST_SUITE(matmul) { ... check(...); check_close(...); }
  *
- * which register themselves; main.c runs all of them for each instruction set of the machine and several thread counts.
+ * which register themselves; main.c runs all of them for each instruction set of the machine and several thread counts,
+ * main_emulated.c on the emulated CUDA device.
  */
 #ifndef TH_TEST_H
 #define TH_TEST_H
@@ -12,6 +13,10 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /** Defines and registers a suite; its body follows. */
 #define TEST_SUITE(name)                                                                                               \
@@ -34,7 +39,14 @@ float *test_random(ptrdiff_t n, uint64_t seed);
 /** The same, all NaN: an output that a kernel leaves unwritten shows. */
 float *test_nan(ptrdiff_t n);
 
+/** The status of a call, or of what it started, once the device is done with it. */
+int32_t test_settled(int32_t status);
+
 /** Seconds since some moment. */
 double test_seconds(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
