@@ -2,6 +2,8 @@
  * Builds the native library, build/libthimble_cpu.so (.dylib on macOS), in the package's own folder: `npm run build`, and
  * after every install. Only what changed is compiled. The full output is in build/build.log.
  *
+ *   --cuda                 builds the CUDA variant as well: minutes, so only where it is asked for
+ *   --emulated             builds the CUDA variant that runs on the CPU as well, for tests
  *   --postinstall          as the package manager calls it: THIMBLE_SKIP_BUILD=1 leaves the build out
  *
  * It runs under Node, through tsx: at install time Bun itself may not be there yet.
@@ -17,6 +19,7 @@ import {
   cpuLibrary,
   findToolchain,
   homebrewOpenmp,
+  libraryFile,
   missingTools,
   root,
   shortPath,
@@ -26,6 +29,12 @@ import {
 const logFile = join(buildFolder, "build.log");
 const cacheFile = join(buildFolder, "CMakeCache.txt");
 const live = process.stdout.isTTY === true;
+
+/** What is built besides the CPU library: the option, CMake's name for it, its target and library. */
+const variants = [
+  { option: "--cuda", setting: "THIMBLE_CUDA:STRING", target: "thimble_cuda" },
+  { option: "--emulated", setting: "THIMBLE_EMULATED:BOOL", target: "thimble_cuda_emulated" },
+].filter(({ option }) => process.argv.includes(option));
 
 const say = (text: string) => console.log(`thimble: ${text}`);
 
@@ -47,32 +56,42 @@ async function main(): Promise<void> {
   }
 
   mkdirSync(buildFolder, { recursive: true });
-  const before = modified(cpuLibrary);
+  const libraries = [cpuLibrary, ...variants.map(({ target }) => libraryFile(target))];
+  const before = libraries.map(modified);
   const log = createWriteStream(logFile);
   try {
     await configure(cmake, builder, log);
+    const targets = ["thimble_cpu", ...variants.map(({ target }) => target)];
     const jobs = String(availableParallelism());
-    const build = ["--build", buildFolder, "--target", "thimble_cpu", "--parallel", jobs];
+    const build = ["--build", buildFolder, "--target", ...targets, "--parallel", jobs];
     await step(`compiling with ${compiler.version}`, cmake, build, log);
   } finally {
     log.end();
   }
-  const changed = modified(cpuLibrary) !== before;
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
-  say(`${shortPath(cpuLibrary)} ${changed ? "built" : "is up to date"} (${seconds} s)`);
+  for (const [i, library] of libraries.entries()) {
+    const changed = modified(library) !== before[i];
+    say(`${shortPath(library)} ${changed ? "built" : "is up to date"} (${seconds} s)`);
+  }
 }
 
-/** CMake's configuration, only when there is none for this folder and build program: later ones are CMake's own affair. */
+/** CMake's configuration, only when there is none for this folder, build program and variants: later ones are CMake's own
+    affair. */
 async function configure(cmake: Tool, builder: Tool, log: WriteStream): Promise<void> {
   const generator = builder.name === "ninja" ? "Ninja" : "Unix Makefiles";
   const cache = existsSync(cacheFile) ? readFileSync(cacheFile, "utf8") : "";
-  const current = [`CMAKE_HOME_DIRECTORY:INTERNAL=${root}\n`, `CMAKE_GENERATOR:INTERNAL=${generator}\n`];
+  const holds = (line: string) => cache.includes(`${line}\n`);
   const generated = existsSync(join(buildFolder, generator === "Ninja" ? "build.ninja" : "Makefile"));
-  if (generated && current.every((line) => cache.includes(line))) return;
-  rmSync(cacheFile, { force: true });
-  rmSync(join(buildFolder, "CMakeFiles"), { recursive: true, force: true });
+  const current =
+    generated && holds(`CMAKE_HOME_DIRECTORY:INTERNAL=${root}`) && holds(`CMAKE_GENERATOR:INTERNAL=${generator}`);
+  if (current && variants.every(({ setting }) => holds(`${setting}=ON`))) return;
+  if (!current) {
+    rmSync(cacheFile, { force: true });
+    rmSync(join(buildFolder, "CMakeFiles"), { recursive: true, force: true });
+  }
   const openmp = homebrewOpenmp === null ? [] : [`-DOpenMP_ROOT=${homebrewOpenmp}`];
-  const args = ["-S", root, "-B", buildFolder, "-G", generator, "-DCMAKE_BUILD_TYPE=Release", ...openmp];
+  const chosen = variants.map(({ setting }) => `-D${setting}=ON`);
+  const args = ["-S", root, "-B", buildFolder, "-G", generator, "-DCMAKE_BUILD_TYPE=Release", ...openmp, ...chosen];
   await step(`configuring with ${cmake.version}`, cmake, args, log);
 }
 

@@ -9,7 +9,12 @@ import { delimiter, dirname, join, relative } from "node:path";
 /** The package's own folder, also when it is installed in another project's node_modules. */
 export const root: string = dirname(import.meta.dirname);
 export const buildFolder: string = join(root, "build");
-export const cpuLibrary: string = join(buildFolder, `libthimble_cpu.${process.platform === "darwin" ? "dylib" : "so"}`);
+export const cpuLibrary: string = libraryFile("thimble_cpu");
+
+/** The file of a library target. */
+export function libraryFile(target: string): string {
+  return join(buildFolder, `lib${target}.${process.platform === "darwin" ? "dylib" : "so"}`);
+}
 
 /** A path as messages show it: relative to the package when it lies inside. */
 export function shortPath(path: string): string {

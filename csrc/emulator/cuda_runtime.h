@@ -90,8 +90,7 @@ inline int up(int distance) { return lane() < distance ? lane() : lane() - dista
   emulator::shuffle_from(mask, value, emulator::up((int)(distance)), __LINE__)
 
 inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)((uint64_t)a * b >> 32); }
-inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
-inline void __threadfence_system() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+inline void __threadfence_system() {} /* one OS thread sees its own writes in order */
 template <class T> T atomicAdd(T *address, T value) {
   static_assert(std::is_integral_v<T>, "a sum of floats by atomics depends on their order");
   return __atomic_fetch_add(address, value, __ATOMIC_RELAXED);
@@ -155,6 +154,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventQuery(cudaEvent_t event);

@@ -253,6 +253,14 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned) {
   return cudaSuccess;
 }
 
+/** After all work, some of which may wait for it. */
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  const lock guard(mutex);
+  cudaDeviceSynchronize();
+  delete event;
+  return cudaSuccess;
+}
+
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const lock guard(mutex);
   event->stream = of(stream);

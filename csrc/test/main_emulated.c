@@ -1,7 +1,7 @@
 /*
  * Runs the native tests on the emulated CUDA device, which is told to accept host memory: with the threads of each block in
  * forward, reverse and random order.
- *   emulated_test [suite…]   only these suites
+ *   emulated_test [--random] [suite…]   in random order alone; only these suites
  */
 #include "../emulator/emulator.h"
 #include "test.h"
@@ -19,12 +19,15 @@ static int is_wanted(const char *name, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+  const int only_random = argc > 1 && !strcmp(argv[1], "--random");
+  argc -= only_random;
+  argv += only_random;
   static const char *const names[] = {"forward", "reverse", "random"};
   if (th_open(0) != TH_STATUS_OK) {
     printf("the emulated device does not open: %s\n", th_last_error());
     return 1;
   }
-  for (int order = TH_EMULATOR_FORWARD; order <= TH_EMULATOR_RANDOM; order++) {
+  for (int order = only_random ? TH_EMULATOR_RANDOM : TH_EMULATOR_FORWARD; order <= TH_EMULATOR_RANDOM; order++) {
     th_emulator_configure(order, 1, 0, 1);
     for (int i = 0; i < test_suite_count; i++) {
       if (!is_wanted(test_suites[i].name, argc, argv)) continue;

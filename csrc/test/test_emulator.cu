@@ -174,6 +174,7 @@ TEST_SUITE(emulator_lazy) {
   cudaStreamWaitEvent(other, event, 0);
   cudaStreamSynchronize(other);
   check(*out.data == 7, "another stream can wait for it too");
+  cudaEventDestroy(event);
   int host = 0;
   th_launch("count_atomically", count_atomically, 1, 1, out.data);
   th_download(&host, out.data, 4);
