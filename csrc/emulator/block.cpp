@@ -4,7 +4,6 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
-#include <deque>
 #include <random>
 #include <vector>
 
@@ -30,17 +29,17 @@ struct emulated_thread : thread {
   fiber *on;
   int line;
   int predicate; /* of barrier_any */
-  unsigned mask, phase;
-  int source; /* lane that a shuffle reads; -1 for none */
-  size_t bytes;
-  char given[8], taken[8];
+  unsigned mask, barriers, warp_operations; /* how many it has passed, of each */
+  int source;                               /* lane that a shuffle reads; -1 for none */
+  uint64_t given, taken;
 };
 
 emulated_thread threads[MAX_THREADS];
 std::vector<unsigned> order;
 unsigned count, started, left;
-std::deque<fiber> fibers; /* addresses stay */
-std::vector<fiber *> idle;
+/* Fixed, so that nothing is allocated, which ThreadSanitizer would see, on a fiber. */
+fiber fibers[MAX_THREADS + 1], *idle[MAX_THREADS + 1];
+unsigned fiber_count, idle_count;
 fiber *entering;
 const std::function<void()> *kernel_body;
 const char *kernel_name = "";
@@ -80,23 +79,20 @@ void run_threads() {
       break; /* threads on one fiber would be in order: no race would show */
 #endif
     }
-    idle.push_back(own);
+    idle[idle_count++] = own;
     switch_to(own, &main_fiber);
   }
 }
 
 bool start_threads() {
-  if (idle.empty()) {
-    fibers.emplace_back();
-    if (!start(&fibers.back(), run_threads)) {
-      fibers.pop_back();
+  if (idle_count == 0) {
+    if (!start(&fibers[fiber_count], run_threads)) {
       fail("no memory for the stack of another thread");
       return false;
     }
-    idle.push_back(&fibers.back());
+    idle[idle_count++] = &fibers[fiber_count++];
   }
-  entering = idle.back();
-  idle.pop_back();
+  entering = idle[--idle_count];
   switch_to(&main_fiber, entering);
   return true;
 }
@@ -117,7 +113,7 @@ void abandon_threads() {
     if (t.is == state::NEW || t.is == state::DONE) continue;
     abandon(t.on);
     start(t.on, run_threads);
-    idle.push_back(t.on);
+    idle[idle_count++] = t.on;
   }
 }
 
@@ -151,7 +147,7 @@ bool release_warp(unsigned warp) {
         fail("line %d: a shuffle reads lane %d, which is not in its mask", lanes[i].line, lanes[i].source);
         return true;
       }
-      memcpy(lanes[i].taken, lanes[lanes[i].source].given, lanes[i].bytes);
+      lanes[i].taken = lanes[lanes[i].source].given;
     }
     for (unsigned i = 0; i < n; i++)
       if (mask >> i & 1) lanes[i].is = state::READY;
@@ -211,7 +207,7 @@ void run_block() {
     t.index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / (blockDim.x * blockDim.y)};
     t.lane = i % WARP;
     t.warp = i / WARP;
-    t.phase = 0;
+    t.barriers = t.warp_operations = 0;
     t.is = state::NEW;
   }
   arrange(order, count);
@@ -284,7 +280,7 @@ void barrier(int line) { barrier_any(0, line); }
 int barrier_any(int predicate, int line) {
   emulated_thread &t = self();
   t.predicate = predicate != 0;
-  wait(state::AT_BARRIER, line, handles[0], t.phase++);
+  wait(state::AT_BARRIER, line, handles[0], t.barriers++);
   return any;
 }
 
@@ -296,7 +292,7 @@ static void warp_wait(unsigned mask, int line) {
     t.is = state::READY;
     switch_to(t.on, &main_fiber); /* for good */
   }
-  wait(state::AT_WARP, line, handles[1 + t.warp], t.phase++);
+  wait(state::AT_WARP, line, handles[1 + t.warp], t.warp_operations++);
 }
 
 void warp_barrier(unsigned mask, int line) {
@@ -304,13 +300,12 @@ void warp_barrier(unsigned mask, int line) {
   warp_wait(mask, line);
 }
 
-void shuffle(void *out, const void *value, size_t bytes, unsigned mask, int source, int line) {
+uint64_t shuffle(uint64_t value, unsigned mask, int source, int line) {
   emulated_thread &t = self();
-  memcpy(t.given, value, bytes);
-  t.bytes = bytes;
+  t.given = value;
   t.source = source;
   warp_wait(mask, line);
-  memcpy(out, t.taken, bytes);
+  return t.taken;
 }
 
 } // namespace emulator

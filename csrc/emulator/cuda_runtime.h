@@ -60,16 +60,18 @@ extern char *dynamic_shared;
 void barrier(int line);
 int barrier_any(int predicate, int line);
 void warp_barrier(unsigned mask, int line);
-/** Exchanges `bytes` (at most 8) of each lane in `mask`: out gets those of lane `source` of the calling thread's warp. */
-void shuffle(void *out, const void *value, size_t bytes, unsigned mask, int source, int line);
+/** What lane `source` of the calling thread's warp gives, once all lanes in `mask` give something. */
+uint64_t shuffle(uint64_t value, unsigned mask, int source, int line);
 /** Makes the launch fail with this text. */
 void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 template <class T> T shuffle_from(unsigned mask, T value, int source, int line) {
   static_assert(sizeof(T) <= 8 && std::is_trivially_copyable_v<T>);
-  T result;
-  shuffle(&result, &value, sizeof value, mask, source, line);
-  return result;
+  uint64_t bits = 0;
+  memcpy(&bits, &value, sizeof value);
+  bits = shuffle(bits, mask, source, line);
+  memcpy(&value, &bits, sizeof value);
+  return value;
 }
 inline int lane() { return (int)current->lane; }
 inline int down(int distance) { return lane() + distance > 31 ? lane() : lane() + distance; }

@@ -1,7 +1,7 @@
 /*
  * Runs the native tests on the emulated CUDA device, which is told to accept host memory: with the threads of each block in
  * forward, reverse and random order.
- *   emulated_test [--random] [suite…]   in random order alone; only these suites
+ *   emulated_test [--random] [suite…] [-suite…]   in random order alone; only these suites; without these
  */
 #include "../emulator/emulator.h"
 #include "test.h"
@@ -11,11 +11,14 @@
 
 #include "runner.h"
 
+/** Arguments are suites to run, or, as -name, to leave out. */
 static int is_wanted(const char *name, int argc, char **argv) {
-  if (!strcmp(name, "allocator_huge")) return 0;
-  for (int i = 1; i < argc; i++)
-    if (!strcmp(argv[i], name)) return 1;
-  return argc == 1;
+  int chosen = !strcmp(name, "allocator_huge") ? 0 : -1;
+  for (int i = 1; i < argc; i++) {
+    if (argv[i][0] == '-' && !strcmp(argv[i] + 1, name)) return 0;
+    if (argv[i][0] != '-' && chosen != 1) chosen = !strcmp(argv[i], name);
+  }
+  return chosen != 0;
 }
 
 int main(int argc, char **argv) {
@@ -23,6 +26,7 @@ int main(int argc, char **argv) {
   argc -= only_random;
   argv += only_random;
   static const char *const names[] = {"forward", "reverse", "random"};
+  setvbuf(stdout, NULL, _IOLBF, 0);
   if (th_open(0) != TH_STATUS_OK) {
     printf("the emulated device does not open: %s\n", th_last_error());
     return 1;
