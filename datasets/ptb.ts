@@ -1,0 +1,90 @@
+/**
+ * Finding the Penn Treebank on this machine, and downloading it: as Mikolov preprocessed it for "Recurrent neural network
+ * based language model" (2010), 10,000 words, numbers as N, the rest as `<unk>`.
+ */
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import { ThimbleError } from "../lib/native/errors.ts";
+import { corpusFolder } from "./corpus.ts";
+import { type ArchiveOptions, cacheFolder, download, DownloadError, locate } from "./download.ts";
+import { readTarGz } from "./tar.ts";
+
+/** The official archive, which has no published checksum, and what must be in it. */
+export const PTB = {
+  url: "http://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz",
+  name: "simple-examples.tgz",
+  folder: "simple-examples/data",
+  files: [
+    { name: "ptb.train.txt", size: 5_101_618, md5: "f26c4b92c5fdc7b3f8c7cdcb991d8420" },
+    { name: "ptb.valid.txt", size: 399_782, md5: "aa0affc06ff7c36e977d7cd49e3839bf" },
+    { name: "ptb.test.txt", size: 449_945, md5: "8b80168b89c18661a38ef683c0dc3721" },
+  ],
+} as const;
+
+/** Bytes that the archive may unpack to; the official one has about a fifth of that. */
+const LARGEST_ARCHIVE = 2 ** 29;
+
+/** What to give Corpus: see {@link locate}. */
+export function locatePtb(folder?: string): string | null {
+  return locate(folder, (cache) => corpusFolder(cache) !== null);
+}
+
+/**
+ * Downloads the official archive (from a mirror, if `url` is given) and unpacks its three texts into `folder`, unless they
+ * are there. Returns the folder, which Corpus reads.
+ * @throws DownloadError when all attempts failed or a text is not the official one, by its MD5.
+ */
+export async function downloadPtb({
+  folder = cacheFolder(),
+  url = PTB.url,
+  ...options
+}: ArchiveOptions = {}): Promise<string> {
+  if (corpusFolder(folder) !== null) return folder;
+  const archive = join(folder, PTB.name);
+  await download(url, archive, options);
+  try {
+    await unpack(url, archive, join(folder, PTB.folder));
+  } finally {
+    await rm(archive, { force: true }); // 35 MB of which 6 were needed, or another archive than the official one
+  }
+  return folder;
+}
+
+/** Writes the texts of an archive under a temporary name first, so that a folder that exists is whole. */
+async function unpack(url: string, archive: string, folder: string): Promise<void> {
+  const texts = officialTexts(url, archive);
+  const temporary = `${folder}.${process.pid}.tmp`;
+  try {
+    await mkdir(temporary, { recursive: true });
+    for (const [name, data] of texts) await writeFile(join(temporary, name), data);
+    await rename(temporary, folder);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new DownloadError(url, `cannot be unpacked into ${folder}: ${reason}`, { permanent: true, cause });
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
+  }
+}
+
+function officialTexts(url: string, archive: string): Map<string, Uint8Array> {
+  const refuse = (problem: string, cause?: unknown): never => {
+    throw new DownloadError(url, problem, { permanent: true, cause });
+  };
+  const members = new Map<string, Uint8Array>();
+  try {
+    for (const { name, data } of readTarGz(archive, LARGEST_ARCHIVE)) members.set(name.replace(/^\.\//, ""), data);
+  } catch (error) {
+    refuse(error instanceof ThimbleError ? error.message : String(error), error);
+  }
+  return new Map(
+    PTB.files.map(({ name, size, md5 }) => {
+      const path = `${PTB.folder}/${name}`;
+      const data = members.get(path) ?? refuse(`has no ${path}`);
+      const found = new Bun.CryptoHasher("md5").update(data).digest("hex");
+      if (found !== md5)
+        refuse(`has a ${path} of ${data.length} bytes with the MD5 ${found}; expected ${size}, ${md5}`);
+      return [name, data];
+    }),
+  );
+}
