@@ -2,6 +2,7 @@
  * Finding the Penn Treebank on this machine, and downloading it: as Mikolov preprocessed it for "Recurrent neural network
  * based language model" (2010), 10,000 words, numbers as N, the rest as `<unk>`.
  */
+import { statSync } from "node:fs";
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -28,6 +29,17 @@ const LARGEST_ARCHIVE = 2 ** 29;
 /** What to give Corpus: see {@link locate}. */
 export function locatePtb(folder?: string): string | null {
   return locate(folder, (cache) => corpusFolder(cache) !== null);
+}
+
+/** Whether what Corpus reads in a folder is the Penn Treebank as Mikolov prepared it, by the sizes of its files. */
+export function isPtb(root: string): boolean {
+  const folder = corpusFolder(root);
+  if (folder === null) return false;
+  return PTB.files.every(({ name, size }) =>
+    [name, name.replace("ptb.", "")].some(
+      (file) => statSync(join(folder, file), { throwIfNoEntry: false })?.size === size,
+    ),
+  );
 }
 
 /**
