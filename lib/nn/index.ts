@@ -10,10 +10,10 @@ export {
   LSTM,
   LSTMCell,
   type LSTMOptions,
-  type LSTMState,
   RNN,
   RNNCell,
   type RNNCellOptions,
   type RNNOptions,
 } from "./recurrent.ts";
+export type { LSTMState } from "../ops/recurrent.ts";
 export { type Layer, Residual, Sequential } from "./container.ts";

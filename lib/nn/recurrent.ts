@@ -4,7 +4,7 @@ import * as init from "../init/index.ts";
 import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { tidy } from "../ndarray/scope.ts";
 import { dropout } from "../ops/dropout.ts";
-import { lstm, type Nonlinearity, rnn } from "../ops/recurrent.ts";
+import { checkState, lstm, type LSTMState, type Nonlinearity, rnn } from "../ops/recurrent.ts";
 import { reshape, slice, split, stack } from "../ops/shape.ts";
 import { checkFloat, checkNumber, checkShapeIs } from "../ops/support.ts";
 import { checkSize, keepsNothing, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
@@ -28,9 +28,6 @@ interface LayerOptions {
 
 export type RNNOptions = RNNCellOptions & LayerOptions;
 export type LSTMOptions = CellOptions & LayerOptions;
-
-/** The hidden state and the cell state of an LSTM. */
-export type LSTMState = readonly [h: Tensor, c: Tensor];
 
 /** What the cells share: the parameters of one layer, whose weights have `gates` columns for each hidden unit. */
 abstract class Cell extends Module {
@@ -221,11 +218,4 @@ export class LSTM extends Recurrent {
       return [output, [stack(lastH!), stack(lastC!)]];
     });
   }
-}
-
-/** The pair, or null when it was left out. */
-function checkState(name: string, state: LSTMState | null | undefined): LSTMState | null {
-  if (state === null || state === undefined) return null;
-  if (Array.isArray(state) && state.length === 2) return state;
-  throw new ArgumentError(name, "the state is a pair [h, c] of tensors");
 }

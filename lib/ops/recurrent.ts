@@ -15,6 +15,9 @@ import { checkFloat, checkShapeIs, contiguous } from "./support.ts";
 
 export type Nonlinearity = "tanh" | "relu";
 
+/** The hidden state and the cell state of an LSTM. */
+export type LSTMState = readonly [h: Tensor, c: Tensor];
+
 export interface RecurrentWeights {
   /** (in, G) and (H, G). */
   W_ih: Tensor;
@@ -70,13 +73,9 @@ export function rnn(
  * x[t] · W_ih + bias_ih + h[t - 1] · W_hh + bias_hh; c[t] = f · c[t - 1] + i · g; h[t] = o · tanh(c[t]).
  * From h0 and c0 (N, H), zeros if there are none: every h, (L, N, H), and the last c, (N, H).
  */
-export function lstm(
-  x: Tensor,
-  state: readonly [h0: Tensor, c0: Tensor] | null,
-  weights: RecurrentWeights,
-): [h: Tensor, c: Tensor] {
-  const [h0, c0] = state ?? [null, null];
-  const { steps, batch, inputs, hidden } = checkLayer("lstm", 4, x, weights, state ?? []);
+export function lstm(x: Tensor, state: LSTMState | null, weights: RecurrentWeights): [h: Tensor, c: Tensor] {
+  const [h0, c0] = checkState("lstm", state) ?? [null, null];
+  const { steps, batch, inputs, hidden } = checkLayer("lstm", 4, x, weights, [h0, c0]);
   const { W_ih, W_hh, bias_ih = null, bias_hh = null } = weights;
   const { backend } = x.device;
   return tidy(() => {
@@ -119,6 +118,16 @@ function makeGradients(operands: readonly (Tensor | null)[], needs: readonly boo
 function pointerOf(operand: Tensor | NDArray | null | undefined): Pointer | null {
   if (!operand) return null;
   return (operand instanceof NDArray ? operand : operand.data).compact().pointer;
+}
+
+/** The pair, or null when it was left out. */
+export function checkState(name: string, state: LSTMState | null | undefined): LSTMState | null {
+  if (state === null || state === undefined) return null;
+  if (!Array.isArray(state) || state.length !== 2) {
+    throw new ArgumentError(name, "the state is a pair [h, c] of tensors");
+  }
+  for (const part of state) checkFloat(name, part, "a part of the state");
+  return state;
 }
 
 /** Checks every operand of a layer with `gates` columns for each hidden unit; the sizes of it. */

@@ -59,6 +59,8 @@ function value(depth = 0): unknown {
       runningMean: aTensor(),
       runningVar: aTensor(),
     }));
+    makers.push(() => ({ W_ih: aTensor(), W_hh: aTensor(), bias_ih: aTensor(), bias_hh: aTensor() }));
+    makers.push(() => ({ W_ih: aTensor(), W_hh: aTensor() }));
     makers.push(() => ({ stride: random.integer(0, 3), padding: random.integer(0, 3), axes: random.integer(-2, 3) }));
   }
   return random.pick(makers)();

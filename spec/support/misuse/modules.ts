@@ -30,6 +30,16 @@ for (const value of [-1, NaN, "1", null]) {
   );
   add(`LayerNorm with eps ${show(value)}`, () => new nn.LayerNorm(3, { eps: wrong(value) }).forward(t23()), /eps/);
 }
+for (const [i, state] of [5, {}, "hc", [t(1, 2, 2)], [null, null], [t(1, 2, 2), t(1, 2, 2), t(1, 2, 2)]].entries()) {
+  add(`LSTM from state ${i}`, () => new nn.LSTM(3, 2).forward(t(4, 2, 3), wrong(state)), /^(LSTM|lstm)/);
+  add(`LSTMCell from state ${i}`, () => new nn.LSTMCell(3, 2).forward(t(2, 3), wrong(state)), /^(LSTM|lstm)/);
+}
+for (const [i, state] of [5, {}, "h", [t(1, 2, 2)], t(2, 2), ids(0)].entries()) {
+  add(`RNN from state ${i}`, () => new nn.RNN(3, 2).forward(t(4, 2, 3), wrong(state)), /^(RNN|rnn)/);
+}
+for (const [i, weights] of [null, 5, {}, { W_ih: t(3, 2) }, { W_ih: 1, W_hh: t(2, 2) }].entries()) {
+  add(`rnn with weights ${i}`, () => ops.rnn(t(4, 2, 3), null, wrong(weights)), /^rnn/);
+}
 add("Flatten of a scalar", () => new nn.Flatten().forward(t()), /^Flatten/);
 const loss = new nn.SoftmaxLoss();
 add("SoftmaxLoss with too few labels", () => loss.forward(t23(), ids(0)), /\(2, 3\).*\(1,\)/);
@@ -39,7 +49,7 @@ add("SoftmaxLoss of no rows", () => loss.forward(t(0, 3), ids()), /\(0, 3\)/);
 for (const operand of notTensors) {
   for (const [name, module] of Object.entries({
     Linear: new nn.Linear(2, 2), Conv: new nn.Conv(2, 2, 3), BatchNorm1d: new nn.BatchNorm1d(2), BatchNorm2d: new nn.BatchNorm2d(2),
-    LayerNorm: new nn.LayerNorm(2), Flatten: new nn.Flatten(), ReLU: new nn.ReLU(), Dropout: new nn.Dropout(0.5),
+    LayerNorm: new nn.LayerNorm(2), RNN: new nn.RNN(2, 2), LSTM: new nn.LSTM(2, 2), RNNCell: new nn.RNNCell(2, 2), LSTMCell: new nn.LSTMCell(2, 2), Flatten: new nn.Flatten(), ReLU: new nn.ReLU(), Dropout: new nn.Dropout(0.5),
     Residual: new nn.Residual(new nn.ReLU()), Sequential: new nn.Sequential(new nn.Tanh()),
   })) add(`${name} of ${show(operand)}`, () => module.forward(wrong(operand)), /Tensor/); // prettier-ignore
   add(`SoftmaxLoss of ${show(operand)}`, () => loss.forward(wrong(operand), ids(0)), /Tensor/);
