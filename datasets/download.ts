@@ -97,7 +97,8 @@ export async function download(url: string, path: string, options: DownloadOptio
   await rm(`${part}.validator`, { force: true });
 }
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+/** What an error says. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** One attempt: asks for what `part` lacks, or all where that is not possible. True when it built on what was there. */
 async function receive(url: string, part: string, options: DownloadOptions): Promise<boolean> {

@@ -7,6 +7,6 @@ export { batchify, getBatch } from "../lib/data/chunks.ts";
 export { Corpus, type CorpusOptions } from "./corpus.ts";
 export { Dictionary } from "./dictionary.ts";
 export { GeneratedText, type GeneratedTextOptions } from "./generated-text.ts";
-export { downloadPtb, isPtb, locatePtb } from "./ptb.ts";
+export { downloadPtb, isPtb, locatePtb, type PtbDownloadOptions } from "./ptb.ts";
 export { END_OF_SENTENCE, type TextSet, UNKNOWN } from "./text.ts";
 export { TextCorpus, type TextCorpusOptions } from "./text-corpus.ts";

@@ -4,14 +4,19 @@
  */
 import { statSync } from "node:fs";
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
-import { ThimbleError } from "../lib/native/errors.ts";
 import { corpusFolder } from "./corpus.ts";
-import { type ArchiveOptions, cacheFolder, download, DownloadError, locate } from "./download.ts";
+import { type ArchiveOptions, cacheFolder, download, DownloadError, locate, messageOf } from "./download.ts";
 import { readTarGz } from "./tar.ts";
 
-/** The official archive, which has no published checksum, and what must be in it. */
+interface ExpectedFile {
+  name: string;
+  size: number;
+  md5: string;
+}
+
+/** The official archive, and what must be in it: the texts are checked, not what else the archive holds. */
 export const PTB = {
   url: "http://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz",
   name: "simple-examples.tgz",
@@ -42,6 +47,11 @@ export function isPtb(root: string): boolean {
   );
 }
 
+export interface PtbDownloadOptions extends ArchiveOptions {
+  /** What must be in the archive's folder. Default: the official texts. */
+  files?: readonly ExpectedFile[] | undefined;
+}
+
 /**
  * Downloads the official archive (from a mirror, if `url` is given) and unpacks its three texts into `folder`, unless they
  * are there. Returns the folder, which Corpus reads.
@@ -50,36 +60,22 @@ export function isPtb(root: string): boolean {
 export async function downloadPtb({
   folder = cacheFolder(),
   url = PTB.url,
+  files = PTB.files,
   ...options
-}: ArchiveOptions = {}): Promise<string> {
+}: PtbDownloadOptions = {}): Promise<string> {
   if (corpusFolder(folder) !== null) return folder;
   const archive = join(folder, PTB.name);
   await download(url, archive, options);
   try {
-    await unpack(url, archive, join(folder, PTB.folder));
+    await writeTexts(url, readTexts(url, archive, files), folder);
   } finally {
     await rm(archive, { force: true }); // 35 MB of which 6 were needed, or another archive than the official one
   }
   return folder;
 }
 
-/** Writes the texts of an archive under a temporary name first, so that a folder that exists is whole. */
-async function unpack(url: string, archive: string, folder: string): Promise<void> {
-  const texts = officialTexts(url, archive);
-  const temporary = `${folder}.${process.pid}.tmp`;
-  try {
-    await mkdir(temporary, { recursive: true });
-    for (const [name, data] of texts) await writeFile(join(temporary, name), data);
-    await rename(temporary, folder);
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new DownloadError(url, `cannot be unpacked into ${folder}: ${reason}`, { permanent: true, cause });
-  } finally {
-    await rm(temporary, { recursive: true, force: true });
-  }
-}
-
-function officialTexts(url: string, archive: string): Map<string, Uint8Array> {
+/** The texts of an archive by name. */
+function readTexts(url: string, archive: string, files: readonly ExpectedFile[]): Map<string, Uint8Array> {
   const refuse = (problem: string, cause?: unknown): never => {
     throw new DownloadError(url, problem, { permanent: true, cause });
   };
@@ -87,16 +83,31 @@ function officialTexts(url: string, archive: string): Map<string, Uint8Array> {
   try {
     for (const { name, data } of readTarGz(archive, LARGEST_ARCHIVE)) members.set(name.replace(/^\.\//, ""), data);
   } catch (error) {
-    refuse(error instanceof ThimbleError ? error.message : String(error), error);
+    refuse(messageOf(error), error);
   }
   return new Map(
-    PTB.files.map(({ name, size, md5 }) => {
+    files.map(({ name, size, md5 }) => {
       const path = `${PTB.folder}/${name}`;
       const data = members.get(path) ?? refuse(`has no ${path}`);
       const found = new Bun.CryptoHasher("md5").update(data).digest("hex");
-      if (found !== md5)
-        refuse(`has a ${path} of ${data.length} bytes with the MD5 ${found}; expected ${size}, ${md5}`);
-      return [name, data];
+      if (found === md5) return [name, data];
+      return refuse(`has a ${path} of ${data.length} bytes with the MD5 ${found}; expected ${size}, ${md5}`);
     }),
   );
+}
+
+/** Writes the texts under a temporary name first, so that a folder that exists is whole. */
+async function writeTexts(url: string, texts: ReadonlyMap<string, Uint8Array>, folder: string): Promise<void> {
+  const target = join(folder, PTB.folder);
+  const temporary = join(folder, `.${PTB.name}.${process.pid}.tmp`);
+  try {
+    await mkdir(temporary);
+    for (const [name, data] of texts) await writeFile(join(temporary, name), data);
+    await mkdir(dirname(target), { recursive: true });
+    await rename(temporary, target);
+  } catch (cause) {
+    throw new DownloadError(url, `cannot be unpacked into ${target}: ${messageOf(cause)}`, { permanent: true, cause });
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
+  }
 }

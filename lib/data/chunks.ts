@@ -29,8 +29,8 @@ export function batchify(ids: Int32Array, batchSize: number, { device }: { devic
  * L = min(bptt, rows - 1 - i). Both are views.
  */
 export function getBatch(batches: NDArray, i: number, bptt: number): [x: Tensor, y: Tensor] {
-  const [rows, columns] = batches.shape;
-  if (batches.ndim !== 2 || rows === undefined || columns === undefined) {
+  const [rows, columns] = batches instanceof NDArray ? batches.shape : [];
+  if (rows === undefined || columns === undefined || batches.ndim !== 2) {
     throw new ArgumentError("getBatch", "takes the array that batchify made");
   }
   if (!Number.isInteger(bptt) || bptt < 1) {
