@@ -21,7 +21,7 @@ export function* generate(
   if (!Array.isArray(prompt) || prompt.length === 0) {
     throw new ArgumentError("generate", "the prompt must be a list of at least one id");
   }
-  if (!(temperature >= 0 && temperature < Infinity)) {
+  if (typeof temperature !== "number" || !(temperature >= 0 && temperature < Infinity)) {
     throw new ArgumentError("generate", `temperature must be a number of at least 0, not ${String(temperature)}`);
   }
   let hidden: HiddenState | null = null;
