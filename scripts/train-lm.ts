@@ -4,7 +4,7 @@
  */
 import { batchify, type Dictionary } from "../datasets/index.ts";
 import { loadCheckpoint } from "../lib/checkpoint/index.ts";
-import { CheckpointError, type Device, manualSeed, type NDArray, optim } from "../lib/index.ts";
+import { CheckpointError, DatasetError, type Device, manualSeed, type NDArray, optim } from "../lib/index.ts";
 import { type ChunkReport, chunksOf, epochGeneralPtb, evaluatePtb } from "../lib/training/index.ts";
 import type { LanguageModel } from "../models/index.ts";
 import {
@@ -106,15 +106,18 @@ async function train(device: Device): Promise<void> {
   const model = makeModel(run, vocabulary.length, device);
   const opt = new optim.SGD(model.parameters(), { lr: run.lr });
   if (options.resume !== undefined) loadCheckpoint(options.resume, { model, optimizer: opt });
-  const columns = (ids: Int32Array, most: number) =>
-    batchify(ids, Math.max(1, Math.min(most, Math.floor(ids.length / 2))), { device });
+  const columns = (part: "train" | "valid" | "test", most: number) => {
+    const ids = texts[part];
+    if (ids.length < 2) throw new DatasetError(texts.name, `its ${part} text has fewer than 2 words`);
+    return batchify(ids, Math.min(most, Math.floor(ids.length / 2)), { device }); // so that there are two rows
+  };
   const training: Training = {
     run,
     model,
     opt,
-    train: columns(texts.train, run.batchSize),
-    valid: columns(texts.valid, EVALUATED_COLUMNS),
-    test: columns(texts.test, EVALUATED_COLUMNS),
+    train: columns("train", run.batchSize),
+    valid: columns("valid", EVALUATED_COLUMNS),
+    test: columns("test", EVALUATED_COLUMNS),
   };
   console.log(describeTexts(texts));
   console.log(`${device}, ${device.isa}, threads: ${device.threads}; ${describe(run)}`);

@@ -82,7 +82,10 @@ describe("the command line", () => {
 
   test("what cannot be read or made is one clear line and exit code 1", async () => {
     writeFileSync(at("short.txt"), "two\nlines\n");
+    for (const part of ["train", "valid", "test"])
+      writeFileSync(at(`${part}.txt`), part === "valid" ? "\n" : "some words\n");
     const cases: [string[], RegExp][] = [
+      [["--data", folder], /^DatasetError: .*its valid text has fewer than 2 words/],
       [["--data", at("nowhere")], /^DatasetError: .*train\.txt: no such file/],
       [["--text", at("nowhere.txt")], /^DatasetError: .*nowhere\.txt: cannot be read/],
       [["--text", at("short.txt")], /^DatasetError: .*short\.txt: has 2 lines with words; expected at least 20/],
