@@ -8,6 +8,7 @@ import { join } from "node:path";
 
 import { DeviceUnavailableError, LibraryError, type ThimbleError } from "./errors.ts";
 import { ABI_VERSION, type Backend, Isa, symbols } from "./symbols.gen.ts";
+import { limitSpinning } from "./threads.ts";
 
 export type LibraryKind = "cpu" | "cuda";
 
@@ -26,6 +27,7 @@ export function loadBackend(kind: LibraryKind): { backend: Backend; path: string
   const path = candidates.find((candidate) => existsSync(candidate));
   if (path === undefined) throw missing(kind, candidates);
   let backend: Backend;
+  limitSpinning();
   try {
     backend = dlopen(path, symbols).symbols;
   } catch (cause) {
