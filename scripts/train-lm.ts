@@ -85,8 +85,9 @@ const perplexity = (loss: number) => Math.exp(loss);
 
 async function main(): Promise<void> {
   const device = pickDevice(options);
-  if (options.generate !== undefined) return sayWords(options.resume!, device, { ...options, count: options.generate });
-  return train(device);
+  const { generate: count, resume } = options;
+  if (count === undefined || resume === undefined) return train(device);
+  return sayWords(resume, device, { ...options, count, signal: stop.signal });
 }
 
 async function train(device: Device): Promise<void> {

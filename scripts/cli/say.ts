@@ -11,17 +11,38 @@ export interface SayOptions {
   prompt?: string | undefined;
   temperature: number;
   seed: number;
+  /** Ends it after the running word. */
+  signal: AbortSignal;
 }
 
 /** Prints `count` words as a checkpoint's model goes on after the prompt, each sentence on a line of its own. */
-export function sayWords(file: string, device: Device, { count, prompt = "", temperature, seed }: SayOptions): void {
+export async function sayWords(file: string, device: Device, options: SayOptions): Promise<void> {
+  const { count, prompt = "", temperature, seed, signal } = options;
   const { model, dictionary } = loadModel(file, device);
   const words = prompt.split(/\s+/).filter((word) => word !== "");
   const ids = (words.length === 0 ? [END_OF_SENTENCE] : words).map((word) => idOf(dictionary, word));
   const said = generate(model, ids, { temperature, random: new data.RandomSource(seed) });
   for (let i = 1; i <= count; i++) {
     const word = dictionary.word(said.next().value);
-    process.stdout.write(word + (word === END_OF_SENTENCE || i === count ? "\n" : " "));
+    const ends = word === END_OF_SENTENCE || i === count;
+    if (!(await print(word + (ends ? "\n" : " ")))) return; // nobody reads on, such as behind `| head`
+    if (signal.aborted) {
+      if (!ends) await print("\n");
+      process.exitCode = 130;
+      return;
+    }
+  }
+}
+
+/** Prints, and lets signals have their turn. False when the reader has gone. */
+async function print(text: string): Promise<boolean> {
+  await new Promise((resolve) => setImmediate(resolve));
+  try {
+    await Bun.write(Bun.stdout, text);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EPIPE") return false;
+    throw error;
   }
 }
 

@@ -199,6 +199,13 @@ describe("a text of one's own", () => {
     expect([code, stderr]).toEqual([1, expect.stringContaining('the model knows no word "xylophone"')]);
   });
 
+  test("Ctrl-C ends what it says at a word's end", async () => {
+    await run(...small, "--epochs", "1", "--checkpoint", at("endless"));
+    const said = await runUntil(" ", SCRIPT, ["--resume", at("endless"), "--generate", "1000000"]);
+    expect(said.code).toBe(130);
+    expect(said.stdout).toEndWith("\n");
+  }, 30_000);
+
   test("in three files, in a folder 'ptb' of --data or of $THIMBLE_DATA", async () => {
     mkdirSync(at("corpus/ptb"), { recursive: true });
     for (const part of ["train", "valid", "test"]) writeFileSync(at(`corpus/ptb/ptb.${part}.txt`), text);
