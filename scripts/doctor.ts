@@ -65,6 +65,7 @@ function cudaLibrary(): void {
   try {
     const { backend, path } = loadBackend("cuda");
     row("loaded", `${path}, ABI version ${backend.th_abi_version()}`);
+    row("device", backend.th_device_name() ?? "");
   } catch (error) {
     row("not available", messageOf(error));
   }

@@ -59,5 +59,5 @@ onEachDevice("training", (device) => {
     expect(first.losses.at(-1)).toBeLessThan(0.1);
     expect(first.accuracy).toBe(1);
     expect(train()).toEqual(first);
-  });
+  }, 60_000); // an emulated device takes its time
 });
