@@ -177,8 +177,8 @@ int32_t th_batch_norm_backward(float *dx, float *dweight, float *dbias, const fl
   const transform t = make_transform(memory, channels);
   const unsigned blocks = th_ceil_div(channels, TH_BLOCK);
   TH_TRY(th_launch("copy_transform", copy_transform, blocks, TH_BLOCK, t, mean, istd, weight, bias, channels));
-  TH_TRY(th_start_column_sums("batch_norm_gradient_sums", sums, gradient_terms{dy, x, t, channels, relu}, rows,
-                              channels));
+  TH_TRY(
+      th_start_column_sums("batch_norm_gradient_sums", sums, gradient_terms{dy, x, t, channels, relu}, rows, channels));
   TH_TRY(th_launch("store_gradients", store_gradients, blocks, TH_BLOCK, dweight, dbias, t,
                    th_column_shares{sums, shares, channels}, istd, rows, fixed));
   if (!dx) return TH_STATUS_OK;

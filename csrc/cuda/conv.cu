@@ -149,8 +149,8 @@ int32_t th_conv_backward_data(float *dx, const float *dy, const float *weight, c
   const gradient_windows windows = {
       dy, s.oh, s.ow, s.f, s.padding, make_axes3(s.h, s.w), make_axes3(s.kw, s.f), th_make_divisor((uint32_t)s.stride)};
   const transposed_weight weights = {weight, s.c, s.f, th_make_divisor((uint32_t)s.f)};
-  return th_multiply("conv_backward_data", windows, weights, {dx, nullptr, nullptr, 0}, (uint32_t)pixels,
-                     (uint32_t)s.c, (uint32_t)(s.kh * s.kw * s.f), single());
+  return th_multiply("conv_backward_data", windows, weights, {dx, nullptr, nullptr, 0}, (uint32_t)pixels, (uint32_t)s.c,
+                     (uint32_t)(s.kh * s.kw * s.f), single());
 }
 
 int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, const float *dy,

@@ -178,12 +178,14 @@ int32_t th_cast(void *out, const void *in, const int32_t *layout, int32_t from, 
 }
 
 #define FLOAT_UNARY_CASE(NAME, EXPRESSION)                                                                             \
-  case TH_UNARY_##NAME: return map<float_unary_##NAME, 1, float, float>(#NAME, out, in, nullptr, layout, (float)p);
+  case TH_UNARY_##NAME:                                                                                                \
+    return map<float_unary_##NAME, 1, float, float>(#NAME, out, in, nullptr, layout, (float)p);
 #define INT_UNARY_CASE(NAME, EXPRESSION)                                                                               \
   case TH_UNARY_##NAME:                                                                                                \
     return map<int_unary_##NAME, 1, uint32_t, uint32_t>(#NAME, out, in, nullptr, layout, (uint32_t)(int32_t)p);
 #define FLOAT_BINARY_CASE(NAME, EXPRESSION)                                                                            \
-  case TH_BINARY_##NAME: return map<float_binary_##NAME, 2, float, float>(#NAME, out, a, b, layout, (float)p);
+  case TH_BINARY_##NAME:                                                                                               \
+    return map<float_binary_##NAME, 2, float, float>(#NAME, out, a, b, layout, (float)p);
 #define INT_BINARY_CASE(NAME, EXPRESSION)                                                                              \
   case TH_BINARY_##NAME: return map<int_binary_##NAME, 2, uint32_t, uint32_t>(#NAME, out, a, b, layout, 0);
 

@@ -38,16 +38,14 @@ int32_t state_share(float *gates, const float *state, const float *w_hh, const f
 
 /** dstate of a step = dgates · w_hhᵀ. */
 int32_t state_gradient(float *dstate, const float *dgates, const float *w_hh, const layer &l) {
-  return th_multiply_matrices(dstate, {dgates, l.gates, 0}, {w_hh, l.gates, 1}, nullptr, l.batch, l.hidden, l.gates,
-                              0);
+  return th_multiply_matrices(dstate, {dgates, l.gates, 0}, {w_hh, l.gates, 1}, nullptr, l.batch, l.hidden, l.gates, 0);
 }
 
 /** What follows from the gradient before the activations, of all steps at once. */
 int32_t rest_of_gradients(float *dx, float *dw_ih, float *dw_hh, float *dbias, const float *dgates, const float *x,
                           const float *states, const float *w_ih, const layer &l) {
   const th_matrix gates = {dgates, l.gates, 0};
-  if (dx)
-    TH_TRY(th_multiply_matrices(dx, gates, {w_ih, l.gates, 1}, nullptr, l.rows(), l.inputs, l.gates, 0));
+  if (dx) TH_TRY(th_multiply_matrices(dx, gates, {w_ih, l.gates, 1}, nullptr, l.rows(), l.inputs, l.gates, 0));
   if (dw_ih) TH_TRY(th_multiply_matrices(dw_ih, {x, l.inputs, 1}, gates, nullptr, l.inputs, l.gates, l.rows(), 0));
   if (dw_hh) TH_TRY(th_multiply_matrices(dw_hh, {states, l.hidden, 1}, gates, nullptr, l.hidden, l.gates, l.rows(), 0));
   return dbias ? th_column_sum(dbias, dgates, l.rows(), l.gates) : TH_STATUS_OK;
@@ -158,9 +156,9 @@ int32_t th_lstm(float *states, float *cells, float *gates, const float *x, const
 }
 
 int32_t th_lstm_backward(float *dx, float *dh0, float *dc0, float *dw_ih, float *dw_hh, float *dbias, float *gates,
-                         const float *dy, const float *dc_last, const float *x, const float *states,
-                         const float *cells, const float *w_ih, const float *w_hh, int32_t steps, int32_t batch,
-                         int32_t inputs, int32_t hidden) {
+                         const float *dy, const float *dc_last, const float *x, const float *states, const float *cells,
+                         const float *w_ih, const float *w_hh, int32_t steps, int32_t batch, int32_t inputs,
+                         int32_t hidden) {
   const layer l = {steps, batch, inputs, hidden, 4 * hidden};
   const size_t count = l.state();
   const th_workspace<float> dstate((int64_t)count), own_dcell(dc0 ? 0 : (int64_t)count);

@@ -94,7 +94,7 @@ int32_t th_cross_entropy(float *loss, float *dx, const float *x, const int32_t *
   const th_workspace<double> losses(rows);
   TH_TRY(losses.status("cross entropy"));
   const size_t shared = dx ? shared_for(cols) : 0;
-  TH_TRY(th_launch_shared("cross_entropy_row", cross_entropy_row, (unsigned)rows, THREADS, shared, losses, dx, x, labels,
-                          cols, 1.0f / (float)rows, shared > 0, th_index_reports()));
+  TH_TRY(th_launch_shared("cross_entropy_row", cross_entropy_row, (unsigned)rows, THREADS, shared, losses, dx, x,
+                          labels, cols, 1.0f / (float)rows, shared > 0, th_index_reports()));
   return th_launch("mean_loss", mean_loss, 1, THREADS, loss, losses, rows);
 }

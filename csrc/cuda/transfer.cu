@@ -53,9 +53,9 @@ int32_t th_send(void *out, size_t bytes, th_writer write, const void *context) {
     slot *s = &slots[next_slot++ % SLOTS];
     TH_TRY(th_cuda_status(cudaEventSynchronize(s->copied), "upload"));
     write(s->memory, first, count, context);
-    TH_TRY(th_cuda_status(cudaMemcpyAsync(static_cast<char *>(out) + first, s->memory, count, cudaMemcpyHostToDevice,
-                                          th_stream()),
-                          "upload"));
+    TH_TRY(th_cuda_status(
+        cudaMemcpyAsync(static_cast<char *>(out) + first, s->memory, count, cudaMemcpyHostToDevice, th_stream()),
+        "upload"));
     TH_TRY(th_cuda_status(cudaEventRecord(s->copied, th_stream()), "upload"));
   }
   return TH_STATUS_OK;

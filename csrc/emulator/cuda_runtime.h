@@ -183,8 +183,8 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(
   if (error != cudaSuccess) return error;
   std::tuple<std::decay_t<Parameters>...> copied{std::decay_t<Parameters>(arguments)...};
   int position = 0;
-  const bool pass = std::apply(
-      [&](const auto &...values) { return (emulator::check_argument(values, position++) && ...); }, copied);
+  const bool pass =
+      std::apply([&](const auto &...values) { return (emulator::check_argument(values, position++) && ...); }, copied);
   if (!pass) return cudaErrorInvalidValue;
   return emulator::enqueue_launch(*config, [kernel, copied] { std::apply(kernel, copied); });
 }

@@ -26,7 +26,8 @@ static void check_embedding(int count, int dim, int rows) {
     ids[count - 1] = rows;
     check(test_settled(th_embedding(out, table, ids, count, dim, rows)) == TH_STATUS_INDEX, "an id beyond the table");
     ids[count - 1] = -1;
-    check(test_settled(th_embedding(out, table, ids, count, dim, rows)) == TH_STATUS_INDEX && *th_last_error(), "a negative id");
+    check(test_settled(th_embedding(out, table, ids, count, dim, rows)) == TH_STATUS_INDEX && *th_last_error(),
+          "a negative id");
   }
   free(table), free(out), free(dy), free(dtable), free(expected), free(ids);
 }

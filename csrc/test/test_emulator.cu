@@ -89,9 +89,10 @@ bool rotated(int32_t (*launch)(int *)) {
 
 TEST_SUITE(emulator_reports) {
   const device_ints out(1024);
-  check_report(report_of(th_launch("half_a_barrier", half_a_barrier, 3, 32, out.data)),
-               "half_a_barrier, block (", "never reach");
-  check_report(report_of(th_launch("two_barriers", two_barriers, 1, 64, out.data)), "two_barriers", "different barriers");
+  check_report(report_of(th_launch("half_a_barrier", half_a_barrier, 3, 32, out.data)), "half_a_barrier, block (",
+               "never reach");
+  check_report(report_of(th_launch("two_barriers", two_barriers, 1, 64, out.data)), "two_barriers",
+               "different barriers");
   check_report(report_of(th_launch("barrier_and_shuffle", barrier_and_shuffle, 1, 32, out.data)), "barrier_and_shuffle",
                "deadlock");
   check_report(report_of(th_launch("lane_outside_mask", lane_outside_mask, 1, 32, out.data)), "line",

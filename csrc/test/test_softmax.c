@@ -82,9 +82,11 @@ static void check_cross_entropy(int rows, int cols, float scale) {
   check(fabs((double)alone - (double)loss) <= 2e-7 * (1 + total), "loss without gradient: %.9g, not %.9g",
         (double)alone, (double)loss);
   labels[rows - 1] = cols;
-  check(test_settled(th_cross_entropy(&alone, NULL, x, labels, rows, cols)) == TH_STATUS_INDEX, "a label beyond the classes");
+  check(test_settled(th_cross_entropy(&alone, NULL, x, labels, rows, cols)) == TH_STATUS_INDEX,
+        "a label beyond the classes");
   labels[rows - 1] = -1;
-  check(test_settled(th_cross_entropy(&alone, dx, x, labels, rows, cols)) == TH_STATUS_INDEX && *th_last_error(), "a negative label");
+  check(test_settled(th_cross_entropy(&alone, dx, x, labels, rows, cols)) == TH_STATUS_INDEX && *th_last_error(),
+        "a negative label");
   free(x), free(dx), free(expected), free(labels);
 }
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import type { Device, Tensor } from "thimble";
-import { cpu, manualSeed, nn, optim, tensor } from "thimble";
+import { cpu, manualSeed, nn, optim, tensor, tidy } from "thimble";
 import { loadCheckpoint, saveCheckpoint } from "thimble/checkpoint";
 import { LanguageModel, ResNet9 } from "thimble/models";
 
@@ -19,13 +19,15 @@ const crossEntropy = new nn.SoftmaxLoss();
 
 /** The losses of `steps` steps. */
 function losses(opt: optim.Optimizer, steps: number, loss: () => Tensor): number[] {
-  return Array.from({ length: steps }, () => {
-    opt.zeroGrad();
-    const error = loss();
-    error.backward();
-    opt.step();
-    return error.item();
-  });
+  return Array.from({ length: steps }, () =>
+    tidy(() => {
+      opt.zeroGrad();
+      const error = loss();
+      error.backward();
+      opt.step();
+      return error.item();
+    }),
+  );
 }
 
 function trainResNet(device: Device, model = new ResNet9({ device })): { losses: number[]; model: ResNet9 } {
