@@ -11,11 +11,12 @@ export interface Chart {
 
 interface Row {
   label: string;
+  /** The name of a group above its cases. */
+  heading?: true;
   /** The bar, and the dots on it. */
   speed: number;
   dots: number[];
   detail: string;
-  heading?: boolean;
 }
 
 /** Groups with more cases than this are a row of dots. */
@@ -61,15 +62,17 @@ function rowsOf({ title, cases, ratio }: GroupResult): Row[] {
     const dots = compared.map((item) => 1 / item.ratio!);
     return [{ label: title, speed: 1 / ratio, dots, detail: `${dots.length} cases` }];
   }
-  return compared.map((item) => ({
-    label: compared.length === 1 && item.name.length > 34 ? title : `${title}: ${item.name}`,
+  const rows = compared.map((item): Row => ({
+    label: compared.length === 1 ? title : item.name,
     speed: 1 / item.ratio!,
     dots: [],
     detail: `${milliseconds(item.ms)} against ${milliseconds(item.best!.ms)}`,
   }));
+  return rows.length === 1 ? rows : [{ label: title, heading: true, speed: 1, dots: [], detail: "" }, ...rows];
 }
 
-function drawRow({ label, speed, dots, detail }: Row, y: number, at: (speed: number) => number): string[] {
+function drawRow({ label, heading, speed, dots, detail }: Row, y: number, at: (speed: number) => number): string[] {
+  if (heading) return [text(LEFT - 14, y + 6, label, "label heading")];
   const [from, to] = [at(1), at(speed)].sort((a, b) => a - b);
   const furthest = Math.max(at(1), at(speed), ...dots.map(at));
   return [
@@ -92,6 +95,7 @@ const STYLE = `<style>
   .note, .tick { font-size: 12px; fill: #59636e; }
   .tick { text-anchor: middle; }
   .label { text-anchor: end; }
+  .heading { font-weight: 600; }
   .value { font-weight: 600; }
   .value .note { font-weight: 400; }
   .grid { stroke: #d1d9e0; }
@@ -113,7 +117,7 @@ const escape = (value: string) =>
 const text = (x: number, y: number, value: string, kind: string) =>
   `<text class="${kind}" x="${x}" y="${y}">${escape(value)}</text>`;
 const round = (value: number) => Math.round(value * 10) / 10;
-const shorten = (label: string) => (label.length > 48 ? `${label.slice(0, 47)}…` : label);
+const shorten = (label: string) => (label.length > 46 ? `${label.slice(0, 45)}…` : label);
 
 /** 12.3 ms, 45 µs, 120 ns. */
 function milliseconds(ms: number): string {

@@ -8,13 +8,13 @@ import { join } from "node:path";
 import { buildFolder, output, shortPath } from "../toolchain.ts";
 import { type Contestant, startPeer } from "./peer.ts";
 
-export type PeerName = "torch" | "onednn" | "openblas" | "onnxruntime" | "tfjs-wasm" | "tfjs-cpu";
+export type PeerName =
+  "torch" | "torch-channels-last" | "onednn" | "openblas" | "onnxruntime" | "tfjs-wasm" | "tfjs-cpu";
 
 /** The JavaScript peers, with the versions that `--install-peers` installs. */
 export const PACKAGES = {
   "onnxruntime-node": "1.30.0",
-  "@tensorflow/tfjs-core": "4.22.0",
-  "@tensorflow/tfjs-backend-cpu": "4.22.0",
+  "@tensorflow/tfjs": "4.22.0",
   "@tensorflow/tfjs-backend-wasm": "4.22.0",
 } as const;
 
@@ -23,9 +23,12 @@ export const peersFolder: string = join(buildFolder, "peers");
 const driverFolder = join(buildFolder, "bench");
 const sources = join(import.meta.dirname, "peers");
 
+const PYTORCH = "PyTorch for Python: apt-get install python3-torch, or $PYTHON with one that has it";
+
 /** How to get each. */
 const REMEDY: Record<PeerName, string> = {
-  torch: "PyTorch for Python: apt-get install python3-torch, or $PYTHON with one that has it",
+  torch: PYTORCH,
+  "torch-channels-last": PYTORCH,
   onednn: "oneDNN 2 and a C compiler: apt-get install libdnnl-dev",
   openblas: "OpenBLAS and a C compiler: apt-get install libopenblas-dev",
   onnxruntime: "onnxruntime-node: bun run bench --install-peers",
@@ -70,15 +73,13 @@ export class Peers {
   private async start(name: PeerName): Promise<Contestant[]> {
     const { threads, folder } = this.options;
     const started: (Contestant | null)[] = [];
-    if (name === "torch") {
-      for (const format of ["contiguous", "channels-last"]) {
-        for (const [setting, env] of Object.entries(TORCH_SETTINGS)) {
-          const label = [format === "contiguous" ? "" : format, setting].filter(Boolean).join(", ");
-          const full = { ...peerEnvironment(threads), ...env };
-          const contestant = await startPeer(torchPeer(threads, format), label, full);
-          if (contestant === null) return [];
-          started.push(contestant);
-        }
+    if (name === "torch" || name === "torch-channels-last") {
+      const format = name === "torch" ? "contiguous" : "channels-last";
+      for (const [setting, env] of Object.entries(TORCH_SETTINGS)) {
+        const label = [format === "contiguous" ? "" : format, setting].filter(Boolean).join(", ");
+        const full = { ...peerEnvironment(threads), ...env };
+        started.push(await startPeer(torchPeer(threads, format), label, full));
+        if (started[0] === null) break;
       }
     } else if (name === "onednn" || name === "openblas") {
       const library = name === "onednn" ? "-ldnnl" : "-lopenblas";

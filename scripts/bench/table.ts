@@ -55,8 +55,11 @@ export function groupResult(name: string, title: string, cases: CaseResult[]): G
 
 export type Cell = string | number | null;
 
-/** Columns aligned: the first to the left, the others to the right unless they are text. Numbers get three digits. */
-export function formatTable(header: readonly string[], rows: readonly (readonly Cell[])[]): string {
+/** Columns aligned, texts to the left, numbers to the right with three digits; columns without any value are left out. */
+export function formatTable(names: readonly string[], allRows: readonly (readonly Cell[])[]): string {
+  const used = names.map((_, i) => i === 0 || allRows.some((row) => row[i] !== null && row[i] !== ""));
+  const header = names.filter((_, i) => used[i]);
+  const rows = allRows.map((row) => row.filter((_, i) => used[i]));
   const text = [header, ...rows.map((row) => row.map(formatCell))];
   const widths = header.map((_, i) => Math.max(...text.map((row) => row[i]!.length)));
   const left = header.map((_, i) => i === 0 || rows.some((row) => typeof row[i] === "string"));

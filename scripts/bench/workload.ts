@@ -1,6 +1,9 @@
 /** What a group of the benchmark consists of: cases, each one workload that thimble and its peers run. */
 import type { PeerName } from "./peers.ts";
 
+/** PyTorch with both memory formats, where images have one. */
+export const TORCH: readonly PeerName[] = ["torch", "torch-channels-last"];
+
 /** A workload, ready to run in this process. */
 export interface Workload {
   /** Once. */

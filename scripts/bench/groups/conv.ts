@@ -2,7 +2,7 @@
 import { NDArray, noGrad, ops, tensor } from "thimble";
 
 import { checksum, fill } from "../fill.ts";
-import type { Case, Group, Workload } from "../workload.ts";
+import { type Case, type Group, TORCH, type Workload } from "../workload.ts";
 
 /** n images of h × h × c to f channels with a k × k kernel, padded by floor(k / 2). */
 export interface Geometry {
@@ -74,7 +74,7 @@ function convolution(pass: Pass, geometry: Geometry): Case {
   return {
     name: `${n} × ${h}×${h}×${c} to ${f}, ${k}×${k}${stride > 1 ? `, stride ${stride}` : ""}: ${TITLES[pass]}`,
     workload: `conv ${pass} ${n} ${h} ${h} ${c} ${f} ${k} ${stride} ${padding}`,
-    peers: pass === "forward" ? ["onednn", "torch", "tfjs-wasm"] : ["onednn", "torch"],
+    peers: pass === "forward" ? ["onednn", ...TORCH, "tfjs-wasm"] : ["onednn", ...TORCH],
     flops: convFlops(geometry),
     bytes: 4 * (n * h * h * c + k * k * c * f + n * out * out * f),
     quick,

@@ -3,7 +3,7 @@ import { ops, optim, tensor, tidy, NDArray } from "thimble";
 import { ResNet9 } from "thimble/models";
 
 import { checksum, fill } from "../fill.ts";
-import type { Case, Group, Workload } from "../workload.ts";
+import { type Case, type Group, TORCH, type Workload } from "../workload.ts";
 
 function lossCase(rows: number, cols: number, quick = false): Case {
   return {
@@ -76,7 +76,7 @@ function normCase(pass: "forward" | "both", n: number, h: number, c: number, qui
   return {
     name: `batch norm + ReLU, ${n}×${h}×${h}×${c}, ${pass === "both" ? "forward and backward" : "forward"}`,
     workload: `norm ${pass} ${n} ${h} ${h} ${c}`,
-    peers: ["torch"],
+    peers: TORCH,
     bytes: 4 * count * (pass === "both" ? 5 : 2),
     quick,
     prepare: () => prepareNorm(pass, [n, h, h, c]),

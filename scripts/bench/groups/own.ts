@@ -31,7 +31,7 @@ export const loading: Report = {
   title: `Loading batches of ${BATCH} images beside training on them`,
   async run(context) {
     const train = timeOwn(trainingStep(BATCH), context);
-    const variants: [title: string, transforms: data.ImageTransform[]][] = [
+    const variants: [title: string, transforms: data.Transform[]][] = [
       ["as they are", []],
       ["flipped and cropped", [new data.RandomFlipHorizontal(), new data.RandomCrop({ padding: 4 })]],
     ];

@@ -4,7 +4,7 @@ import { ResNet9 } from "thimble/models";
 
 import { checksum, fill } from "../fill.ts";
 import { setParameters } from "../parameters.ts";
-import type { Case, Group } from "../workload.ts";
+import { type Case, type Group, TORCH } from "../workload.ts";
 import { convFlops } from "./conv.ts";
 
 /** [h, c, f, k, stride] of each convolution, then the two linear layers as 1×1 ones. */
@@ -45,7 +45,7 @@ function trainCase(batch: number): Case {
   return {
     name: `training step, batch ${batch}`,
     workload: `resnet9 train ${batch}`,
-    peers: ["torch", "tfjs-cpu"],
+    peers: [...TORCH, "tfjs-cpu"],
     flops: flops(batch, true),
     items: { count: batch, unit: "images/s" },
     quick: true,
@@ -60,7 +60,7 @@ function inferCase(batch: number): Case {
   return {
     name: `inference, batch ${batch}`,
     workload: `resnet9 infer ${batch}`,
-    peers: ["torch", "onnxruntime", "tfjs-wasm", "tfjs-cpu"],
+    peers: [...TORCH, "onnxruntime", "tfjs-wasm", "tfjs-cpu"],
     flops: flops(batch, false),
     items: { count: batch, unit: "images/s" },
     quick: true,
