@@ -10,6 +10,7 @@ import { findImages } from "./cli/cifar10.ts";
 import { JsonLines } from "./cli/json-lines.ts";
 import { commandLine } from "./cli/options.ts";
 import { plotText } from "./cli/plot.ts";
+import { profileInto } from "./cli/profile.ts";
 import { duration, showProgress, silent } from "./cli/progress.ts";
 import {
   mergeOptions,
@@ -58,6 +59,11 @@ const { values: options, given } = commandLine(
       help: "Go on from a checkpoint with its options; --epochs, --lr and --weight-decay may differ",
     },
     log: { type: "text", value: "FILE.jsonl", help: "Write one line of JSON an epoch" },
+    profile: {
+      type: "text",
+      value: "FILE.json",
+      help: "Print where the time goes, and write a trace for Perfetto or chrome://tracing",
+    },
     progress: { type: "flag", default: true, help: "Live progress on a terminal, or lines where it is piped" },
   },
 );
@@ -98,6 +104,7 @@ async function main(): Promise<void> {
     if (options.checkpoint === undefined) return;
     saveCheckpoint(options.checkpoint, { model, optimizer: opt }, toJson({ run, position, data: identity }));
   };
+  const finishProfile = profileInto(options.profile, device);
   try {
     while (position.epoch < run.epochs) {
       const epoch = position.epoch + 1;
@@ -127,6 +134,8 @@ async function main(): Promise<void> {
     console.log(file === undefined ? where : `${where}, and saved. To go on: --resume ${file}`);
     process.exitCode = 130;
     return;
+  } finally {
+    await finishProfile();
   }
   if (start.epoch >= run.epochs) console.log(`All ${start.epoch} epochs are done already: --epochs sets how many.`);
   const plot = plotText(losses, { title: `Training loss from epoch ${start.epoch + 1} to ${run.epochs}` });

@@ -144,8 +144,24 @@ function smallCase(pass: "forward" | "backward"): Case {
   };
 }
 
+/** A product so small that the operation around the kernel is what takes time. */
+function smallProduct(n: number): Case {
+  return {
+    name: `product of ${n}×${n} arrays`,
+    workload: `matmul 1 ${n} ${n} ${n} 0 0`,
+    peers: ["torch"],
+    flops: 2 * n ** 3,
+    quick: true,
+    prepare() {
+      const operand = (seed: number) => NDArray.from(fill(n * n, seed), { shape: [n, n] });
+      const [a, b] = [operand(1), operand(2)];
+      return { run: () => a.matmul(b).dispose(), values: () => checksum(a.matmul(b).toTypedArray()) };
+    },
+  };
+}
+
 export const small: Group = {
   name: "small",
   title: "Overhead of an operation",
-  cases: () => [smallCase("forward"), smallCase("backward")],
+  cases: () => [smallCase("forward"), smallCase("backward"), smallProduct(16)],
 };
