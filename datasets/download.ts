@@ -2,14 +2,12 @@
  * Downloads that can be interrupted: what has arrived is in `FILE.part`, the next attempt asks the server for the rest,
  * and the file gets its name only when its checksum is right. So a file that exists is whole.
  */
-import { existsSync } from "node:fs";
 import { type FileHandle, mkdir, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { ArgumentError, DatasetError } from "../lib/native/errors.ts";
-import { locateFiles } from "./cifar10-files.ts";
 
 /** A download that failed. `permanent` when trying again cannot help: the wrong address, or other content. */
 export class DownloadError extends DatasetError {
@@ -42,13 +40,13 @@ export interface DownloadOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** The official archive, python version. */
-export const CIFAR10 = {
-  url: "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
-  name: "cifar-10-python.tar.gz",
-  size: 170_498_071,
-  md5: "c58f30108f718f92721af3b95e74349a",
-} as const;
+/** What the downloads of data sets take. */
+export interface ArchiveOptions extends DownloadOptions {
+  /** Default: {@link cacheFolder}. */
+  folder?: string | undefined;
+  /** Of a mirror. Default: the official address. */
+  url?: string | undefined;
+}
 
 /** Where downloads go: `$THIMBLE_CACHE`, else `$XDG_CACHE_HOME/thimble`, else `~/.cache/thimble`. */
 export function cacheFolder(): string {
@@ -58,25 +56,14 @@ export function cacheFolder(): string {
 }
 
 /**
- * What to give CIFAR10Dataset: `folder` (the `--data` of scripts), else `$THIMBLE_DATA`, else the cache folder if it
- * has the files. Null when nothing is given and nothing was downloaded. What is given is not checked here, so that the
- * dataset's error can say what is wrong with it.
+ * Where a data set is: `folder` (the `--data` of scripts), else `$THIMBLE_DATA`, else the cache folder if it has the
+ * files. Null when nothing is given and nothing was downloaded. What is given is not checked here, so that the dataset's
+ * error can say what is wrong with it.
  */
-export function locateCifar10(folder?: string): string | null {
+export function locate(folder: string | undefined, holdsFiles: (folder: string) => boolean): string | null {
   const given = folder || process.env.THIMBLE_DATA;
   if (given) return given;
-  return locateFiles(cacheFolder()) === null ? null : cacheFolder();
-}
-
-/** Downloads the official archive (from a mirror, if `url` is given) into `folder`, unless it is there. Returns its path. */
-export async function downloadCifar10({
-  folder = cacheFolder(),
-  url = CIFAR10.url,
-  ...options
-}: DownloadOptions & { folder?: string | undefined; url?: string | undefined } = {}): Promise<string> {
-  const path = join(folder, CIFAR10.name);
-  if (!existsSync(path)) await download(url, path, { ...CIFAR10, ...options });
-  return path;
+  return holdsFiles(cacheFolder()) ? cacheFolder() : null;
 }
 
 /**
@@ -110,7 +97,8 @@ export async function download(url: string, path: string, options: DownloadOptio
   await rm(`${part}.validator`, { force: true });
 }
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+/** What an error says. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** One attempt: asks for what `part` lacks, or all where that is not possible. True when it built on what was there. */
 async function receive(url: string, part: string, options: DownloadOptions): Promise<boolean> {

@@ -1,5 +1,5 @@
 /** Reading files of a dataset, with errors that say which file and what to do. */
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync, type Stats, statSync } from "node:fs";
 
 import { DatasetError } from "../lib/native/errors.ts";
 
@@ -20,10 +20,15 @@ export function readFile(file: string, limit: number): Uint8Array {
   }
 }
 
-export function isFile(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
-}
+export const isFile = (path: string): boolean => statOf(path)?.isFile() ?? false;
 
-export function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+export const isFolder = (path: string): boolean => statOf(path)?.isDirectory() ?? false;
+
+/** Undefined where there is nothing, such as below a file, or where looking is not allowed. */
+function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
+  }
 }

@@ -3,26 +3,17 @@
  * lib/training/cifar10.ts; this is the command around it: options, data, progress, log, checkpoints.
  */
 import { loadCheckpoint, saveCheckpoint } from "../lib/checkpoint/index.ts";
-import { CheckpointError, cpu, cuda, data, manualSeed, type NDArray, optim, ThimbleError } from "../lib/index.ts";
-import { epochGeneralCifar10, type EpochResult, evaluateCifar10 } from "../lib/training/index.ts";
+import { CheckpointError, data, manualSeed, type NDArray, optim } from "../lib/index.ts";
+import { epochGeneralCifar10, type EpochResult, evaluateCifar10, type StepReport } from "../lib/training/index.ts";
 import { ResNet9 } from "../models/index.ts";
 import { findImages } from "./cli/cifar10.ts";
-import { JsonLines } from "./cli/json-lines.ts";
 import { commandLine } from "./cli/options.ts";
-import { plotText } from "./cli/plot.ts";
-import { profileInto } from "./cli/profile.ts";
-import { duration, showProgress, silent } from "./cli/progress.ts";
-import {
-  mergeOptions,
-  pickRun,
-  type Position,
-  readRun,
-  type RunOptions,
-  scheduleNames,
-  START,
-  toJson,
-} from "./cli/resume.ts";
+import { followEpoch, type Position, START } from "./cli/position.ts";
+import { duration } from "./cli/progress.ts";
+import { pickRun, readRun, type RunOptions, scheduleNames, toJson } from "./cli/resnet-run.ts";
+import { mergeOptions } from "./cli/saved-state.ts";
 import { stopOnSignal } from "./cli/stop.ts";
+import { commonOptions, pickDevice, runCommand, runTraining } from "./cli/training-run.ts";
 
 const { values: options, given } = commandLine(
   "bun run train-resnet",
@@ -49,22 +40,12 @@ const { values: options, given } = commandLine(
       help: "How the learning rate changes over all steps",
     },
     augment: { type: "flag", default: false, help: "Mirror and shift training images at random" },
-    seed: { type: "integer", default: 0, min: 0, max: 2 ** 31 - 1, help: "Makes a run repeat bit for bit" },
-    threads: { type: "integer", min: 1, max: 1024, help: "Threads of a kernel; default: all processors" },
-    device: { type: "choice", of: ["cpu", "cuda"], default: "cpu", help: "Where to compute" },
-    checkpoint: { type: "text", value: "FILE", help: "Save everything there after each epoch, and when stopped" },
     resume: {
       type: "text",
       value: "FILE",
       help: "Go on from a checkpoint with its options; --epochs, --lr and --weight-decay may differ",
     },
-    log: { type: "text", value: "FILE.jsonl", help: "Write one line of JSON an epoch" },
-    profile: {
-      type: "text",
-      value: "FILE.json",
-      help: "Print where the time goes, and write a trace for Perfetto or chrome://tracing",
-    },
-    progress: { type: "flag", default: true, help: "Live progress on a terminal, or lines where it is piped" },
+    ...commonOptions,
   },
 );
 
@@ -74,11 +55,11 @@ const stop = stopOnSignal();
 const percent = (share: number) => `${(100 * share).toFixed(1)}%`;
 
 async function main(): Promise<void> {
-  const device = options.device === "cuda" ? cuda() : cpu();
-  if (options.threads !== undefined) device.threads = options.threads;
-
+  const device = pickDevice(options);
   const saved = options.resume === undefined ? null : readRun(options.resume);
-  const run = saved === null ? pickRun(options) : mergeOptions(options.resume!, saved.run, options, given);
+  const free = ["epochs", "lr", "weightDecay"] as const;
+  const run =
+    saved === null ? pickRun(options) : mergeOptions(options.resume!, saved.run, pickRun(options), given, free);
   const images = await findImages({ ...options, ...run, signal: stop.signal });
   const identity = { name: images.name, images: images.train.length };
   if (saved !== null && !Bun.deepEquals(saved.data, identity)) {
@@ -90,56 +71,31 @@ async function main(): Promise<void> {
   const model = new ResNet9({ device });
   const opt = makeOptimizer(run, model);
   if (options.resume !== undefined) loadCheckpoint(options.resume, { model, optimizer: opt });
-  const { batchSize, seed } = run;
+  const { batchSize, seed, epochs } = run;
   const train = new data.DataLoader(images.train, { batchSize, shuffle: true, seed, device });
   const test = new data.DataLoader(images.test, { batchSize, seed, device });
   console.log(`ResNet-9 on ${images.name}: ${images.train.length} training and ${images.test.length} test images`);
   console.log(`${device}, ${device.isa}, threads: ${device.threads}; ${describe(run)}`);
 
-  const losses: number[] = [];
-  const start = saved?.position ?? START;
-  let position = start;
-  const log = options.log === undefined ? null : new JsonLines(options.log, start.epoch);
-  const save = () => {
-    if (options.checkpoint === undefined) return;
-    saveCheckpoint(options.checkpoint, { model, optimizer: opt }, toJson({ run, position, data: identity }));
-  };
-  const finishProfile = profileInto(options.profile, device);
-  try {
-    while (position.epoch < run.epochs) {
-      const epoch = position.epoch + 1;
-      await trainEpoch(position, { run, model, opt, train }, (now, batchLoss) => {
-        position = now;
-        losses.push(batchLoss);
-      });
+  await runTraining<Position>({
+    start: saved?.position ?? START,
+    epochs,
+    steps: train.length,
+    device,
+    signal: stop.signal,
+    checkpoint: options.checkpoint,
+    log: options.log,
+    profile: options.profile,
+    train: (from, onStep) => trainEpoch(from, { run, model, opt, train }, onStep),
+    async finish(trained) {
       const tested = await evaluateCifar10(model, test, { signal: stop.signal });
-      const trained = position;
-      position = { ...START, epoch };
-      save();
-      log?.write({
-        ...logEntry(epoch, trained, tested),
-        learningRate: opt.lr,
-        data: images.name,
-        device: `${device}`,
-        threads: device.threads,
-        residentBytes: process.memoryUsage.rss(),
-      });
-      report(`epoch ${epoch}/${run.epochs}`, trained, tested);
-    }
-  } catch (error) {
-    if (error !== stop.signal.reason) throw error;
-    save();
-    const where = `Stopped in epoch ${position.epoch + 1} after ${position.step} of ${train.length} steps`;
-    const file = options.checkpoint;
-    console.log(file === undefined ? where : `${where}, and saved. To go on: --resume ${file}`);
-    process.exitCode = 130;
-    return;
-  } finally {
-    await finishProfile();
-  }
-  if (start.epoch >= run.epochs) console.log(`All ${start.epoch} epochs are done already: --epochs sets how many.`);
-  const plot = plotText(losses, { title: `Training loss from epoch ${start.epoch + 1} to ${run.epochs}` });
-  if (plot !== "") console.log(`\n${plot}`);
+      const epoch = trained.epoch + 1;
+      const entry = { ...logEntry(epoch, trained, tested), learningRate: opt.lr, data: images.name };
+      return { next: { ...START, epoch }, entry, line: report(trained, tested) };
+    },
+    save: (file, position) =>
+      saveCheckpoint(file, { model, optimizer: opt }, toJson({ run, position, data: identity })),
+  });
 }
 
 function makeOptimizer({ optimizer, lr, weightDecay }: RunOptions, model: ResNet9): optim.Optimizer {
@@ -160,34 +116,28 @@ async function trainEpoch(
   { run, model, opt, train }: Training,
   onStep: (position: Position, batchLoss: number) => void,
 ): Promise<void> {
-  const length = train.length - start.step;
-  if (length === 0) return; // stopped between training and evaluation
-  const title = `epoch ${start.epoch + 1}/${run.epochs}`;
   const learningRate = (step: number) =>
     run.lr * schedules[run.schedule]((start.epoch + step / train.length) / run.epochs);
   opt.lr = learningRate(start.step);
-  const total = train.dataset.length;
-  const progress = options.progress ? showProgress({ title, unit: "images", total, from: start.examples }) : silent;
-  const began = performance.now();
-  const rest = { length, [Symbol.iterator]: () => train.pass(start.epoch, start.step) };
-  try {
-    await epochGeneralCifar10(rest, model, {
-      opt,
-      signal: stop.signal,
-      onStep({ step, examples: more, batchLoss, ...figures }) {
-        const examples = start.examples + more;
-        const average = (before: number, since: number) => (before * start.examples + since * more) / examples;
-        const loss = average(start.loss, figures.loss);
-        const accuracy = average(start.accuracy, figures.accuracy);
-        const seconds = start.seconds + (performance.now() - began) / 1000;
-        onStep({ epoch: start.epoch, step: start.step + step, examples, loss, accuracy, seconds }, batchLoss);
-        opt.lr = learningRate(start.step + step); // of the next step
-        progress.update(examples, `loss ${loss.toFixed(4)}  accuracy ${percent(accuracy)}`);
-      },
-    });
-  } finally {
-    progress.stop();
-  }
+  const rest = {
+    length: train.length - start.step,
+    [Symbol.iterator]: () => train.pass(start.epoch, start.step),
+  };
+  const followed = {
+    start,
+    title: `epoch ${start.epoch + 1}/${run.epochs}`,
+    unit: "images",
+    total: train.dataset.length,
+    progress: options.progress,
+    figures: ({ loss, accuracy }: Position) => `loss ${loss.toFixed(4)}  accuracy ${percent(accuracy)}`,
+  };
+  const advance = (position: Position, { batchLoss }: StepReport) => {
+    onStep(position, batchLoss);
+    opt.lr = learningRate(position.step); // of the next step
+  };
+  await followEpoch(followed, advance, (onReport) =>
+    epochGeneralCifar10(rest, model, { opt, signal: stop.signal, onStep: onReport }),
+  );
 }
 
 const logEntry = (epoch: number, { loss, accuracy, seconds, examples }: Position, tested: EpochResult) => ({
@@ -200,15 +150,14 @@ const logEntry = (epoch: number, { loss, accuracy, seconds, examples }: Position
   imagesPerSecond: examples / seconds,
 });
 
-function report(title: string, { loss, accuracy, seconds, examples }: Position, tested: EpochResult): void {
+function report({ loss, accuracy, seconds, examples }: Position, tested: EpochResult): string {
   const figures = (result: EpochResult) => `loss ${result.loss.toFixed(4)} accuracy ${percent(result.accuracy)}`;
   const speed = Math.round(examples / seconds).toLocaleString("en");
-  const parts = [
+  return [
     `train ${figures({ loss, accuracy })}`,
     `test ${figures(tested)}`,
     `${duration(seconds)}, ${speed} images/s`,
-  ];
-  console.log(`${title}  ${parts.join("  ")}`);
+  ].join("  ");
 }
 
 function describe({ optimizer, lr, schedule, weightDecay, batchSize, augment, seed }: RunOptions): string {
@@ -217,11 +166,4 @@ function describe({ optimizer, lr, schedule, weightDecay, batchSize, augment, se
   return [...parts, augment ? "augmented" : "not augmented"].join(", ");
 }
 
-try {
-  await main();
-} catch (error) {
-  if (!(error instanceof ThimbleError)) throw error;
-  console.error(`${error.name}: ${error.message}`);
-  process.exitCode = stop.signal.aborted ? 130 : 1;
-}
-stop.release();
+await runCommand(stop, main);

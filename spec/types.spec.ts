@@ -2,6 +2,8 @@
 import { expectTypeOf, test } from "bun:test";
 import type { init, NDArray, Tensor } from "thimble";
 import { cpu, data, nn, noGrad, ops, optim, tensor, tidy } from "thimble";
+import { generate, type LanguageModel, type LanguageModelOptions } from "thimble/models";
+import type { HiddenState, SequenceModel } from "thimble/training";
 
 test("results have the types that the documentation says", () => {
   expectTypeOf(ops.split).returns.toEqualTypeOf<Tensor[]>();
@@ -38,4 +40,11 @@ test("operands are what they may be, and nothing else", () => {
 test("an NDArrayDataset is a dataset", () => {
   expectTypeOf(data.NDArrayDataset.prototype).toHaveProperty("length");
   expectTypeOf(data.NDArrayDataset.prototype).toHaveProperty("get");
+});
+
+test("a language model gives logits and a state, and is what its training loops take", () => {
+  expectTypeOf<LanguageModel["forward"]>().returns.toEqualTypeOf<[logits: Tensor, h: HiddenState]>();
+  expectTypeOf<LanguageModel>().toExtend<SequenceModel>();
+  expectTypeOf<"gru">().not.toExtend<NonNullable<LanguageModelOptions["seqModel"]>>();
+  expectTypeOf(generate).returns.toEqualTypeOf<Generator<number, never>>();
 });

@@ -1,8 +1,9 @@
 /*
  * Blocking. K is cut into runs of at most KC, so that a panel of B (a run × NR) stays in the L1 cache while all tiles
  * that need it are computed; the rows of A are cut into blocks that stay in L2 while all panels of B pass by. B is
- * packed, one panel at a time when all rows of A fit in one block, else as many panels as fit in L2 beside A.
- * A is used where it lies unless its layout would fight the cache.
+ * packed, one panel at a time when all rows of A fit in one block, else as many panels as fit in L3.
+ * A is used where it lies unless its layout would fight the cache: then rows are copied apart, and a transposed A is
+ * packed tile by tile.
  *
  * Threads. C is cut into a grid of rectangles, one a thread, each an independent product: no barrier, nothing shared.
  */
@@ -12,10 +13,10 @@
 #include "parallel.h"
 
 enum {
-  KC = 384,              /* a panel of B is at most KC · NR floats: 24 KB with AVX2, 48 KB with AVX-512 */
-  KC_TRANSPOSED = 256,   /* less where a tile of A takes up a cache line for each step of K */
-  FEW_ROWS = 130,        /* with so few rows of A, packing B would not pay */
-  L2_FLOATS = 64 * 1024, /* for each of A and B: together at most 512 KB */
+  KC = 384,               /* a panel of B is at most KC · NR floats: 24 KB with AVX2, 48 KB with AVX-512 */
+  FEW_ROWS = 130,         /* with so few rows of A, packing B would not pay */
+  L2_FLOATS = 64 * 1024,  /* for a block of A: 256 KB */
+  L3_FLOATS = 512 * 1024, /* for a block of B: 2 MB */
   LINE = 16,
 };
 
@@ -24,28 +25,32 @@ static ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t unit) { return th_ceil_div(n, u
 /** The blocking of one product. */
 typedef struct {
   ptrdiff_t kc, mc, nc; /* summed, rows and columns of a block */
+  ptrdiff_t runs;
   int pack_a, pack_b;
-  ptrdiff_t a_stride; /* row stride of packed A */
+  int whole_a; /* all of A stays in L2: a panel of C is finished before the next one, and leaves the cache once */
+  ptrdiff_t a_stride; /* row stride of A copied apart */
+  ptrdiff_t a_floats; /* of one block of A, packed */
 } blocking;
 
 static blocking plan(const th_gemm *g) {
   blocking p;
-  const ptrdiff_t rows = tile_rows(g->n), runs = th_max(1, th_ceil_div(g->k, g->a_transposed ? KC_TRANSPOSED : KC));
+  const ptrdiff_t rows = tile_rows(g->n), runs = th_max(1, th_ceil_div(g->k, KC));
   p.kc = th_max(1, th_ceil_div(g->k, runs));
   const ptrdiff_t blocks = th_max(1, th_ceil_div(g->m, round_up(L2_FLOATS / p.kc, rows)));
   p.mc = th_max(rows, round_up(th_ceil_div(g->m, blocks), rows));
-  p.nc = g->m <= p.mc ? NR : th_max(NR, th_min(round_up(g->n, NR), L2_FLOATS / p.kc / NR * NR));
+  p.nc = g->m <= p.mc ? NR : th_max(NR, th_min(round_up(g->n, NR), L3_FLOATS / p.kc / NR * NR));
 
   p.pack_b = g->b_transposed || g->n % VL != 0 || g->m > FEW_ROWS || rows_collide(g->ldb, 4);
   /* Packed A costs a copy; steps through a transposed A use only part of each cache line. */
   p.pack_a = g->a_transposed ? g->n > 2 * NR && g->m > 2 * rows && g->lda > 4 * LINE : rows_collide(g->lda, rows);
-  p.a_stride = apart(g->a_transposed ? p.mc : p.kc);
+  p.a_stride = apart(p.kc);
+  p.a_floats = p.pack_a ? p.mc * (g->a_transposed ? p.kc : p.a_stride) : 0;
+  p.whole_a = g->m <= p.mc && p.mc * runs * p.kc <= 3 * L2_FLOATS;
+  p.runs = runs;
   return p;
 }
 
-static ptrdiff_t packed_a_floats(const th_gemm *g, const blocking *p) {
-  return p->pack_a ? (g->a_transposed ? p->kc : p->mc) * p->a_stride : 0;
-}
+static ptrdiff_t packed_a_floats(const blocking *p) { return (p->whole_a ? p->runs : 1) * p->a_floats; }
 
 /** A product with B transposed and few rows is computed as Cᵀ = B · Aᵀ: B, the larger, is then read where it lies. */
 static int is_flipped(const th_gemm *g) { return g->b_transposed && g->m * (g->k + g->n) < g->n * g->k; }
@@ -69,54 +74,65 @@ ptrdiff_t gemm_scratch(const th_gemm *g) {
     return round_up(g->m * g->n, LINE) + gemm_scratch(&f);
   }
   const blocking p = plan(g);
-  return packed_a_floats(g, &p) + (p.pack_b ? p.kc * p.nc : 0);
+  return packed_a_floats(&p) + (p.pack_b ? p.kc * p.nc : 0);
 }
 
-/** Where a block of A starts, packed or not, and (in the walk) how to step through it. */
-static const float *block_of_a(const th_gemm *g, const blocking *p, ptrdiff_t m0, ptrdiff_t mc, ptrdiff_t k0,
-                               ptrdiff_t kc, float *packed, int is_packed) {
-  const float *a = g->a_transposed ? g->a + k0 * g->lda + m0 : g->a + m0 * g->lda + k0;
-  if (!p->pack_a) return a;
-  if (!is_packed) {
-    const ptrdiff_t lines = g->a_transposed ? kc : mc, length = g->a_transposed ? mc : kc;
-    for (ptrdiff_t i = 0; i < lines; i++) copy_floats(packed + i * p->a_stride, a + i * g->lda, length);
+/** Packs a block of A, mc rows in `tiles` and kc summed. */
+static void pack_a(const th_gemm *g, const blocking *p, const float *a, ptrdiff_t mc, ptrdiff_t tiles, ptrdiff_t kc,
+                   float *packed) {
+  if (!g->a_transposed) {
+    for (ptrdiff_t i = 0; i < mc; i++) copy_floats(packed + i * p->a_stride, a + i * g->lda, kc);
+    return;
   }
-  return packed;
+  for (ptrdiff_t t = 0; t < tiles; t++) {
+    const ptrdiff_t i = share(mc, t, tiles), rows = share(mc, t + 1, tiles) - i;
+    for (ptrdiff_t k = 0; k < kc; k++) copy_floats(packed + i * kc + k * rows, a + k * g->lda + i, rows);
+  }
+}
+
+/** Adds the products of runs of K from k0 on to the columns of C from n0 on. */
+static void multiply_block(const th_gemm *g, const blocking *p, ptrdiff_t k0, ptrdiff_t n0, float *scratch) {
+  const ptrdiff_t kc = th_min(p->kc, g->k - k0), nc = th_min(p->nc, g->n - n0), rows = tile_rows(g->n);
+  const int keeps_a = g->m <= p->mc; /* packed for the first columns, A is there for all */
+  float *const packed_a = scratch + (p->whole_a ? k0 / p->kc * p->a_floats : 0);
+  float *const packed_b = scratch + packed_a_floats(p);
+  const ptrdiff_t a_row = g->a_transposed ? 1 : p->pack_a ? p->a_stride : g->lda;
+  th_walk walk = {.outer = {1, 0, 0}, .middle = {1, 0, 0}, .inner = {kc, g->a_transposed ? g->lda : 1, 0}};
+  walk.a_row = a_row, walk.ldc = g->ldc, walk.form = g->a_transposed ? TH_COLUMNS : TH_ROWS;
+
+  for (ptrdiff_t j = 0; p->pack_b && j < nc; j += NR) {
+    const ptrdiff_t cols = th_min(NR, nc - j);
+    if (g->b_transposed) pack_panel_transposed(packed_b + j * kc, g->b + (n0 + j) * g->ldb + k0, g->ldb, kc, cols);
+    else pack_panel(packed_b + j * kc, g->b + k0 * g->ldb + n0 + j, g->ldb, kc, cols);
+  }
+  for (ptrdiff_t m0 = 0; m0 < g->m; m0 += p->mc) {
+    const ptrdiff_t mc = th_min(p->mc, g->m - m0), tiles = th_ceil_div(mc, rows);
+    const float *const a = g->a_transposed ? g->a + k0 * g->lda + m0 : g->a + m0 * g->lda + k0;
+    if (p->pack_a && !(keeps_a && n0 > 0)) pack_a(g, p, a, mc, tiles, kc, packed_a);
+    for (ptrdiff_t j = 0; j < nc; j += NR) {
+      const ptrdiff_t cols = th_min(NR, nc - j);
+      const float *const b = p->pack_b ? packed_b + j * kc : g->b + k0 * g->ldb + n0 + j;
+      const float *const bias = g->bias && k0 == 0 ? g->bias + n0 + j : NULL;
+      walk.inner.b = p->pack_b ? panel_width(cols) : g->ldb;
+      for (ptrdiff_t t = 0; t < tiles; t++) {
+        const ptrdiff_t i = share(mc, t, tiles), end = share(mc, t + 1, tiles);
+        const float *tile = a + i * a_row;
+        if (p->pack_a && g->a_transposed) tile = packed_a + i * kc, walk.inner.a = end - i;
+        else if (p->pack_a) tile = packed_a + i * a_row;
+        multiply_tile(&walk, tile, b, g->c + (m0 + i) * g->ldc + n0 + j, end - i, cols, bias, k0 > 0);
+      }
+    }
+  }
 }
 
 static void multiply(const th_gemm *g, float *scratch) {
   const blocking p = plan(g);
-  float *const packed_a = scratch, *const packed_b = scratch + packed_a_floats(g, &p);
-  const ptrdiff_t rows = tile_rows(g->n), lda = p.pack_a ? p.a_stride : g->lda;
-  th_walk walk = {.outer = {1, 0, 0}, .middle = {1, 0, 0}, .ldc = g->ldc};
-  walk.form = g->a_transposed ? TH_COLUMNS : TH_ROWS;
-  walk.a_row = g->a_transposed ? 1 : lda;
-  walk.inner.a = g->a_transposed ? lda : 1;
-
-  for (ptrdiff_t k0 = 0; k0 == 0 || k0 < g->k; k0 += p.kc) {
-    const ptrdiff_t kc = walk.inner.count = th_min(p.kc, g->k - k0);
-    for (ptrdiff_t n0 = 0; n0 < g->n; n0 += p.nc) {
-      const ptrdiff_t nc = th_min(p.nc, g->n - n0);
-      for (ptrdiff_t j = 0; p.pack_b && j < nc; j += NR) {
-        const ptrdiff_t cols = th_min(NR, nc - j);
-        if (g->b_transposed) pack_panel_transposed(packed_b + j * kc, g->b + (n0 + j) * g->ldb + k0, g->ldb, kc, cols);
-        else pack_panel(packed_b + j * kc, g->b + k0 * g->ldb + n0 + j, g->ldb, kc, cols);
-      }
-      for (ptrdiff_t m0 = 0; m0 < g->m; m0 += p.mc) {
-        const ptrdiff_t mc = th_min(p.mc, g->m - m0), tiles = th_ceil_div(mc, rows);
-        const float *const a = block_of_a(g, &p, m0, mc, k0, kc, packed_a, g->m <= p.mc && n0 > 0);
-        for (ptrdiff_t j = 0; j < nc; j += NR) {
-          const ptrdiff_t cols = th_min(NR, nc - j);
-          const float *const b = p.pack_b ? packed_b + j * kc : g->b + k0 * g->ldb + n0 + j;
-          const float *const bias = g->bias && k0 == 0 ? g->bias + n0 + j : NULL;
-          walk.inner.b = p.pack_b ? panel_width(cols) : g->ldb;
-          for (ptrdiff_t t = 0; t < tiles; t++) {
-            const ptrdiff_t i = share(mc, t, tiles), end = share(mc, t + 1, tiles);
-            multiply_tile(&walk, a + i * walk.a_row, b, g->c + (m0 + i) * g->ldc + n0 + j, end - i, cols, bias, k0 > 0);
-          }
-        }
-      }
-    }
+  if (p.whole_a) {
+    for (ptrdiff_t n0 = 0; n0 < g->n; n0 += p.nc)
+      for (ptrdiff_t k0 = 0; k0 == 0 || k0 < g->k; k0 += p.kc) multiply_block(g, &p, k0, n0, scratch);
+  } else {
+    for (ptrdiff_t k0 = 0; k0 == 0 || k0 < g->k; k0 += p.kc)
+      for (ptrdiff_t n0 = 0; n0 < g->n; n0 += p.nc) multiply_block(g, &p, k0, n0, scratch);
   }
 }
 

@@ -3,9 +3,10 @@
 
 #include "vmath.h"
 
-static void forward_cell(const th_layer *l, ptrdiff_t t, ptrdiff_t unit, ptrdiff_t count) {
+static void forward_cell(const th_layer *l, ptrdiff_t t, const th_part *part) {
+  const ptrdiff_t unit = part->unit, count = part->unit_end - unit;
   const ptrdiff_t hidden = l->hidden, state = l->batch * hidden;
-  for (ptrdiff_t row = 0; row < l->batch; row++) {
+  for (ptrdiff_t row = part->row; row < part->row_end; row++) {
     float *restrict gate = l->gate + (t * l->batch + row) * 4 * hidden + unit;
     const ptrdiff_t at = t * state + row * hidden + unit;
     const float *restrict before = l->cells + at;
@@ -23,10 +24,11 @@ static void forward_cell(const th_layer *l, ptrdiff_t t, ptrdiff_t unit, ptrdiff
 }
 
 /** From dy + dh and dc: the gradients before the gates' activations, and dc of the step before. */
-static void backward_cell(const th_layer *l, ptrdiff_t t, ptrdiff_t unit, ptrdiff_t count) {
+static void backward_cell(const th_layer *l, ptrdiff_t t, const th_part *part) {
+  const ptrdiff_t unit = part->unit, count = part->unit_end - unit;
   const ptrdiff_t hidden = l->hidden, state = l->batch * hidden;
   const int carried = t < l->steps - 1; /* dh holds nothing yet at the last step */
-  for (ptrdiff_t row = 0; row < l->batch; row++) {
+  for (ptrdiff_t row = part->row; row < part->row_end; row++) {
     float *restrict gate = l->gate + (t * l->batch + row) * 4 * hidden + unit;
     const ptrdiff_t at = t * state + row * hidden + unit;
     const float *restrict before = l->cells + at, *restrict cell = l->cells + at + state, *restrict dy = l->dy + at;

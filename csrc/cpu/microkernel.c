@@ -33,6 +33,7 @@ TH_INLINE void tile(const int rows, const int vectors, const th_form form, const
     sum[i][0] = start0;
     sum[i][1] = start1;
     __builtin_prefetch(c + i * ldc, 1);
+    if (vectors > 1 && VL == 16) __builtin_prefetch(c + i * ldc + VL, 1); /* a cache line */
   }
 
   ptrdiff_t a_row = walk->a_row, a_step = walk->inner.a, ldb = walk->inner.b;

@@ -1,7 +1,9 @@
 /*
- * The steps of a sequence. Each thread owns some hidden units: it packs their columns of w_hh once, for all steps, and at
- * each step multiplies the state by them and applies the cell to the result while that is in its cache. A step needs the
- * state of all units, so a barrier separates the steps; nothing else is shared.
+ * The steps of a sequence. The columns of w_hh are packed once for all steps, and the cell is applied to what a panel of
+ * them gives while that is in the cache. Threads share the work in one of two ways:
+ * - rows of the batch, as long as all of w_hh stays in the cache of each core: they never wait for each other;
+ * - hidden units, when w_hh is large: each reads only its part of it, but needs the state of all units, so that a barrier
+ *   separates the steps.
  */
 #include "recurrent.h"
 
@@ -14,62 +16,85 @@
 static const double GRAIN = 1.5e5; /* floating point operations of a step worth a thread: a barrier costs 0.2 µs */
 
 enum {
-  KC = 384, /* rows of a packed panel that stay in the L1 cache, as in gemm.c */
+  L2_FLOATS = 192 * 1024, /* of w_hh, that every thread may have in its cache: 768 KB */
+  KC = 384,               /* rows of a packed panel that stay in the L1 cache, as in gemm.c */
   SLOT_PANELS = 1,
   SLOT_ROWS = 2,
   SLOT_CARRY = 3,
   SLOT_BIAS = 4,
 };
 
-/** What the threads share. A panel has the columns of at most NR hidden units; there are `width` floats of panels a unit. */
+/** What the threads share. A panel has the columns of at most NR hidden units; there are `columns` · depth floats a unit. */
 typedef struct {
   th_layer *layer;
   float *panels, *rows;
   ptrdiff_t depth;   /* rows of the packed matrix */
   ptrdiff_t columns; /* panels side by side that a unit needs */
-  ptrdiff_t row_stride, rows_part;
+  int splits_rows;
+  ptrdiff_t row_stride; /* of the rows that are multiplied, once they are spaced */
 } job;
-
-/** The hidden units of a thread: whole vectors, so that only the last panel is partly empty. */
-static ptrdiff_t first_unit(const th_layer *l, int thread, int threads) {
-  return th_min(l->hidden, VL * share(th_ceil_div(l->hidden, VL), thread, threads));
-}
 
 static float *panel_at(const job *w, ptrdiff_t unit) { return w->panels + unit * w->depth * w->columns; }
 
-/** c (batch, cols; row stride ldc) = a (batch, depth) · panel, or += with `accumulate`. */
+/** The first of the hidden units of a thread, if they are shared out in pieces of `piece`. */
+static ptrdiff_t first_unit(const th_layer *l, ptrdiff_t piece, int thread, int threads) {
+  return th_min(l->hidden, piece * share(th_ceil_div(l->hidden, piece), thread, threads));
+}
+
+/** What a thread computes at each step, and, with `packs`, what it packs before. */
+static th_part part_of(const job *w, int thread, int threads, int packs) {
+  const th_layer *l = w->layer;
+  th_part p = {0, l->batch, 0, l->hidden};
+  if (w->splits_rows && !packs) {
+    p.row = share(l->batch, thread, threads), p.row_end = share(l->batch, thread + 1, threads);
+  } else {
+    const ptrdiff_t piece = w->splits_rows ? NR : VL; /* of a panel that all threads use, or of one's own */
+    p.unit = first_unit(l, piece, thread, threads), p.unit_end = first_unit(l, piece, thread + 1, threads);
+  }
+  return p;
+}
+
+/** The units of one panel. */
+static th_part panel_of(const th_part *p, ptrdiff_t unit) {
+  return (th_part){p->row, p->row_end, unit, th_min(unit + NR, p->unit_end)};
+}
+
+/** c (rows, cols; row stride ldc) = a (rows, depth) · panel, or += with `accumulate`. */
 static void multiply_panel(const job *w, const float *a, ptrdiff_t lda, const float *panel, float *c, ptrdiff_t ldc,
-                           ptrdiff_t cols, int accumulate) {
-  const ptrdiff_t batch = w->layer->batch, width = panel_width(cols);
-  const ptrdiff_t tiles = th_ceil_div(batch, tile_rows(cols)), runs = th_ceil_div(w->depth, KC);
+                           ptrdiff_t rows, ptrdiff_t cols, int accumulate) {
+  const ptrdiff_t width = panel_width(cols);
+  const ptrdiff_t tiles = th_ceil_div(rows, tile_rows(cols)), runs = th_ceil_div(w->depth, KC);
   th_walk walk = {.outer = {1, 0, 0}, .middle = {1, 0, 0}, .a_row = lda, .ldc = ldc, .form = TH_ROWS};
   for (ptrdiff_t r = 0; r < runs; r++) {
     const ptrdiff_t k = share(w->depth, r, runs);
     walk.inner = (th_loop){share(w->depth, r + 1, runs) - k, 1, width};
     for (ptrdiff_t t = 0; t < tiles; t++) {
-      const ptrdiff_t i = share(batch, t, tiles), end = share(batch, t + 1, tiles);
+      const ptrdiff_t i = share(rows, t, tiles), end = share(rows, t + 1, tiles);
       multiply_tile(&walk, a + i * lda + k, panel + k * width, c + i * ldc, end - i, cols, NULL, accumulate || r > 0);
     }
   }
 }
 
-/** The rows of `a`, copied further apart if they would get in each other's way in the cache. */
-static const float *spaced_rows(const job *w, const float *a, int thread, ptrdiff_t *stride) {
+/** The rows of a part in `a` (batch, depth), copied further apart if they would get in each other's way in the cache. */
+static const float *spaced_rows(const job *w, const float *a, const th_part *p, int thread) {
+  a += p->row * w->depth;
   if (w->row_stride == w->depth) return a;
-  float *copy = w->rows + thread * w->rows_part;
-  for (ptrdiff_t i = 0; i < w->layer->batch; i++) copy_floats(copy + i * w->row_stride, a + i * w->depth, w->depth);
-  *stride = w->row_stride;
+  const ptrdiff_t rows = p->row_end - p->row;
+  float *copy = w->rows + (w->splits_rows ? p->row : thread * w->layer->batch) * w->row_stride;
+  for (ptrdiff_t i = 0; i < rows; i++) copy_floats(copy + i * w->row_stride, a + i * w->depth, w->depth);
   return copy;
 }
 
 static int32_t run_steps(th_layer *l, ptrdiff_t depth, ptrdiff_t columns, th_task *task) {
   const double flops = 2.0 * (double)l->batch * (double)depth * (double)(columns * l->hidden);
-  const int threads = (int)th_min(th_threads_for(flops, GRAIN), th_ceil_div(l->hidden, VL));
+  int threads = th_threads_for(flops, GRAIN);
   job w = {.layer = l, .depth = depth, .columns = columns};
+  w.splits_rows = depth * columns * l->hidden <= L2_FLOATS && l->batch >= 4 * threads;
+  if (!w.splits_rows) threads = (int)th_min(threads, th_ceil_div(l->hidden, VL));
   w.row_stride = rows_collide(depth, th_min(l->batch, MR)) ? apart(depth) : depth;
-  w.rows_part = w.row_stride == depth ? 0 : l->batch * w.row_stride;
+  const ptrdiff_t copied = w.row_stride == depth ? 0 : (w.splits_rows ? 1 : threads) * l->batch * w.row_stride;
   w.panels = th_work_space(SLOT_PANELS, th_ceil_div(l->hidden, VL) * VL * depth * columns, l->name);
-  w.rows = th_work_space(SLOT_ROWS, threads * w.rows_part, l->name);
+  w.rows = th_work_space(SLOT_ROWS, copied, l->name);
   if (!w.panels || !w.rows) return TH_STATUS_OUT_OF_MEMORY;
   th_parallel(threads, task, &w);
   return TH_STATUS_OK;
@@ -80,25 +105,31 @@ static int32_t run_steps(th_layer *l, ptrdiff_t depth, ptrdiff_t columns, th_tas
 static void forward_steps(int thread, int threads, void *context) {
   const job *w = context;
   const th_layer *l = w->layer;
-  const ptrdiff_t begin = first_unit(l, thread, threads), end = first_unit(l, thread + 1, threads);
-  const ptrdiff_t ldg = l->gates * l->hidden, state = l->batch * l->hidden;
+  const th_part mine = part_of(w, thread, threads, 0), packs = part_of(w, thread, threads, 1);
+  const ptrdiff_t ldg = l->gates * l->hidden, rows = mine.row_end - mine.row;
 
-  for (ptrdiff_t j = begin; j < end; j += NR) {
-    const ptrdiff_t cols = th_min(NR, end - j);
+  for (ptrdiff_t j = packs.unit; j < packs.unit_end; j += NR) {
+    const ptrdiff_t cols = th_min(NR, packs.unit_end - j);
     for (ptrdiff_t g = 0; g < l->gates; g++)
       pack_panel(panel_at(w, j) + g * w->depth * panel_width(cols), l->w_hh + g * l->hidden + j, ldg, w->depth, cols);
   }
-  for (ptrdiff_t t = 0; t < l->steps; t++) {
-    ptrdiff_t lda = w->depth;
-    const float *h = spaced_rows(w, l->states + t * state, thread, &lda);
-    for (ptrdiff_t j = begin; j < end; j += NR) {
-      const ptrdiff_t cols = th_min(NR, end - j);
-      for (ptrdiff_t g = 0; g < l->gates; g++)
-        multiply_panel(w, h, lda, panel_at(w, j) + g * w->depth * panel_width(cols),
-                       l->gate + t * l->batch * ldg + g * l->hidden + j, ldg, cols, 1);
-      l->cell(l, t, j, cols);
-    }
+  if (w->splits_rows) {
 #pragma omp barrier
+  }
+  for (ptrdiff_t t = 0; t < l->steps; t++) {
+    const float *h = spaced_rows(w, l->states + t * l->batch * l->hidden, &mine, thread);
+    float *gate = l->gate + (t * l->batch + mine.row) * ldg;
+    for (ptrdiff_t j = mine.unit; j < mine.unit_end; j += NR) {
+      const th_part panel = panel_of(&mine, j);
+      const ptrdiff_t cols = panel.unit_end - j;
+      for (ptrdiff_t g = 0; g < l->gates; g++)
+        multiply_panel(w, h, w->row_stride, panel_at(w, j) + g * w->depth * panel_width(cols), gate + g * l->hidden + j,
+                       ldg, rows, cols, 1);
+      l->cell(l, t, &panel);
+    }
+    if (!w->splits_rows) {
+#pragma omp barrier
+    }
   }
 }
 
@@ -136,21 +167,27 @@ int32_t recurrent_forward(const th_layer *layer) {
 static void backward_steps(int thread, int threads, void *context) {
   const job *w = context;
   const th_layer *l = w->layer;
-  const ptrdiff_t begin = first_unit(l, thread, threads), end = first_unit(l, thread + 1, threads);
+  const th_part mine = part_of(w, thread, threads, 0), packs = part_of(w, thread, threads, 1);
 
-  for (ptrdiff_t j = begin; j < end; j += NR)
-    pack_panel_transposed(panel_at(w, j), l->w_hh + j * w->depth, w->depth, w->depth, th_min(NR, end - j));
+  for (ptrdiff_t j = packs.unit; j < packs.unit_end; j += NR)
+    pack_panel_transposed(panel_at(w, j), l->w_hh + j * w->depth, w->depth, w->depth, th_min(NR, packs.unit_end - j));
+  if (w->splits_rows) {
+#pragma omp barrier
+  }
   for (ptrdiff_t t = l->steps - 1; t >= (l->dh0 ? -1 : 0); t--) {
     const int has_next = t < l->steps - 1;
-    ptrdiff_t ldg = w->depth;
-    const float *next = has_next ? spaced_rows(w, l->gate + (t + 1) * l->batch * ldg, thread, &ldg) : NULL;
-    float *dh = t < 0 ? l->dh0 : l->dh;
-    for (ptrdiff_t j = begin; j < end; j += NR) {
-      const ptrdiff_t cols = th_min(NR, end - j);
-      if (has_next) multiply_panel(w, next, ldg, panel_at(w, j), dh + j, l->hidden, cols, 0);
-      if (t >= 0) l->cell(l, t, j, cols);
+    const float *next = has_next ? spaced_rows(w, l->gate + (t + 1) * l->batch * w->depth, &mine, thread) : NULL;
+    float *dh = (t < 0 ? l->dh0 : l->dh) + mine.row * l->hidden;
+    for (ptrdiff_t j = mine.unit; j < mine.unit_end; j += NR) {
+      const th_part panel = panel_of(&mine, j);
+      if (has_next)
+        multiply_panel(w, next, w->row_stride, panel_at(w, j), dh + j, l->hidden, mine.row_end - mine.row,
+                       panel.unit_end - j, 0);
+      if (t >= 0) l->cell(l, t, &panel);
     }
+    if (!w->splits_rows) {
 #pragma omp barrier
+    }
   }
 }
 

@@ -9,8 +9,13 @@
 
 typedef struct th_layer th_layer;
 
-/** The elementwise part of step t for hidden units `unit` to unit + count - 1 of every row of the batch. */
-typedef void th_cell(const th_layer *layer, ptrdiff_t t, ptrdiff_t unit, ptrdiff_t count);
+/** Some rows of the batch and hidden units: begin to end - 1 of each. */
+typedef struct {
+  ptrdiff_t row, row_end, unit, unit_end;
+} th_part;
+
+/** The elementwise part of step t. */
+typedef void th_cell(const th_layer *layer, ptrdiff_t t, const th_part *part);
 
 /** A layer, and its arrays as in thimble.h. */
 struct th_layer {

@@ -4,8 +4,9 @@
 #include "vmath.h"
 
 /** The activation in place: the product was added where the state of the step is. */
-static void forward_cell(const th_layer *l, ptrdiff_t t, ptrdiff_t unit, ptrdiff_t count) {
-  for (ptrdiff_t row = 0; row < l->batch; row++) {
+static void forward_cell(const th_layer *l, ptrdiff_t t, const th_part *part) {
+  const ptrdiff_t unit = part->unit, count = part->unit_end - unit;
+  for (ptrdiff_t row = part->row; row < part->row_end; row++) {
     float *y = l->gate + (t * l->batch + row) * l->hidden + unit;
     if (l->relu) {
 #pragma omp simd
@@ -17,10 +18,11 @@ static void forward_cell(const th_layer *l, ptrdiff_t t, ptrdiff_t unit, ptrdiff
   }
 }
 
-static void backward_cell(const th_layer *l, ptrdiff_t t, ptrdiff_t unit, ptrdiff_t count) {
+static void backward_cell(const th_layer *l, ptrdiff_t t, const th_part *part) {
+  const ptrdiff_t unit = part->unit, count = part->unit_end - unit;
   const ptrdiff_t hidden = l->hidden, state = l->batch * hidden;
   const int carried = t < l->steps - 1; /* dh holds nothing yet at the last step */
-  for (ptrdiff_t row = 0; row < l->batch; row++) {
+  for (ptrdiff_t row = part->row; row < part->row_end; row++) {
     const ptrdiff_t at = t * state + row * hidden + unit;
     const float *restrict y = l->states + at + state, *restrict dy = l->dy + at;
     const float *restrict dh = l->dh + row * hidden + unit;

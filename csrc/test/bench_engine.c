@@ -1,12 +1,13 @@
 /*
  * Times the matrix-product engine on the shapes of the models: ResNet-9 at batch 128, and an LSTM language model.
- *   engine_bench [threads]
+ *   engine_bench [threads [part of a name]]
  * For each: the median of many runs, and the rate counting every multiplication, also those with padding.
  */
 #include "test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int by_value(const void *a, const void *b) {
   const double x = *(const double *)a, y = *(const double *)b;
@@ -14,6 +15,8 @@ static int by_value(const void *a, const void *b) {
 }
 
 enum { ROUNDS = 51 };
+
+static const char *wanted = "";
 
 static void report(const char *name, double flops, double seconds[ROUNDS]) {
   qsort(seconds, ROUNDS, sizeof *seconds, by_value);
@@ -24,6 +27,7 @@ static void report(const char *name, double flops, double seconds[ROUNDS]) {
 #define BENCH(name, flops, call)                                                                                       \
   do {                                                                                                                 \
     double seconds[ROUNDS];                                                                                            \
+    if (!strstr(name, wanted)) break;                                                                                  \
     for (int round = -1; round < ROUNDS; round++) {                                                                    \
       const double start = test_seconds();                                                                             \
       if ((call) != TH_STATUS_OK) printf("%s: %s\n", name, th_last_error());                                           \
@@ -58,8 +62,27 @@ static void bench_matmul(int m, int n, int k, int a_transposed, int b_transposed
   free(a), free(b), free(c);
 }
 
+static void bench_lstm(int steps, int batch, int hidden) {
+  const ptrdiff_t rows = (ptrdiff_t)steps * batch, columns = 4 * hidden, state = (ptrdiff_t)batch * hidden;
+  float *x = test_random(rows * hidden, 1), *w = test_random(2 * hidden * columns, 2), *bias = test_random(columns, 3);
+  float *states = test_floats(rows * hidden + state), *cells = test_floats(rows * hidden + state);
+  float *gates = test_floats(rows * columns), *dx = test_floats(rows * hidden), *dw = test_floats(2 * hidden * columns);
+  for (ptrdiff_t i = 0; i < 2 * hidden * columns; i++) w[i] *= 0.05f;
+  float *const u = w + hidden * columns, *const du = dw + hidden * columns;
+  const double flops = 2.0 * (double)rows * 2 * hidden * (double)columns;
+  char name[96];
+  snprintf(name, sizeof name, "lstm %d steps, batch %d, %d to %d", steps, batch, hidden, hidden);
+  BENCH(name, flops, th_lstm(states, cells, gates, x, NULL, NULL, w, u, bias, bias, steps, batch, hidden, hidden));
+  snprintf(name, sizeof name, "  lstm backward");
+  BENCH(name, 2 * flops,
+        th_lstm_backward(dx, NULL, NULL, dw, du, dw, gates, x, NULL, x, states, cells, w, u, steps, batch, hidden,
+                         hidden));
+  free(x), free(w), free(bias), free(states), free(cells), free(gates), free(dx), free(dw);
+}
+
 int main(int argc, char **argv) {
   if (argc > 1) th_set_threads(atoi(argv[1]));
+  if (argc > 2) wanted = argv[2];
   printf("instruction set %d, %d threads\n", th_get_isa(), th_get_threads());
   bench_conv(128, 32, 3, 16, 7, 4);
   bench_conv(128, 8, 16, 32, 3, 2);
@@ -74,9 +97,14 @@ int main(int argc, char **argv) {
   bench_matmul(200, 10000, 700, 1, 0);
   bench_matmul(700, 200, 10000, 0, 1);
   bench_matmul(700, 800, 200, 0, 0);
+  bench_matmul(200, 800, 700, 1, 0);
+  bench_matmul(700, 200, 800, 0, 1);
   bench_matmul(20, 800, 200, 0, 0);
   bench_matmul(20, 200, 800, 0, 1);
   bench_matmul(200, 800, 20, 1, 0);
   bench_matmul(1024, 1024, 1024, 0, 0);
+  bench_lstm(35, 20, 200);
+  bench_lstm(35, 20, 650);
+  bench_lstm(40, 16, 100);
   return 0;
 }

@@ -3,6 +3,7 @@
  *
  *     arrays      model.NAME       the model's parameters and buffers
  *                 optimizer.NAME   the optimizer's moments
+ *                 extra.NAME       the caller's own arrays, such as a hidden state that is carried on
  *     metadata    thimble          JSON: version, the optimizer's steps, the random generator, the caller's own state
  *
  * The model's arrays alone are what {@link loadCheckpoint} needs for inference.
@@ -27,16 +28,22 @@ export interface Training {
   optimizer?: Optimizer | undefined;
 }
 
+/** What is saved: also arrays of the caller's, by name, which {@link readCheckpointArrays} gives back. */
+export interface SavedTraining extends Training {
+  arrays?: Readonly<Record<string, NDArray>> | undefined;
+}
+
 /**
  * Writes the model, the optimizer's state, the generator of `manualSeed`, and `state` (anything of the caller's: the
  * epoch, the options) to a file, atomically.
  * @throws CheckpointError when it cannot be written.
  */
-export function saveCheckpoint(file: string, { model, optimizer }: Training, state: Json = null): void {
+export function saveCheckpoint(file: string, { model, optimizer, arrays }: SavedTraining, state: Json = null): void {
   const steps = optimizer?.state().steps ?? null;
   const content = { version: VERSION, steps, generator: defaultGenerator.state, state };
-  const arrays = Object.entries(arraysOf(model, optimizer)).map(([name, array]) => [name, saved(array)] as const);
-  writeSafetensors(file, new Map(arrays), new Map([["thimble", JSON.stringify(content)]]));
+  const all = { ...arraysOf(model, optimizer), ...prefixed("extra.", arrays ?? {}) };
+  const entries = Object.entries(all).map(([name, array]) => [name, saved(array)] as const);
+  writeSafetensors(file, new Map(entries), new Map([["thimble", JSON.stringify(content)]]));
 }
 
 /**
@@ -47,19 +54,16 @@ export function saveCheckpoint(file: string, { model, optimizer }: Training, sta
 export function loadCheckpoint(file: string, { model, optimizer }: Training): Json {
   const { arrays, metadata } = readSafetensors(file);
   const content = parseContent(file, metadata.get("thimble"));
-  if (optimizer === undefined) for (const name of arrays.keys()) if (name.startsWith("optimizer.")) arrays.delete(name);
+  const others = optimizer === undefined ? ["optimizer.", "extra."] : ["extra."];
+  for (const name of arrays.keys()) if (others.some((prefix) => name.startsWith(prefix))) arrays.delete(name);
   checkFit(file, arraysOf(model, optimizer), arrays);
   if (optimizer !== undefined && content.steps === null) throw new CheckpointError(file, "it holds no optimizer");
 
-  const part = (prefix: string): Record<string, NDArray> => {
-    const own = [...arrays].filter(([name]) => name.startsWith(prefix));
-    return Object.fromEntries(own.map(([name, array]) => [name.slice(prefix.length), NDArray.from(array.data, array)]));
-  };
   try {
     tidy(() => {
-      model.loadStateDict(part("model."));
+      model.loadStateDict(part(arrays, "model."));
       if (optimizer === undefined || content.steps === null) return;
-      optimizer.loadState({ steps: content.steps, arrays: part("optimizer.") });
+      optimizer.loadState({ steps: content.steps, arrays: part(arrays, "optimizer.") });
       defaultGenerator.state = content.generator;
     });
   } catch (cause) {
@@ -74,10 +78,26 @@ export function readCheckpointState(file: string): Json {
   return parseContent(file, readSafetensors(file).metadata.get("thimble")).state;
 }
 
+/** The caller's arrays in a checkpoint, in its order, on the CPU. */
+export function readCheckpointArrays(file: string): Record<string, NDArray> {
+  return part(readSafetensors(file).arrays, "extra.");
+}
+
 function arraysOf(model: Module, optimizer: Optimizer | undefined): Record<string, NDArray> {
-  const own = Object.entries(model.stateDict()).map(([name, tensor]) => [`model.${name}`, tensor.data] as const);
-  const theirs = Object.entries(optimizer?.state().arrays ?? {});
-  return Object.fromEntries([...own, ...theirs.map(([name, array]) => [`optimizer.${name}`, array] as const)]);
+  const own = Object.entries(model.stateDict()).map(([name, tensor]) => [name, tensor.data] as const);
+  return {
+    ...prefixed("model.", Object.fromEntries(own)),
+    ...prefixed("optimizer.", optimizer?.state().arrays ?? {}),
+  };
+}
+
+const prefixed = (prefix: string, arrays: Readonly<Record<string, NDArray>>): Record<string, NDArray> =>
+  Object.fromEntries(Object.entries(arrays).map(([name, array]) => [prefix + name, array]));
+
+/** The arrays whose names begin with `prefix`, named without it. */
+function part(arrays: ReadonlyMap<string, SavedArray>, prefix: string): Record<string, NDArray> {
+  const own = [...arrays].filter(([name]) => name.startsWith(prefix));
+  return Object.fromEntries(own.map(([name, array]) => [name.slice(prefix.length), NDArray.from(array.data, array)]));
 }
 
 function saved(array: NDArray): SavedArray {

@@ -127,13 +127,14 @@ class Recorder {
     const workOf: ((...args: Arguments[Name]) => Work) | undefined = WORK[name];
     const unknown = unknownWork(name);
     originals[name] = original;
-    functions[name] = (...args: Arguments[Name]): Results[Name] => {
+    const timed = (...args: Arguments[Name]): Results[Name] => {
       const start = Bun.nanoseconds();
       const result = original(...args);
       const end = Bun.nanoseconds();
       this.add(workOf?.(...args) ?? unknown, start, end);
       return result;
     };
+    Object.assign(functions, { [name]: timed });
   }
 
   finish(): Profile {

@@ -4,9 +4,21 @@ export {
   type Classifier,
   epochGeneralCifar10,
   type EpochOptions,
-  type EpochResult,
   evaluateCifar10,
-  type StepReport,
   trainCifar10,
   type TrainOptions,
 } from "./cifar10.ts";
+export type { EpochResult, EpochsOptions, LoopOptions, StepReport } from "./epoch.ts";
+export {
+  type ChunkReport,
+  chunksOf,
+  epochGeneralPtb,
+  evaluatePtb,
+  type HiddenState,
+  type PtbEpochOptions,
+  type PtbOptions,
+  type PtbTrainOptions,
+  type SequenceModel,
+  tensorsOf,
+  trainPtb,
+} from "./ptb.ts";

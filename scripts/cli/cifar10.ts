@@ -1,13 +1,7 @@
 /** Where the training script gets its images: a folder, the cache, a download, or generated ones. */
-import {
-  CIFAR10Dataset,
-  downloadCifar10,
-  DownloadError,
-  GeneratedImages,
-  locateCifar10,
-} from "../../datasets/index.ts";
+import { CIFAR10Dataset, downloadCifar10, GeneratedImages, locateCifar10 } from "../../datasets/index.ts";
 import { data, type NDArray } from "../../lib/index.ts";
-import { showProgress, silent } from "./progress.ts";
+import { downloadOrNull } from "./download.ts";
 
 export type ImageSet = data.Dataset<readonly [NDArray, number]>;
 
@@ -33,7 +27,7 @@ const GENERATED = { train: 10_000, test: 2_000 };
 
 /** The images that the options ask for. @throws DatasetError when what is given cannot be read. */
 export async function findImages(options: ImageOptions): Promise<Images> {
-  const root = options.generated ? null : (locateCifar10(options.data) ?? (await downloadOrNull(options)));
+  const root = options.generated ? null : (locateCifar10(options.data) ?? (await downloaded(options)));
   const images = root === null ? generatedImages(options) : officialImages(root, options);
   const { limit = Infinity } = options;
   return { ...images, train: firstOf(images.train, limit), test: firstOf(images.test, limit) };
@@ -51,23 +45,16 @@ function generatedImages({ augment, limit = Infinity }: ImageOptions): Images {
   return { name: train.name, train, test };
 }
 
-/** Downloads the official archive into the cache folder; null, with the reason said, when that is not possible. */
-async function downloadOrNull({ progress: show, signal }: ImageOptions): Promise<string | null> {
-  console.log("CIFAR-10 is not on this machine: downloading the official archive (170 MB), once.");
-  const megabytes = (bytes: number) => Math.floor(bytes / 1e6);
-  const options = { title: "download", unit: "MB", total: 170 };
-  const progress = show ? showProgress(options) : silent;
-  try {
-    return await downloadCifar10({ signal, onProgress: (received) => progress.update(megabytes(received)) });
-  } catch (error) {
-    if (!(error instanceof DownloadError) || signal.aborted) throw error;
-    console.log(`The download failed: ${error.message}`);
-    console.log("Going on with GENERATED IMAGES: the accuracy below says nothing about CIFAR-10.");
-    return null;
-  } finally {
-    progress.stop();
-  }
-}
+const downloaded = (options: ImageOptions): Promise<string | null> =>
+  downloadOrNull(
+    {
+      ...options,
+      name: "CIFAR-10",
+      megabytes: 170,
+      instead: "GENERATED IMAGES: the accuracy below says nothing about CIFAR-10",
+    },
+    downloadCifar10,
+  );
 
 /** The first `count` examples of a dataset. */
 function firstOf(dataset: ImageSet, count: number): ImageSet {

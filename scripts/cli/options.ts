@@ -121,9 +121,14 @@ export function commandLine<const Table extends Record<string, Option>>(
     return parseOptions(table, args, allowed);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    console.error(`${error.message}\n'${program} --help' lists the options.`);
-    process.exit(2);
+    return usageError(program, error.message);
   }
+}
+
+/** Reports what is wrong with the command line, and ends with 2. */
+export function usageError(program: string, problem: string): never {
+  console.error(`${problem}\n'${program} --help' lists the options.`);
+  process.exit(2);
 }
 
 const hyphenated = (name: string) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);

@@ -5,12 +5,13 @@ import { join } from "node:path";
 
 import {
   loadCheckpoint,
+  readCheckpointArrays,
   readCheckpointState,
   readSafetensors,
   saveCheckpoint,
   writeSafetensors,
 } from "../../lib/checkpoint/index.ts";
-import { CheckpointError, defaultGenerator, init, manualSeed, nn, ops, optim } from "../../lib/index.ts";
+import { CheckpointError, defaultGenerator, init, manualSeed, NDArray, nn, ops, optim } from "../../lib/index.ts";
 
 let folder: string;
 let file: string;
@@ -88,6 +89,20 @@ test("the file is plain safetensors, with names that say what is what", () => {
   expect(names).toContain("model.modules.1.runningMean");
   expect(names.filter((name) => name.startsWith("optimizer."))).toHaveLength(2 * model.parameters().length);
   expect(readCheckpointState(file)).toEqual({ epoch: 1 });
+});
+
+test("arrays of the caller's come back by name, and are no part of the model", () => {
+  const model = makeModel();
+  const optimizer = new optim.Adam(model.parameters());
+  const arrays = { "hidden.0": NDArray.from([[1.5, 2]]), ids: NDArray.from([3, 4], { dtype: "int32" }) };
+  saveCheckpoint(file, { model, optimizer, arrays }, { epoch: 1 });
+  const read = readCheckpointArrays(file);
+  expect(Object.keys(read)).toEqual(["hidden.0", "ids"]);
+  expect([read["hidden.0"]!.toArray(), read.ids!.toArray(), read.ids!.dtype]).toEqual([[[1.5, 2]], [3, 4], "int32"]);
+  expect(loadCheckpoint(file, { model: makeModel() })).toEqual({ epoch: 1 });
+  expect(loadCheckpoint(file, { model, optimizer })).toEqual({ epoch: 1 });
+  saveCheckpoint(file, { model });
+  expect(readCheckpointArrays(file)).toEqual({});
 });
 
 test("a checkpoint of another model or optimizer is refused, and nothing is changed", () => {

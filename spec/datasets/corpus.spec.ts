@@ -1,13 +1,12 @@
-/** Corpus, Dictionary, batchify and getBatch, on texts written here and on the real Penn Treebank where it is. */
+/** Corpus and Dictionary, on texts written here. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { homedir, tmpdir } from "node:os";
-import { join } from "node:path";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 
-import { ArgumentError, DatasetError, NDArray } from "thimble";
-import { batchify, Corpus, Dictionary, getBatch } from "thimble/datasets";
+import { ArgumentError, DatasetError } from "thimble";
+import { Corpus, Dictionary } from "thimble/datasets";
 
-import { onEachDevice } from "../support/devices.ts";
 import { thrown } from "../support/thrown.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "thimble-corpus-"));
@@ -17,8 +16,10 @@ let folders = 0;
 /** A folder with the three files. */
 function write(files: Record<string, string | Uint8Array>): string {
   const root = join(folder, String(folders++));
-  mkdirSync(root);
-  for (const [name, content] of Object.entries(files)) writeFileSync(join(root, name), content);
+  for (const [name, content] of Object.entries(files)) {
+    mkdirSync(dirname(join(root, name)), { recursive: true });
+    writeFileSync(join(root, name), content);
+  }
   return root;
 }
 
@@ -59,6 +60,16 @@ describe("Corpus", () => {
     expect([...corpus.train]).toEqual([0, 1, 1, 2, 1]);
   });
 
+  test("the files may lie in a folder 'ptb', or as the official archive unpacks", () => {
+    const inside = (folderName: string, prefix = "") =>
+      write(Object.fromEntries(Object.entries(small).map(([name, text]) => [`${folderName}/${prefix}${name}`, text])));
+    const expected = new Corpus(write(small)).train;
+    for (const root of [inside("ptb"), inside("ptb", "ptb."), inside("simple-examples/data", "ptb.")]) {
+      expect(new Corpus(root).train).toEqual(expected);
+    }
+    expect(() => new Corpus(inside("elsewhere"))).toThrow(/train\.txt: no such file.*'simple-examples\/data'/);
+  });
+
   test("maxLines takes the first lines of each file", () => {
     const corpus = new Corpus(write(small), { maxLines: 1 });
     expect([corpus.train.length, corpus.valid.length, corpus.test.length]).toEqual([4, 3, 3]);
@@ -68,6 +79,7 @@ describe("Corpus", () => {
   test("missing, empty and foreign files are named, with the byte", () => {
     const { "valid.txt": _, ...missing } = small;
     expect(() => new Corpus(write(missing))).toThrow(/valid\.txt.*ptb\.valid\.txt/);
+    expect(() => new Corpus(join(write(small), "train.txt"))).toThrow(/A corpus is a folder/);
     expect(() => new Corpus(write({ ...small, "test.txt": "" }))).toThrow(/test\.txt, byte 0: the file is empty/);
     const text = new TextEncoder().encode("gr\u00fc\u00df dich\n");
     for (const [at, bad] of [
@@ -84,51 +96,3 @@ describe("Corpus", () => {
     }
   });
 });
-
-const alphabet = Int32Array.from({ length: 26 }, (_, i) => i);
-
-onEachDevice("batchify and getBatch", (device) => {
-  test("columns are consecutive, the tail is dropped", () => {
-    const batches = batchify(alphabet, 4, { device });
-    expect([batches.shape, batches.dtype, batches.device]).toEqual([[6, 4], "int32", device]);
-    expect(batches.slice(null, 1).toArray()).toEqual([6, 7, 8, 9, 10, 11]);
-    expect(batches.slice(5).toArray()).toEqual([5, 11, 17, 23]);
-    expect(batches.isCompact()).toBe(true);
-  });
-
-  test("chunks of at most bptt rows, and the words one row later", () => {
-    const batches = batchify(alphabet, 4, { device });
-    const [x, y] = getBatch(batches, 0, 2);
-    expect(x.toArray()).toEqual([
-      [0, 6, 12, 18],
-      [1, 7, 13, 19],
-    ]);
-    expect(y.toArray()).toEqual([1, 7, 13, 19, 2, 8, 14, 20]);
-    const [last, labels] = getBatch(batches, 4, 2);
-    expect([last.shape, labels.shape]).toEqual([[1, 4], [4]]);
-    expect(labels.toArray()).toEqual([5, 11, 17, 23]);
-  });
-
-  test("what does not fit is refused", () => {
-    for (const size of [0, 27, 1.5, NaN]) expect(() => batchify(alphabet, size, { device })).toThrow(ArgumentError);
-    const batches = batchify(alphabet, 4, { device });
-    for (const i of [-1, 5, 0.5, NaN]) expect(() => getBatch(batches, i, 2)).toThrow(ArgumentError);
-    for (const bptt of [0, -1, 1.5, NaN]) expect(() => getBatch(batches, 0, bptt)).toThrow(ArgumentError);
-    expect(() => getBatch(NDArray.zeros([3]), 0, 2)).toThrow(ArgumentError);
-  });
-});
-
-const candidates = [process.env.THIMBLE_DATA, join(homedir(), ".cache/thimble-data")].map((root) =>
-  join(root ?? "", "ptb"),
-);
-const penn = candidates.find((root) => existsSync(join(root, "train.txt")));
-if (penn === undefined) console.log("The Penn Treebank is not in $THIMBLE_DATA: its test is left out.");
-else {
-  test("the real Penn Treebank has the published counts", () => {
-    const corpus = new Corpus(penn);
-    const lengths = [corpus.train.length, corpus.valid.length, corpus.test.length];
-    expect(lengths).toEqual([929_589, 73_760, 82_430]);
-    expect(corpus.dictionary.length).toBe(10_000);
-    expect(corpus.dictionary.word(0)).toBe("aer");
-  });
-}

@@ -1,12 +1,13 @@
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
+import { createServer, type IncomingHttpHeaders } from "node:http";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { ArgumentError, DatasetError } from "thimble";
 import { cacheFolder, downloadCifar10, DownloadError, type DownloadOptions, locateCifar10 } from "thimble/datasets";
 
 import { download } from "../../datasets/download.ts";
+import { listen, withEnvironment } from "../support/web.ts";
 import { folder, removeFoldersAfterwards, wholeSet } from "./writers.ts";
 
 removeFoldersAfterwards();
@@ -35,13 +36,6 @@ const server = createServer((request, response) => {
   if (ending === undefined) response.end(body);
   else response.write(body, () => ending === "break" && setTimeout(() => response.destroy(), 10));
 });
-/** Starts a server; its address. */
-async function listen(started: Server): Promise<string> {
-  await new Promise<void>((listening) => started.listen(0, "127.0.0.1", listening));
-  const address = started.address();
-  if (address === null || typeof address === "string") throw new Error("the server has no port");
-  return `http://127.0.0.1:${address.port}/file`;
-}
 const url = await listen(server);
 afterAll(() => server.close());
 afterEach(() => {
@@ -322,19 +316,3 @@ describe("CIFAR-10", () => {
     }
   });
 });
-
-function withEnvironment(values: Record<string, string | undefined>, run: () => void): void {
-  const before = Object.keys(values).map((name) => [name, process.env[name]] as const);
-  const apply = (entries: readonly (readonly [string, string | undefined])[]): void => {
-    for (const [name, value] of entries) {
-      if (value === undefined) delete process.env[name];
-      else process.env[name] = value;
-    }
-  };
-  apply(Object.entries(values));
-  try {
-    run();
-  } finally {
-    apply(before);
-  }
-}

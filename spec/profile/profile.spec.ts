@@ -30,12 +30,12 @@ describe("what is counted", () => {
     expect(result).toBeGreaterThan(0);
     const calls = Object.fromEntries(taken.operations.map(({ name, calls: count }) => [name, count]));
     expect(calls).toMatchObject({
-      "conv": 1,
+      conv: 1,
       "conv backward weight": 1,
       "batch norm": 1,
       "batch norm backward": 1,
       "cross entropy": 1,
-      "Adam": 1,
+      Adam: 1,
     });
     expect(calls).not.toHaveProperty("conv backward data"); // images need no gradient
   });
@@ -63,7 +63,9 @@ describe("what is counted", () => {
 
   test("every kernel has an entry", () => {
     const without = Object.keys(symbols).filter((name) => !(name in WORK));
-    expect(without.filter((name) => !/_(version|error|threads|isa|alloc|free|deallocator)$|memory/.test(name))).toEqual([]);
+    expect(without.filter((name) => !/_(version|error|threads|isa|alloc|free|deallocator)$|memory/.test(name))).toEqual(
+      [],
+    );
   });
 });
 

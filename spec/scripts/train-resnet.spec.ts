@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { readSafetensors } from "../../lib/checkpoint/index.ts";
+import { runScript, runUntil } from "../support/command.ts";
 
-const script = join(import.meta.dir, "../../scripts/train-resnet.ts");
 let folder: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "thimble-train-"));
@@ -16,15 +16,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const small = ["--generated", "--limit", "96", "--batch-size", "16", "--augment"];
 const at = (name: string) => join(folder, name);
 
-async function run(...args: string[]) {
-  const child = Bun.spawn([process.execPath, script, ...args], { stdout: "pipe", stderr: "pipe" });
-  const [stdout, stderr, code] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-    child.exited,
-  ]);
-  return { stdout, stderr, code };
-}
+const run = (...args: string[]) => runScript("train-resnet.ts", args);
 
 interface LogLine {
   epoch: number;
@@ -103,17 +95,10 @@ test("Ctrl-C stops after the running step and saves; going on from there changes
   const saved = at("stopped");
   const all = [...small, "--limit", "640", "--epochs", "6", "--schedule", "one-cycle"];
   const files = ["--checkpoint", saved, "--log", at("stopped.jsonl")];
-  const child = Bun.spawn([process.execPath, script, ...all, ...files], { stdout: "pipe", stderr: "pipe" });
-  const decoder = new TextDecoder();
-  let text = "";
-  for await (const chunk of child.stdout) {
-    const before = text;
-    text += decoder.decode(chunk, { stream: true });
-    if (text.includes("epoch 1/6") && !before.includes("epoch 1/6")) child.kill("SIGINT");
-  }
-  expect(await child.exited).toBe(130);
-  expect(text).toMatch(/Stopped in epoch \d after \d+ of 40 steps, and saved/);
-  expect(await new Response(child.stderr).text()).toContain("Stopping after the running step");
+  const { stdout, stderr, code } = await runUntil("epoch 1/6", "train-resnet.ts", [...all, ...files]);
+  expect(code).toBe(130);
+  expect(stdout).toMatch(/Stopped in epoch \d after \d+ of 40 steps, and saved/);
+  expect(stderr).toContain("Stopping after the running step");
   expect(readdirSync(folder).filter((name) => name.endsWith(".tmp"))).toEqual([]);
 
   const resumed = await run("--generated", "--limit", "640", "--resume", saved, ...files);

@@ -1,6 +1,7 @@
 /** A training step of word-level language models: embedding, two recurrent layers, logits; SGD with clipped gradients. */
-import { nn, optim, type Tensor, tensor, tidy } from "thimble";
+import { nn, optim, Tensor, tensor, tidy } from "thimble";
 import { LanguageModel } from "thimble/models";
+import type { HiddenState } from "thimble/training";
 
 import { fill } from "../fill.ts";
 import { setParameters } from "../parameters.ts";
@@ -57,7 +58,7 @@ function trainingStep({ kind, embed, hidden, bptt, batch }: Size): () => number 
   const labels = tensor(ids(104_729, 1));
   const optimizer = new optim.SGD(model.parameters(), { lr: 1 });
   const lossFunction = new nn.SoftmaxLoss();
-  let state: Parameters<typeof model.forward>[1];
+  let state: HiddenState | null = null;
   return () => {
     const { loss, next } = tidy(() => {
       optimizer.zeroGrad();
@@ -68,15 +69,18 @@ function trainingStep({ kind, embed, hidden, bptt, batch }: Size): () => number 
       optimizer.step();
       return { loss: y.item(), next: detach(h) };
     });
-    for (const old of [state ?? []].flat()) old.dispose();
+    if (state !== null) for (const old of tensorsOf(state)) old.dispose();
     state = next;
     return loss;
   };
 }
 
-function detach<State extends Tensor | [Tensor, Tensor]>(state: State): State;
-function detach(state: Tensor | [Tensor, Tensor]): Tensor | [Tensor, Tensor] {
-  return Array.isArray(state) ? [state[0].detach(), state[1].detach()] : state.detach();
+const tensorsOf = (state: HiddenState): readonly Tensor[] => (state instanceof Tensor ? [state] : state);
+
+function detach(state: HiddenState): HiddenState {
+  if (state instanceof Tensor) return state.detach();
+  const [h, c] = state;
+  return [h.detach(), c.detach()];
 }
 
 export const lmTrain: Group = {

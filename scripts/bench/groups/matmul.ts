@@ -15,7 +15,8 @@ interface Product {
   quick?: boolean;
 }
 
-const SQUARES = [16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048];
+/** 128 is below, as ResNet-9's head. */
+const SQUARES = [16, 32, 64, 96, 192, 256, 384, 512, 768, 1024, 2048];
 const QUICK_SQUARES = new Set([16, 64, 256, 1024]);
 
 /** [m, n, k]: each forward; its data gradient has b transposed, its weight gradient a. */

@@ -27,7 +27,9 @@ describe("statistics", () => {
 describe("the numbers that contestants share", () => {
   test("are the ones that torch_peer.py and peer.h make", () => {
     // numpy's, of fill((4,), 3)
-    expect(Array.from(fill(4, 3))).toEqual([0.18458016216754913, -0.14902040362358093, 0.019671300426125526, -0.1878100484609604]);
+    expect(Array.from(fill(4, 3))).toEqual([
+      0.18458016216754913, -0.14902040362358093, 0.019671300426125526, -0.1878100484609604,
+    ]);
     expect(fill(1000, 1).every((x) => x >= -0.5 && x < 0.5)).toBe(true);
   });
 
@@ -119,7 +121,10 @@ describe("the chart", () => {
     groupResult(name, `${name} <&>`, times.map((ms, i) => caseResult({ ...item, name: `case "${i}"` }, timings(ms), null))); // prettier-ignore
 
   test("is well-formed, and has a bar or dot for each case", () => {
-    const svg = drawChart([group("few", [0.5, 2]), group("many", [0.5, 1, 2, 4, 8, 1])], { title: "a & b", subtitle: "" });
+    const svg = drawChart([group("few", [0.5, 2]), group("many", [0.5, 1, 2, 4, 8, 1])], {
+      title: "a & b",
+      subtitle: "",
+    });
     const open: string[] = [];
     for (const [tag, closing, name, selfClosing] of svg.matchAll(/<(\/?)([a-z]+)[^<>]*?(\/?)>/g)) {
       if (selfClosing) continue;

@@ -2,5 +2,6 @@
 import "./arrays.ts";
 import "./operations.ts";
 import "./modules.ts";
+import "./text.ts";
 
 export { cases } from "./table.ts";

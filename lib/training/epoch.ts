@@ -1,0 +1,137 @@
+/**
+ * What training loops share: a step in a tidy, averages over examples, and between steps a yield to the event loop, so
+ * that signals, timers and servers stay alive.
+ */
+import type { Tensor } from "../autograd/tensor.ts";
+import { noGrad } from "../autograd/mode.ts";
+import { ArgumentError } from "../native/errors.ts";
+import { tidy } from "../ndarray/scope.ts";
+import { type Module, SoftmaxLoss } from "../nn/index.ts";
+import { clipGradNorm, type Optimizer } from "../optim/index.ts";
+
+/** Averages over examples. */
+export interface EpochResult {
+  /** Share of examples whose largest logit is the label's. */
+  accuracy: number;
+  loss: number;
+}
+
+/** After a step: averages of the epoch so far. */
+export interface StepReport extends EpochResult {
+  /** Steps and examples done in this epoch, and the steps that it has. */
+  step: number;
+  steps: number;
+  examples: number;
+  /** Loss of this batch alone. */
+  batchLoss: number;
+}
+
+export interface LoopOptions {
+  /** Default SoftmaxLoss. */
+  lossFn?: { forward(logits: Tensor, labels: Tensor): Tensor } | undefined;
+  /** Trains with it; without one the epoch only evaluates. */
+  opt?: Optimizer | undefined;
+  /** Scales the gradients so that their common norm is at most this. Default: they are left alone. */
+  clip?: number | undefined;
+  /** Stops after the running step: the epoch then throws the signal's reason. */
+  signal?: AbortSignal | undefined;
+}
+
+/** What one step works on, made just before it. `state` is what the model carries to the next step. */
+export interface Step<State> {
+  inputs: readonly Tensor[];
+  labels: Tensor;
+  /** Within a tidy: logits (N, K), and the state, which is all of the step that stays. */
+  forward(): [logits: Tensor, state: State];
+}
+
+export interface Loop<State> {
+  operation: string;
+  model: Module;
+  /** How many steps there are. */
+  steps: number;
+  /** Its steps are made one by one, each when the one before is done. */
+  each: Iterable<Step<State>>;
+  onStep(report: StepReport, state: State): void;
+}
+
+/** One pass: training if `opt` is given, else evaluation. The model's mode is restored afterwards. */
+export async function runEpoch<State>(
+  { operation, model, steps, each, onStep }: Loop<State>,
+  { lossFn = new SoftmaxLoss(), opt, clip, signal }: LoopOptions,
+): Promise<EpochResult> {
+  const learn = (loss: Tensor): void => {
+    if (opt === undefined) return;
+    opt.zeroGrad();
+    loss.backward();
+    if (clip !== undefined) clipGradNorm(opt.params, clip);
+    opt.step();
+  };
+  const run = ({ labels, forward }: Step<State>) =>
+    tidy(() => {
+      const [logits, state] = forward();
+      const loss = lossFn.forward(logits, labels);
+      learn(loss);
+      const correct = logits.data.argMax({ axes: 1 }).equal(labels.data).sum().item();
+      return { loss: loss.item(), correct, state };
+    });
+
+  const mode = model.training;
+  model.train(opt !== undefined);
+  let [step, examples, lossSum, correct] = [0, 0, 0, 0];
+  try {
+    for (const next of each) {
+      signal?.throwIfAborted();
+      const n = next.labels.size;
+      const batch = opt === undefined ? noGrad(() => run(next)) : run(next);
+      for (const used of [...next.inputs, next.labels]) used.dispose();
+      examples += n;
+      lossSum += batch.loss * n;
+      correct += batch.correct;
+      step++;
+      const averages = { loss: lossSum / examples, accuracy: correct / examples };
+      onStep({ step, steps, examples, ...averages, batchLoss: batch.loss }, batch.state);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    signal?.throwIfAborted();
+  } finally {
+    model.train(mode);
+  }
+  if (examples === 0) throw new ArgumentError(operation, "there were no batches");
+  return { accuracy: correct / examples, loss: lossSum / examples };
+}
+
+type OptimizerClass = new (params: Iterable<Tensor>, options: { lr: number; weightDecay: number }) => Optimizer;
+
+/** How many epochs, and how they train; each function that takes them says its defaults. */
+export interface EpochsOptions {
+  /** Default 1. */
+  epochs?: number | undefined;
+  /** Class of the optimizer. */
+  optimizer?: OptimizerClass | undefined;
+  lr?: number | undefined;
+  weightDecay?: number | undefined;
+  /** Called after every epoch, counted from 1. */
+  onEpoch?: ((epoch: number, result: EpochResult) => void) | undefined;
+}
+
+/** Runs some epochs with one optimizer; the averages of the last one. */
+export async function runEpochs(
+  operation: string,
+  model: Module,
+  { epochs = 1, onEpoch, ...options }: EpochsOptions,
+  defaults: { optimizer: OptimizerClass; lr: number; weightDecay: number },
+  epoch: (opt: Optimizer) => Promise<EpochResult>,
+): Promise<EpochResult> {
+  if (!Number.isInteger(epochs) || epochs < 1) {
+    throw new ArgumentError(operation, `epochs must be a positive integer, not ${String(epochs)}`);
+  }
+  const { optimizer = defaults.optimizer, lr = defaults.lr, weightDecay = defaults.weightDecay } = options;
+  const opt = new optimizer(model.parameters(), { lr, weightDecay });
+  let result: EpochResult = { accuracy: NaN, loss: NaN };
+  for (let i = 1; i <= epochs; i++) {
+    result = await epoch(opt);
+    onEpoch?.(i, result);
+  }
+  return result;
+}
