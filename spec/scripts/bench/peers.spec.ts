@@ -90,7 +90,7 @@ test("the peers' ResNet-9 has the parameters of ours, in order and with the same
     ...blocks.flatMap(({ weight, bias, normWeight, normBias }) => [weight, bias, normWeight, normBias]),
     ...[hidden, logits].flatMap(({ weight, bias }) => [weight, bias]),
   ];
-  expect(model.parameters().map(({ shape }) => [...shape])).toEqual(theirs.map(({ shape }) => shape));
+  expect(model.parameters().map(({ shape }) => Array.from(shape))).toEqual(theirs.map(({ shape }) => shape));
   model.parameters().forEach((parameter, i) => {
     const same = NDArray.from(theirs[i]!.values, { shape: theirs[i]!.shape }).equal(parameter.data);
     expect(same.mean().item()).toBe(1);
