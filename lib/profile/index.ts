@@ -2,7 +2,7 @@
  * Profiling: which native calls a piece of code makes, how long each takes, and what it reaches of the machine.
  *
  * While a profile is taken, the functions of the device's library are replaced by ones that read the clock before and after;
- * then the functions themselves are put back. So it costs nothing when off, and about a microsecond a call when on.
+ * then the functions themselves are put back. So it costs nothing when off, and about two microseconds a call when on.
  */
 import { ArgumentError } from "../native/errors.ts";
 import { type Backend, symbols } from "../native/symbols.gen.ts";

@@ -47,9 +47,13 @@ export async function startPeer(
     if (!line.done) return JSON.parse(line.value);
     throw new PeerError(`${name} stopped: ${(await errors).trim().split("\n").at(-1) ?? ""}`);
   };
-  const ask = (request: string): Promise<Answer> => {
-    stdin.write(`${request}\n`);
-    stdin.flush();
+  const ask = async (request: string): Promise<Answer> => {
+    try {
+      await stdin.write(`${request}\n`);
+      await stdin.flush();
+    } catch {
+      // It has ended, and `answer` says why.
+    }
     return answer();
   };
   try {
