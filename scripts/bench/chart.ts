@@ -83,9 +83,12 @@ function drawRow({ label, heading, speed, dots, detail }: Row, y: number, at: (s
   ];
 }
 
+/** Powers of two, or of four where those are too many. */
 function ticks(low: number, high: number): number[] {
+  const step = high / low > 2 ** 9 ? 2 : 1;
   const all: number[] = [];
-  for (let speed = low; speed <= high; speed *= 2) all.push(speed);
+  for (let power = Math.ceil(Math.log2(low) / step); power * step <= Math.log2(high); power++)
+    all.push(2 ** (power * step));
   return all;
 }
 
@@ -117,7 +120,7 @@ const escape = (value: string) =>
 const text = (x: number, y: number, value: string, kind: string) =>
   `<text class="${kind}" x="${x}" y="${y}">${escape(value)}</text>`;
 const round = (value: number) => Math.round(value * 10) / 10;
-const shorten = (label: string) => (label.length > 46 ? `${label.slice(0, 45)}…` : label);
+const shorten = (label: string) => (label.length > 42 ? `${label.slice(0, 41)}…` : label);
 
 /** 12.3 ms, 45 µs, 120 ns. */
 function milliseconds(ms: number): string {

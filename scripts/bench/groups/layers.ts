@@ -7,7 +7,7 @@ import { type Case, type Group, TORCH, type Workload } from "../workload.ts";
 
 function lossCase(rows: number, cols: number, quick = false): Case {
   return {
-    name: `softmax loss, ${rows}×${cols}, forward and backward`,
+    name: `${rows}×${cols}, forward and backward`,
     workload: `loss ${rows} ${cols}`,
     peers: ["torch"],
     bytes: 8 * rows * cols,
@@ -74,7 +74,7 @@ export const optimizer: Group = { name: "optimizer", title: "Optimizer", cases: 
 function normCase(pass: "forward" | "both", n: number, h: number, c: number, quick = false): Case {
   const count = n * h * h * c;
   return {
-    name: `batch norm + ReLU, ${n}×${h}×${h}×${c}, ${pass === "both" ? "forward and backward" : "forward"}`,
+    name: `${n}×${h}×${h}×${c}, ${pass === "both" ? "forward and backward" : "forward"}`,
     workload: `norm ${pass} ${n} ${h} ${h} ${c}`,
     peers: TORCH,
     bytes: 4 * count * (pass === "both" ? 5 : 2),
