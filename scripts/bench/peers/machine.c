@@ -16,10 +16,14 @@ enum { LANES = 4 };
 typedef float vector __attribute__((vector_size(LANES * sizeof(float))));
 enum { CHAINS = 10, ROUNDS = 400000 };
 
+/* Between attempts: what disturbs one may be gone at the next. */
+static void pause_briefly(void) { nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); }
+
 /* GFLOP/s of independent chains of multiply-adds in registers. */
 static double fma_peak(void) {
   double best = 0;
   for (int attempt = 0; attempt < 25; attempt++) {
+    pause_briefly();
     const double start = milliseconds();
     double flops = 0;
 #pragma omp parallel reduction(+ : flops)
@@ -47,7 +51,8 @@ static double copy_bandwidth(size_t bytes) {
   const int repeats = (int)fmax(1, 2e8 / (double)bytes);
   float *from = filled(n * threads, 1), *to = filled(n * threads, 2);
   double best = 0;
-  for (int attempt = 0; attempt < 6; attempt++) {
+  for (int attempt = 0; attempt < 10; attempt++) {
+    pause_briefly();
     const double start = milliseconds();
 #pragma omp parallel
     {
