@@ -9,6 +9,7 @@ export { type ArrayOptions, NDArray } from "./ndarray/ndarray.ts";
 export { defaultGenerator, Generator, type GeneratorState, manualSeed } from "./ndarray/random.ts";
 export { tidy } from "./ndarray/scope.ts";
 export * from "./native/errors.ts";
+export { Profile, profile, type ProfileOptions, startProfile } from "./profile/index.ts";
 export * as data from "./data/index.ts";
 export * as init from "./init/index.ts";
 export * as nn from "./nn/index.ts";

@@ -52,6 +52,7 @@ const found = (lines: readonly string[]): Problem => (lines.length === 0 ? null 
 const layers = [
   ["lib/native"],
   ["lib/ndarray"],
+  ["lib/profile"],
   ["lib/autograd"],
   ["lib/ops", "lib/init"],
   ["lib/nn", "lib/optim"],

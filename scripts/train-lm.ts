@@ -132,6 +132,7 @@ async function train(device: Device): Promise<void> {
     signal: stop.signal,
     checkpoint: options.checkpoint,
     log: options.log,
+    profile: options.profile,
     train: (from, onStep) => trainEpoch(from, training, onStep),
     finish: (trained) => finishEpoch(trained, training, texts.name),
     save: (file, position) => saveRun(file, { model, optimizer: opt }, { run, position, data: identity, vocabulary }),

@@ -85,6 +85,7 @@ async function main(): Promise<void> {
     signal: stop.signal,
     checkpoint: options.checkpoint,
     log: options.log,
+    profile: options.profile,
     train: (from, onStep) => trainEpoch(from, { run, model, opt, train }, onStep),
     async finish(trained) {
       const tested = await evaluateCifar10(model, test, { signal: stop.signal });

@@ -34,19 +34,24 @@ typedef struct {
 
 static blocking plan(const th_gemm *g) {
   blocking p;
-  const ptrdiff_t rows = tile_rows(g->n), runs = th_max(1, th_ceil_div(g->k, KC));
-  p.kc = th_max(1, th_ceil_div(g->k, runs));
-  const ptrdiff_t blocks = th_max(1, th_ceil_div(g->m, round_up(L2_FLOATS / p.kc, rows)));
-  p.mc = th_max(rows, round_up(th_ceil_div(g->m, blocks), rows));
-  p.nc = g->m <= p.mc ? NR : th_max(NR, th_min(round_up(g->n, NR), L3_FLOATS / p.kc / NR * NR));
+  const ptrdiff_t rows = tile_rows(g->n);
+  p.runs = g->k <= KC ? 1 : th_ceil_div(g->k, KC);
+  p.kc = g->k <= KC ? th_max(1, g->k) : th_ceil_div(g->k, p.runs);
+  if (g->m * p.kc <= L2_FLOATS) {
+    p.mc = round_up(th_max(1, g->m), rows);
+    p.nc = NR;
+  } else {
+    const ptrdiff_t blocks = th_ceil_div(g->m, round_up(L2_FLOATS / p.kc, rows));
+    p.mc = round_up(th_ceil_div(g->m, blocks), rows);
+    p.nc = blocks == 1 ? NR : th_max(NR, th_min(round_up(g->n, NR), L3_FLOATS / p.kc / NR * NR));
+  }
 
   p.pack_b = g->b_transposed || g->n % VL != 0 || g->m > FEW_ROWS || rows_collide(g->ldb, 4);
   /* Packed A costs a copy; steps through a transposed A use only part of each cache line. */
   p.pack_a = g->a_transposed ? g->n > 2 * NR && g->m > 2 * rows && g->lda > 4 * LINE : rows_collide(g->lda, rows);
   p.a_stride = apart(p.kc);
   p.a_floats = p.pack_a ? p.mc * (g->a_transposed ? p.kc : p.a_stride) : 0;
-  p.whole_a = g->m <= p.mc && p.mc * runs * p.kc <= 3 * L2_FLOATS;
-  p.runs = runs;
+  p.whole_a = g->m <= p.mc && p.mc * p.runs * p.kc <= 3 * L2_FLOATS;
   return p;
 }
 
@@ -68,13 +73,8 @@ static th_gemm flipped(const th_gemm *g, float *c) {
                    .ldc = g->m};
 }
 
-ptrdiff_t gemm_scratch(const th_gemm *g) {
-  if (is_flipped(g)) {
-    const th_gemm f = flipped(g, NULL);
-    return round_up(g->m * g->n, LINE) + gemm_scratch(&f);
-  }
-  const blocking p = plan(g);
-  return packed_a_floats(&p) + (p.pack_b ? p.kc * p.nc : 0);
+static ptrdiff_t scratch_of(const th_gemm *g, const blocking *p) {
+  return packed_a_floats(p) + (p->pack_b ? p->kc * p->nc : 0) + (is_flipped(g) ? round_up(g->m * g->n, LINE) : 0);
 }
 
 /** Packs a block of A, mc rows in `tiles` and kc summed. */
@@ -125,39 +125,74 @@ static void multiply_block(const th_gemm *g, const blocking *p, ptrdiff_t k0, pt
   }
 }
 
-static void multiply(const th_gemm *g, float *scratch) {
-  const blocking p = plan(g);
-  if (p.whole_a) {
-    for (ptrdiff_t n0 = 0; n0 < g->n; n0 += p.nc)
-      for (ptrdiff_t k0 = 0; k0 == 0 || k0 < g->k; k0 += p.kc) multiply_block(g, &p, k0, n0, scratch);
+static void multiply(const th_gemm *g, const blocking *p, float *scratch) {
+  if (p->whole_a) {
+    for (ptrdiff_t n0 = 0; n0 < g->n; n0 += p->nc)
+      for (ptrdiff_t k0 = 0; k0 == 0 || k0 < g->k; k0 += p->kc) multiply_block(g, p, k0, n0, scratch);
   } else {
-    for (ptrdiff_t k0 = 0; k0 == 0 || k0 < g->k; k0 += p.kc)
-      for (ptrdiff_t n0 = 0; n0 < g->n; n0 += p.nc) multiply_block(g, &p, k0, n0, scratch);
+    for (ptrdiff_t k0 = 0; k0 == 0 || k0 < g->k; k0 += p->kc)
+      for (ptrdiff_t n0 = 0; n0 < g->n; n0 += p->nc) multiply_block(g, p, k0, n0, scratch);
   }
 }
 
-void gemm_serial(const th_gemm *g, float *scratch) {
+/** The product as it is really computed: the given one, or with its operands exchanged. */
+static blocking plan_of(const th_gemm *g) {
+  if (!is_flipped(g)) return plan(g);
+  const th_gemm f = flipped(g, NULL);
+  return plan(&f);
+}
+
+static void multiply_planned(const th_gemm *g, const blocking *p, float *scratch) {
   if (!is_flipped(g)) {
-    multiply(g, scratch);
+    multiply(g, p, scratch);
     return;
   }
   const th_gemm f = flipped(g, scratch);
-  multiply(&f, scratch + round_up(g->m * g->n, LINE));
+  multiply(&f, p, scratch + round_up(g->m * g->n, LINE));
   transpose(g->c, g->ldc, scratch, g->m, g->n, g->m);
   for (ptrdiff_t i = 0; g->bias && i < g->m; i++)
     for (ptrdiff_t j = 0; j < g->n; j++) g->c[i * g->ldc + j] += g->bias[j];
 }
 
-/** A product cut into a grid of rectangles. */
+ptrdiff_t gemm_scratch(const th_gemm *g) {
+  const blocking p = plan_of(g);
+  return scratch_of(g, &p);
+}
+
+void gemm_serial(const th_gemm *g, float *scratch) {
+  const blocking p = plan_of(g);
+  multiply_planned(g, &p, scratch);
+}
+
+/** A product cut into a grid of rectangles, or along K: then each part but the first sums into an array of its own. */
 typedef struct {
   const th_gemm *whole;
-  ptrdiff_t row_parts, col_parts;
-  float *scratch;
+  ptrdiff_t row_parts, col_parts, k_parts;
+  float *scratch, *sums;
   ptrdiff_t scratch_part;
 } grid;
 
+/** Cuts the product for so many threads in the way that makes one of them read the least. */
+static grid cut(const th_gemm *g, int threads) {
+  grid s = {.whole = g, .col_parts = choose_column_parts(g->m, g->n, threads, 4), .k_parts = 1};
+  s.row_parts = threads / s.col_parts;
+  const double m = (double)g->m, n = (double)g->n, k = (double)g->k, parts = threads;
+  const double by_grid = k * (m / (double)s.row_parts + n / (double)s.col_parts);
+  const double by_k = k * (m + n) / parts + 4 * m * n * (parts - 1); /* and the sums are added up on one thread */
+  if (by_k < 0.8 * by_grid && !is_flipped(g)) s.row_parts = s.col_parts = 1, s.k_parts = threads;
+  return s;
+}
+
 static th_gemm part(const grid *s, ptrdiff_t i) {
   th_gemm g = *s->whole;
+  if (s->k_parts > 1) {
+    const ptrdiff_t k = share(g.k, i, s->k_parts);
+    g.k = share(g.k, i + 1, s->k_parts) - k;
+    g.a += g.a_transposed ? k * g.lda : k;
+    g.b += g.b_transposed ? k : k * g.ldb;
+    if (i > 0) g.c = s->sums + (i - 1) * g.m * g.n, g.ldc = g.n, g.bias = NULL;
+    return g;
+  }
   const ptrdiff_t rows = tile_rows(g.n), row_tiles = th_ceil_div(g.m, rows), col_tiles = th_ceil_div(g.n, NR);
   const ptrdiff_t r = i % s->row_parts, q = i / s->row_parts;
   const ptrdiff_t m0 = share(g.m, share(row_tiles, r, s->row_parts), row_tiles);
@@ -174,7 +209,7 @@ static th_gemm part(const grid *s, ptrdiff_t i) {
 
 static void multiply_part(int thread, int threads, void *context) {
   const grid *s = context;
-  for (ptrdiff_t i = thread; i < s->row_parts * s->col_parts; i += threads) {
+  for (ptrdiff_t i = thread; i < s->row_parts * s->col_parts * s->k_parts; i += threads) {
     const th_gemm g = part(s, i);
     gemm_serial(&g, s->scratch + i * s->scratch_part);
   }
@@ -183,21 +218,29 @@ static void multiply_part(int thread, int threads, void *context) {
 int32_t gemm(const th_gemm *g, int threads) {
   if (g->m == 0 || g->n == 0) return TH_STATUS_OK;
   if (threads == 1) {
-    float *scratch = th_work_space(0, gemm_scratch(g), "matmul");
+    const blocking p = plan_of(g);
+    float *scratch = th_work_space(0, scratch_of(g, &p), "matmul");
     if (!scratch) return TH_STATUS_OUT_OF_MEMORY;
-    gemm_serial(g, scratch);
+    multiply_planned(g, &p, scratch);
     return TH_STATUS_OK;
   }
-  grid s = {.whole = g, .col_parts = choose_column_parts(g->m, g->n, threads, 4)};
-  s.row_parts = threads / s.col_parts;
-  const ptrdiff_t parts = s.row_parts * s.col_parts;
+  grid s = cut(g, threads);
+  const ptrdiff_t parts = s.row_parts * s.col_parts * s.k_parts, size = g->m * g->n;
   for (ptrdiff_t i = 0; i < parts; i++) {
     const th_gemm p = part(&s, i);
     s.scratch_part = th_max(s.scratch_part, gemm_scratch(&p));
   }
   s.scratch_part = round_up(s.scratch_part, LINE);
-  s.scratch = th_work_space(0, parts * s.scratch_part, "matmul");
+  s.scratch = th_work_space(0, parts * s.scratch_part + (s.k_parts - 1) * size, "matmul");
   if (!s.scratch) return TH_STATUS_OUT_OF_MEMORY;
+  s.sums = s.scratch + parts * s.scratch_part;
   th_parallel(threads, multiply_part, &s);
+  for (ptrdiff_t i = 1; i < s.k_parts; i++)
+    for (ptrdiff_t r = 0; r < g->m; r++) {
+      float *restrict c = g->c + r * g->ldc;
+      const float *restrict sum = s.sums + (i - 1) * size + r * g->n;
+#pragma omp simd
+      for (ptrdiff_t j = 0; j < g->n; j++) c[j] += sum[j];
+    }
   return TH_STATUS_OK;
 }

@@ -20,7 +20,7 @@ static const char *wanted = "";
 
 static void report(const char *name, double flops, double seconds[ROUNDS]) {
   qsort(seconds, ROUNDS, sizeof *seconds, by_value);
-  printf("%-44s %10.1f us %7.1f GFLOP/s\n", name, seconds[ROUNDS / 2] * 1e6, flops / seconds[ROUNDS / 2] / 1e9);
+  printf("%-44s %10.2f us %7.1f GFLOP/s\n", name, seconds[ROUNDS / 2] * 1e6, flops / seconds[ROUNDS / 2] / 1e9);
 }
 
 /* The first run is not counted: it takes the work space. */
@@ -103,6 +103,16 @@ int main(int argc, char **argv) {
   bench_matmul(20, 200, 800, 0, 1);
   bench_matmul(200, 800, 20, 1, 0);
   bench_matmul(1024, 1024, 1024, 0, 0);
+  bench_matmul(16, 16, 16, 0, 0);
+  bench_matmul(32, 32, 32, 0, 0);
+  bench_matmul(512, 512, 512, 0, 0);
+  bench_matmul(768, 768, 768, 0, 0);
+  bench_matmul(512, 512, 512, 1, 0);
+  bench_matmul(512, 512, 512, 0, 1);
+  bench_matmul(8192, 16, 147, 0, 0);
+  bench_matmul(64, 64, 8192, 0, 0);
+  bench_matmul(20, 2600, 650, 0, 0);
+  bench_matmul(20, 650, 2600, 0, 1);
   bench_lstm(35, 20, 200);
   bench_lstm(35, 20, 650);
   bench_lstm(40, 16, 100);

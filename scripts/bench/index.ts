@@ -1,76 +1,101 @@
 /**
- * `bun run bench [--rounds N] [--steps N] [--json FILE]`: a ResNet-9 training step at batch 128, thimble and PyTorch
- * (its NCHW and channels-last formats, each with its default threads and with OMP_WAIT_POLICY=passive) in alternating
- * rounds of one run. Prints medians and the ratio to the best peer. Peers that are not installed are named as missing.
+ * `bun run bench [GROUP…]`: thimble and its peers, interleaved in one run, every one the same work on the same numbers.
+ * Prints a table for each group, and writes all figures as JSON and a chart of the ratios.
  */
-import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { cpus } from "node:os";
 
-import { cpu, init, manualSeed, nn, optim, tensor, tidy } from "thimble";
-import { ResNet9 } from "thimble/models";
+import { cpu } from "thimble";
 
-import { type Contestant, inProcess, median, subprocess } from "./contestant.ts";
+import { commandLine } from "../cli/options.ts";
+import { drawChart } from "./chart.ts";
+import { parts } from "./groups/index.ts";
+import { measureMachine } from "./machine.ts";
+import { ours } from "./ours.ts";
+import { installPeers, Peers, peersFolder } from "./peers.ts";
+import type { ReportResult } from "./report.ts";
+import { type Effort, timeCase } from "./rounds.ts";
+import { caseResult, formatGroup, formatNumber, formatTable, groupResult, type GroupResult } from "./table.ts";
+import type { Group } from "./workload.ts";
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: "string", default: "15" },
-    steps: { type: "string", default: "10" },
-    batch: { type: "string", default: "128" },
-    json: { type: "string" },
+const names = parts.map(({ name }) => name);
+const { values: options, words } = commandLine(
+  "bun run bench [GROUP…]",
+  `Measures thimble and its peers in alternating rounds. Groups, by default all: ${names.join(", ")}.`,
+  {
+    rounds: { type: "integer", min: 1, max: 1000, help: "Rounds of each case (default 7, or 3 with --quick)" },
+    quick: { type: "flag", default: false, help: "Fewer cases and rounds: for a first look" },
+    threads: { type: "integer", min: 1, max: 1024, help: "Threads of everyone; default: all processors" },
+    json: { type: "text", value: "FILE", help: "Write all figures there" },
+    svg: { type: "text", value: "FILE", help: "Draw the chart of the ratios there" },
+    peers: { type: "text", value: "DIR", default: peersFolder, help: "Whose node_modules has the JavaScript peers" },
+    installPeers: { type: "flag", default: false, help: "Install the JavaScript peers into build/peers, and end" },
   },
-});
-const [rounds, steps, batch] = [Number(values.rounds), Number(values.steps), Number(values.batch)];
+  names,
+);
 
-function thimbleStep(): () => void {
-  manualSeed(0);
-  const model = new ResNet9();
-  const images = init.normal([batch, 32, 32, 3]).permute([0, 3, 1, 2]);
-  const labels = tensor(Int32Array.from({ length: batch }, (_, i) => i % 10));
-  const optimizer = new optim.Adam(model.parameters(), { lr: 1e-3, weightDecay: 1e-3 });
-  const lossFunction = new nn.SoftmaxLoss();
-  return () =>
-    tidy(() => {
-      optimizer.zeroGrad();
-      const loss = lossFunction.forward(model.forward(images), labels);
-      loss.backward();
-      optimizer.step();
-      loss.item();
-    });
-}
-
-const contestants: Contestant[] = [inProcess(`thimble (${cpu().isa}, ${cpu().threads} threads)`, thimbleStep())];
-const python = process.env.PYTHON ?? ((await Bun.file("/usr/bin/python3").exists()) ? "/usr/bin/python3" : "python3");
-const script = join(import.meta.dir, "torch_resnet9.py");
-for (const format of ["contiguous", "channels-last"]) {
-  for (const policy of ["", "passive"]) {
-    const env: Record<string, string> = policy === "" ? {} : { OMP_WAIT_POLICY: policy };
-    const label = [format, policy].filter(Boolean).join(", ");
-    const peer = await subprocess([python, script, String(batch), format, String(cpu().threads)], label, env);
-    if (peer === null) console.log(`missing: PyTorch (${label}); Debian's package is python3-torch`);
-    else contestants.push(peer);
+/** Runs all cases of a group, showing on a terminal which one it is at. */
+async function runGroup(group: Group, effort: Effort): Promise<GroupResult> {
+  const cases = group.cases().filter(({ quick }) => !options.quick || quick === true);
+  const results = [];
+  for (const [i, item] of cases.entries()) {
+    if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${group.name} ${i + 1}/${cases.length}: ${item.name}`);
+    const contestants = [ours(item), ...(await peers.get(item.peers))];
+    results.push(caseResult(item, await timeCase(contestants, item.workload, effort), machine));
   }
+  if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
+  return groupResult(group.name, group.title, results);
 }
 
-const times = new Map<Contestant, number[]>(contestants.map((contestant) => [contestant, []]));
-for (const contestant of contestants) await contestant.round(2 * steps); // warm-up
-for (let i = 0; i < rounds; i++) {
-  for (const contestant of contestants) {
-    await Bun.sleep(20); // the threads of the one before go to sleep
-    times.get(contestant)!.push(...(await contestant.round(steps)));
-  }
+if (options.installPeers) {
+  installPeers();
+  process.exit(0);
 }
-for (const contestant of contestants) contestant.close();
-
-const medians = contestants.map((contestant) => ({ name: contestant.name, ms: median(times.get(contestant)!) }));
-const [ours, ...peers] = medians;
-console.log(`\nResNet-9 training step, batch ${batch}: ${rounds} rounds of ${steps} steps each\n`);
-for (const { name, ms } of medians) {
-  console.log(
-    `${name.padEnd(48)} ${ms.toFixed(3).padStart(9)} ms ${((batch / ms) * 1e3).toFixed(0).padStart(8)} images/s`,
+const device = cpu();
+if (options.threads !== undefined) device.threads = options.threads;
+const { threads } = device;
+const effort: Effort = { rounds: options.rounds ?? (options.quick ? 3 : 7), budget: options.quick ? 15 : 30 };
+const peers = new Peers({ threads, folder: options.peers });
+const model = cpus()[0]?.model.trim() ?? "unknown processor";
+console.log(`${model}, ${threads} threads, ${device.isa}`);
+const machine = measureMachine(threads);
+if (machine === null) console.log("missing: a C compiler, to measure what the machine can do");
+else {
+  const levels = machine.bandwidth.map(
+    ([bytes, rate]) => `${formatNumber(rate)} (${formatNumber(bytes / 2 ** 20)} MB)`,
   );
+  console.log(`peak ${formatNumber(machine.gflops)} GFLOP/s; copies at GB/s: ${levels.join(", ")}`);
 }
-const best = peers.toSorted((a, b) => a.ms - b.ms)[0];
-if (best !== undefined) console.log(`\nratio to the best peer (${best.name}): ${(ours!.ms / best.ms).toFixed(3)}`);
-if (values.json)
-  await Bun.write(values.json, JSON.stringify({ date: new Date().toISOString(), batch, medians }, null, 2));
-process.exit(0);
+
+const groups: GroupResult[] = [];
+const reports: Record<string, ReportResult> = {};
+try {
+  for (const part of parts) {
+    if (words.length > 0 && !words.includes(part.name)) continue;
+    if ("cases" in part) {
+      const result = await runGroup(part, effort);
+      groups.push(result);
+      console.log(`\n${formatGroup(result)}`);
+    } else {
+      const result = await part.run({ threads, effort, quick: options.quick });
+      reports[part.name] = result;
+      console.log(`\n${part.title} (${part.name})\n${formatTable(result.header, result.rows)}\n${result.note}`);
+    }
+  }
+} finally {
+  peers.close();
+}
+if (peers.missing.size > 0) console.log("");
+for (const [name, remedy] of peers.missing) console.log(`missing: ${name}. ${remedy}`);
+
+const date = new Date().toISOString();
+if (options.json !== undefined) {
+  const missing = Object.fromEntries(peers.missing);
+  const figures = { date, model, threads, isa: device.isa, machine, effort, missing, groups, reports };
+  await Bun.write(options.json, `${JSON.stringify(figures, null, 2)}\n`);
+}
+if (options.svg !== undefined) {
+  const subtitle = `${model}, ${threads} threads, ${device.isa}; medians of ${effort.rounds} alternating rounds, ${date.slice(0, 10)}`;
+  await Bun.write(options.svg, drawChart(groups, { title: "thimble against the best of its peers", subtitle }));
+}
+const wrong = groups.some(({ cases }) => cases.some(({ disagreeing }) => disagreeing.length > 0));
+process.exit(wrong ? 1 : 0);

@@ -33,26 +33,44 @@ export interface Parsed<Table> {
   values: ValuesOf<Table>;
   /** The options that were on the command line; the others have their defaults. */
   given: ReadonlySet<keyof Table & string>;
+  /** What is there besides options, such as names of groups. */
+  words: readonly string[];
 }
 
 /** What is wrong with a command line. */
 export class UsageError extends Error {}
 
-/** Parses arguments. @throws UsageError for what the table does not allow. */
-export function parseOptions<const Table extends Record<string, Option>>(table: Table, args: string[]): Parsed<Table> {
+/**
+ * Parses arguments. Besides options there may be any of `allowed`.
+ * @throws UsageError for what the table does not allow.
+ */
+export function parseOptions<const Table extends Record<string, Option>>(
+  table: Table,
+  args: string[],
+  allowed: readonly string[] = [],
+): Parsed<Table> {
   const names = Object.keys(table);
-  const raw = read(table, args);
+  const { raw, words } = read(table, args, allowed.length > 0);
+  const unknown = words.find((word) => !allowed.includes(word));
+  if (unknown !== undefined) throw new UsageError(`'${unknown}' is not one of ${allowed.join(", ")}`);
   const values = Object.fromEntries(names.map((name) => [name, convert(name, table[name]!, raw[hyphenated(name)])]));
   const given = new Set(names.filter((name) => raw[hyphenated(name)] !== undefined));
-  return { values: values as ValuesOf<Table>, given };
+  return { values: values as ValuesOf<Table>, given, words };
 }
 
-function read(table: Record<string, Option>, args: string[]): Record<string, string | boolean | undefined> {
+interface Raw {
+  raw: Record<string, string | boolean | undefined>;
+  words: string[];
+}
+
+function read(table: Record<string, Option>, args: string[], allowPositionals: boolean): Raw {
   const options = Object.entries(table).map(([name, { type }]) => {
     return [hyphenated(name), { type: type === "flag" ? "boolean" : "string" }] as const;
   });
   try {
-    return { ...parseArgs({ args, options: Object.fromEntries(options), allowNegative: true }).values };
+    const config = { args, options: Object.fromEntries(options), allowNegative: true, allowPositionals };
+    const { values, positionals } = parseArgs(config);
+    return { raw: { ...values }, words: positionals };
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message.replaceAll("\n", " ") : String(error));
   }
@@ -92,6 +110,7 @@ export function commandLine<const Table extends Record<string, Option>>(
   program: string,
   summary: string,
   table: Table,
+  allowed: readonly string[] = [],
 ): Parsed<Table> {
   const args = process.argv.slice(2);
   if (args.includes("--help") || args.includes("-h")) {
@@ -99,7 +118,7 @@ export function commandLine<const Table extends Record<string, Option>>(
     process.exit(0);
   }
   try {
-    return parseOptions(table, args);
+    return parseOptions(table, args, allowed);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     return usageError(program, error.message);

@@ -3,6 +3,7 @@ import { cpu, cuda, type Device, ThimbleError } from "../../lib/index.ts";
 import { JsonLines } from "./json-lines.ts";
 import { plotText } from "./plot.ts";
 import type { Position } from "./position.ts";
+import { profileInto } from "./profile.ts";
 import type { Stop } from "./stop.ts";
 
 /** Options that every training command has. */
@@ -12,6 +13,11 @@ export const commonOptions = {
   device: { type: "choice", of: ["cpu", "cuda"], default: "cpu", help: "Where to compute" },
   checkpoint: { type: "text", value: "FILE", help: "Save everything there after each epoch, and when stopped" },
   log: { type: "text", value: "FILE.jsonl", help: "Write one line of JSON an epoch" },
+  profile: {
+    type: "text",
+    value: "FILE.json",
+    help: "Print where the time goes, and write a trace that Perfetto opens",
+  },
   progress: { type: "flag", default: true, help: "Live progress on a terminal, or lines where it is piped" },
 } as const;
 
@@ -44,6 +50,8 @@ export interface TrainingRun<P extends Position> {
   signal: AbortSignal;
   checkpoint?: string | undefined;
   log?: string | undefined;
+  /** Where a trace of all native calls goes; none is made without. */
+  profile?: string | undefined;
   /** Trains what is left of an epoch, and calls `onStep` with each new position and that batch's loss. */
   train(from: P, onStep: (position: P, batchLoss: number) => void): Promise<void>;
   /** Evaluates what an epoch has made. */
@@ -57,6 +65,7 @@ export async function runTraining<P extends Position>(run: TrainingRun<P>): Prom
   const losses: number[] = [];
   const log = run.log === undefined ? null : new JsonLines(run.log, start.epoch);
   const common = () => ({ device: `${device}`, threads: device.threads, residentBytes: process.memoryUsage.rss() });
+  const finishProfile = profileInto(run.profile, device);
   let position = start;
   try {
     while (position.epoch < epochs) {
@@ -80,6 +89,8 @@ export async function runTraining<P extends Position>(run: TrainingRun<P>): Prom
     console.log(checkpoint === undefined ? where : `${where}, and saved. To go on: --resume ${checkpoint}`);
     process.exitCode = 130;
     return;
+  } finally {
+    await finishProfile();
   }
   if (start.epoch >= epochs) console.log(`All ${start.epoch} epochs are done already: --epochs sets how many.`);
   const plot = plotText(losses, { title: `Training loss from epoch ${start.epoch + 1} to ${epochs}` });

@@ -92,3 +92,13 @@ test("help says types, ranges and defaults", () => {
     ].join("\n"),
   );
 });
+
+test("words besides options, where they are allowed", () => {
+  const { words, values } = parseOptions(table, ["conv", "--epochs", "3", "matmul"], ["matmul", "conv"]);
+  expect(words).toEqual(["conv", "matmul"]);
+  expect(values.epochs).toBe(3);
+  expect(() => parseOptions(table, ["convolution"], ["matmul", "conv"])).toThrow(
+    "'convolution' is not one of matmul, conv",
+  );
+  expect(() => parse("conv")).toThrow(UsageError);
+});

@@ -110,3 +110,12 @@ test("Ctrl-C stops after the running step and saves; going on from there changes
   const done = await run("--generated", "--limit", "640", "--resume", saved);
   expect(done.stdout).toContain("All 6 epochs are done already");
 }, 60_000);
+
+test("--profile prints operations by time and writes a trace", async () => {
+  const { stdout, code } = await run(...small, "--epochs", "1", "--profile", at("trace.json"));
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^conv backward weight +\d+ /m);
+  const { traceEvents } = JSON.parse(readFileSync(at("trace.json"), "utf8"));
+  const steps = traceEvents.filter(({ name }: { name: string }) => name === "Adam");
+  expect(steps).toHaveLength(6);
+}, 60_000);

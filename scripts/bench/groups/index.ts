@@ -1,0 +1,29 @@
+/** Everything that `bun run bench` measures, in the order of its output. */
+import type { Report } from "../report.ts";
+import type { Group } from "../workload.ts";
+import { conv } from "./conv.ts";
+import { elementwise, reduction } from "./elementwise.ts";
+import { memory, startup } from "./fresh.ts";
+import { lmTrain } from "./language-model.ts";
+import { loss, norm, optimizer, small } from "./layers.ts";
+import { matmul } from "./matmul.ts";
+import { loading, scaling } from "./own.ts";
+import { resnet9Infer, resnet9Train } from "./resnet9.ts";
+
+export const parts: readonly (Group | Report)[] = [
+  resnet9Train,
+  resnet9Infer,
+  lmTrain,
+  matmul,
+  conv,
+  loss,
+  optimizer,
+  norm,
+  elementwise,
+  reduction,
+  small,
+  loading,
+  startup,
+  memory,
+  scaling,
+];
