@@ -35,6 +35,8 @@ type Results = { [Name in keyof Backend]: ReturnType<Backend[Name]> };
 const UNTIMED: readonly (keyof Backend)[] = [
   "th_abi_version",
   "th_last_error",
+  "th_open",
+  "th_device_name",
   "th_get_threads",
   "th_set_threads",
   "th_get_isa",
