@@ -13,7 +13,9 @@ struct th_divisor {
   uint32_t value, multiplier, shift;
 };
 
+/** By zero, which nothing is divided by since there are no elements, gives that by one. */
 static inline th_divisor th_make_divisor(uint32_t value) {
+  if (value == 0) value = 1;
   th_divisor d = {value, 0, 0};
   while (d.shift < 31 && (1u << d.shift) < value) d.shift++;
   d.multiplier = (uint32_t)((((uint64_t)1 << 32) * (((uint64_t)1 << d.shift) - value)) / value + 1);
