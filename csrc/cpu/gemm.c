@@ -22,18 +22,10 @@ enum {
 
 static ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t unit) { return th_ceil_div(n, unit) * unit; }
 
-/** The blocking of one product. */
-typedef struct {
-  ptrdiff_t kc, mc, nc; /* summed, rows and columns of a block */
-  ptrdiff_t runs;
-  int pack_a, pack_b;
-  int whole_a; /* all of A stays in L2: a panel of C is finished before the next one, and leaves the cache once */
-  ptrdiff_t a_stride; /* row stride of A copied apart */
-  ptrdiff_t a_floats; /* of one block of A, packed */
-} blocking;
+static ptrdiff_t packed_a_floats(const th_blocking *p) { return (p->whole_a ? p->runs : 1) * p->a_floats; }
 
-static blocking plan(const th_gemm *g) {
-  blocking p;
+static th_blocking plan(const th_gemm *g) {
+  th_blocking p;
   const ptrdiff_t rows = tile_rows(g->n);
   p.runs = g->k <= KC ? 1 : th_ceil_div(g->k, KC);
   p.kc = g->k <= KC ? th_max(1, g->k) : th_ceil_div(g->k, p.runs);
@@ -52,10 +44,9 @@ static blocking plan(const th_gemm *g) {
   p.a_stride = apart(p.kc);
   p.a_floats = p.pack_a ? p.mc * (g->a_transposed ? p.kc : p.a_stride) : 0;
   p.whole_a = g->m <= p.mc && p.mc * p.runs * p.kc <= 3 * L2_FLOATS;
+  p.scratch = packed_a_floats(&p) + (p.pack_b ? p.kc * p.nc : 0);
   return p;
 }
-
-static ptrdiff_t packed_a_floats(const blocking *p) { return (p->whole_a ? p->runs : 1) * p->a_floats; }
 
 /** A product with B transposed and few rows is computed as Cᵀ = B · Aᵀ: B, the larger, is then read where it lies. */
 static int is_flipped(const th_gemm *g) { return g->b_transposed && g->m * (g->k + g->n) < g->n * g->k; }
@@ -73,12 +64,8 @@ static th_gemm flipped(const th_gemm *g, float *c) {
                    .ldc = g->m};
 }
 
-static ptrdiff_t scratch_of(const th_gemm *g, const blocking *p) {
-  return packed_a_floats(p) + (p->pack_b ? p->kc * p->nc : 0) + (is_flipped(g) ? round_up(g->m * g->n, LINE) : 0);
-}
-
 /** Packs a block of A, mc rows in `tiles` and kc summed. */
-static void pack_a(const th_gemm *g, const blocking *p, const float *a, ptrdiff_t mc, ptrdiff_t tiles, ptrdiff_t kc,
+static void pack_a(const th_gemm *g, const th_blocking *p, const float *a, ptrdiff_t mc, ptrdiff_t tiles, ptrdiff_t kc,
                    float *packed) {
   if (!g->a_transposed) {
     for (ptrdiff_t i = 0; i < mc; i++) copy_floats(packed + i * p->a_stride, a + i * g->lda, kc);
@@ -91,7 +78,7 @@ static void pack_a(const th_gemm *g, const blocking *p, const float *a, ptrdiff_
 }
 
 /** Adds the products of runs of K from k0 on to the columns of C from n0 on. */
-static void multiply_block(const th_gemm *g, const blocking *p, ptrdiff_t k0, ptrdiff_t n0, float *scratch) {
+static void multiply_block(const th_gemm *g, const th_blocking *p, ptrdiff_t k0, ptrdiff_t n0, float *scratch) {
   const ptrdiff_t kc = th_min(p->kc, g->k - k0), nc = th_min(p->nc, g->n - n0), rows = tile_rows(g->n);
   const int keeps_a = g->m <= p->mc; /* packed for the first columns, A is there for all */
   float *const packed_a = scratch + (p->whole_a ? k0 / p->kc * p->a_floats : 0);
@@ -125,7 +112,7 @@ static void multiply_block(const th_gemm *g, const blocking *p, ptrdiff_t k0, pt
   }
 }
 
-static void multiply(const th_gemm *g, const blocking *p, float *scratch) {
+static void multiply(const th_gemm *g, const th_blocking *p, float *scratch) {
   if (p->whole_a) {
     for (ptrdiff_t n0 = 0; n0 < g->n; n0 += p->nc)
       for (ptrdiff_t k0 = 0; k0 == 0 || k0 < g->k; k0 += p->kc) multiply_block(g, p, k0, n0, scratch);
@@ -135,14 +122,15 @@ static void multiply(const th_gemm *g, const blocking *p, float *scratch) {
   }
 }
 
-/** The product as it is really computed: the given one, or with its operands exchanged. */
-static blocking plan_of(const th_gemm *g) {
+th_blocking gemm_plan(const th_gemm *g) {
   if (!is_flipped(g)) return plan(g);
   const th_gemm f = flipped(g, NULL);
-  return plan(&f);
+  th_blocking p = plan(&f);
+  p.scratch += round_up(g->m * g->n, LINE);
+  return p;
 }
 
-static void multiply_planned(const th_gemm *g, const blocking *p, float *scratch) {
+void gemm_serial(const th_gemm *g, const th_blocking *p, float *scratch) {
   if (!is_flipped(g)) {
     multiply(g, p, scratch);
     return;
@@ -152,16 +140,6 @@ static void multiply_planned(const th_gemm *g, const blocking *p, float *scratch
   transpose(g->c, g->ldc, scratch, g->m, g->n, g->m);
   for (ptrdiff_t i = 0; g->bias && i < g->m; i++)
     for (ptrdiff_t j = 0; j < g->n; j++) g->c[i * g->ldc + j] += g->bias[j];
-}
-
-ptrdiff_t gemm_scratch(const th_gemm *g) {
-  const blocking p = plan_of(g);
-  return scratch_of(g, &p);
-}
-
-void gemm_serial(const th_gemm *g, float *scratch) {
-  const blocking p = plan_of(g);
-  multiply_planned(g, &p, scratch);
 }
 
 /** A product cut into a grid of rectangles, or along K: then each part but the first sums into an array of its own. */
@@ -211,24 +189,25 @@ static void multiply_part(int thread, int threads, void *context) {
   const grid *s = context;
   for (ptrdiff_t i = thread; i < s->row_parts * s->col_parts * s->k_parts; i += threads) {
     const th_gemm g = part(s, i);
-    gemm_serial(&g, s->scratch + i * s->scratch_part);
+    const th_blocking p = gemm_plan(&g);
+    gemm_serial(&g, &p, s->scratch + i * s->scratch_part);
   }
 }
 
 int32_t gemm(const th_gemm *g, int threads) {
   if (g->m == 0 || g->n == 0) return TH_STATUS_OK;
   if (threads == 1) {
-    const blocking p = plan_of(g);
-    float *scratch = th_work_space(0, scratch_of(g, &p), "matmul");
+    const th_blocking p = gemm_plan(g);
+    float *scratch = th_work_space(0, p.scratch, "matmul");
     if (!scratch) return TH_STATUS_OUT_OF_MEMORY;
-    multiply_planned(g, &p, scratch);
+    gemm_serial(g, &p, scratch);
     return TH_STATUS_OK;
   }
   grid s = cut(g, threads);
   const ptrdiff_t parts = s.row_parts * s.col_parts * s.k_parts, size = g->m * g->n;
   for (ptrdiff_t i = 0; i < parts; i++) {
     const th_gemm p = part(&s, i);
-    s.scratch_part = th_max(s.scratch_part, gemm_scratch(&p));
+    s.scratch_part = th_max(s.scratch_part, gemm_plan(&p).scratch);
   }
   s.scratch_part = round_up(s.scratch_part, LINE);
   s.scratch = th_work_space(0, parts * s.scratch_part + (s.k_parts - 1) * size, "matmul");

@@ -22,10 +22,21 @@ typedef struct {
 #define gemm TH_ISA_NAME(gemm)
 int32_t gemm(const th_gemm *g, int threads);
 
-/** The product on the calling thread; `scratch` has at least gemm_scratch(g) floats, 64-byte aligned. */
+/** How one thread computes a product, found once for all products of a shape. */
+typedef struct {
+  ptrdiff_t kc, mc, nc; /* summed, rows and columns of a block */
+  ptrdiff_t runs;
+  int pack_a, pack_b;
+  int whole_a; /* all of A stays in L2: a panel of C is finished before the next one, and leaves the cache once */
+  ptrdiff_t a_stride; /* row stride of A copied apart */
+  ptrdiff_t a_floats; /* of one block of A, packed */
+  ptrdiff_t scratch;  /* floats of work space */
+} th_blocking;
+
+#define gemm_plan TH_ISA_NAME(gemm_plan)
 #define gemm_serial TH_ISA_NAME(gemm_serial)
-#define gemm_scratch TH_ISA_NAME(gemm_scratch)
-void gemm_serial(const th_gemm *g, float *scratch);
-ptrdiff_t gemm_scratch(const th_gemm *g);
+th_blocking gemm_plan(const th_gemm *g);
+/** The product on the calling thread; `scratch` has at least p->scratch floats, 64-byte aligned. */
+void gemm_serial(const th_gemm *g, const th_blocking *p, float *scratch);
 
 #endif

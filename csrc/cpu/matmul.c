@@ -15,6 +15,7 @@ typedef struct {
 typedef struct {
   th_batch batch;
   th_gemm first;
+  th_blocking plan; /* the same for all */
   float *scratch;
   ptrdiff_t scratch_part;
 } th_products;
@@ -54,7 +55,7 @@ static void multiply_share(int thread, int threads, void *context) {
   const th_products *p = context;
   for (ptrdiff_t i = share(p->batch.count, thread, threads); i < share(p->batch.count, thread + 1, threads); i++) {
     const th_gemm g = product(p, i);
-    gemm_serial(&g, p->scratch + thread * p->scratch_part);
+    gemm_serial(&g, &p->plan, p->scratch + thread * p->scratch_part);
   }
 }
 
@@ -91,7 +92,8 @@ int32_t th_matmul(float *c, const float *a, const float *b, const float *bias, c
   }
 
   const int threads = outer;
-  p.scratch_part = (gemm_scratch(&p.first) + 15) / 16 * 16;
+  p.plan = gemm_plan(&p.first);
+  p.scratch_part = (p.plan.scratch + 15) / 16 * 16;
   p.scratch = th_work_space(0, threads * p.scratch_part, "matmul");
   if (!p.scratch) return TH_STATUS_OUT_OF_MEMORY;
   th_parallel(threads, multiply_share, &p);

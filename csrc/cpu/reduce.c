@@ -24,7 +24,8 @@ typedef struct {
   kind kind;
   const float *in, *shift; /* EXP_SUM subtracts shift[output] */
   th_layout kept, reduced; /* kept without the column axis; its operand 1 is the output */
-  ptrdiff_t columns, step; /* the column axis, contiguous in `in`, and its stride in the output */
+  ptrdiff_t columns, step; /* the column axis, and its stride in the output */
+  ptrdiff_t apart;         /* its stride in `in`: 1 or 2 */
 } reduction;
 
 TH_INLINE double combine(kind k, double a, double b) { return k != MAX ? a + b : b > a || b != b ? b : a; }
@@ -36,13 +37,23 @@ TH_INLINE double reduce_row(kind k, const float *x, ptrdiff_t n, float shift) {
   return k == SUM ? th_row_sum(x, n) : k == MAX ? (double)th_row_max(x, n) : th_row_exp_sum(x, n, shift);
 }
 
+/** out[i] = x[i · stride]. */
+TH_INLINE void gather(float *restrict out, const float *restrict x, ptrdiff_t stride, ptrdiff_t n) {
+  if (stride == 2) { /* every second element: two loads and a shuffle */
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++) out[i] = x[2 * i];
+  } else {
+    for (ptrdiff_t i = 0; i < n; i++) out[i] = x[i * stride];
+  }
+}
+
 static double reduce_strided(kind k, const float *x, ptrdiff_t n, ptrdiff_t stride, float shift) {
   if (stride == 1) return reduce_row(k, x, n, shift);
   double total = neutral(k);
   float packed[PACKED];
   for (ptrdiff_t start = 0; start < n; start += PACKED) {
     const ptrdiff_t length = n - start < PACKED ? n - start : PACKED;
-    for (ptrdiff_t i = 0; i < length; i++) packed[i] = x[(start + i) * stride];
+    gather(packed, x + start * stride, stride, length);
     total = combine(k, total, reduce_row(k, packed, length, shift));
   }
   return total;
@@ -105,7 +116,19 @@ static void add_columns(kind k, double *totals, const float *x, ptrdiff_t rows, 
   if (k == EXP_SUM) add_columns_of(EXP_SUM, totals, x, rows, stride, n, shift);
 }
 
-/** n outputs whose first elements are x[0 … n - 1]. */
+/** The same for columns 2 apart: a few rows at a time are brought together. */
+static void add_spread_columns(kind k, double *totals, const float *x, ptrdiff_t rows, ptrdiff_t stride, ptrdiff_t n,
+                               const float *shift) {
+  enum { ROWS = 8 };
+  float packed[ROWS * COLUMNS];
+  for (ptrdiff_t row = 0; row < rows; row += ROWS, x += ROWS * stride) {
+    const ptrdiff_t block = rows - row < ROWS ? rows - row : ROWS;
+    for (ptrdiff_t i = 0; i < block; i++) gather(packed + i * COLUMNS, x + i * stride, 2, n);
+    add_columns(k, totals, packed, block, COLUMNS, n, shift);
+  }
+}
+
+/** n outputs whose first elements are x[0], x[apart], … */
 static void reduce_columns(const reduction *r, double *totals, const float *x, ptrdiff_t n, const float *shift) {
   float shifts[COLUMNS] = {0};
   if (shift)
@@ -114,11 +137,20 @@ static void reduce_columns(const reduction *r, double *totals, const float *x, p
   const int inner = r->reduced.ndim - 1;
   const ptrdiff_t rows = inner < 0 ? r->reduced.count : r->reduced.shape[inner];
   const ptrdiff_t stride = inner < 0 ? 0 : r->reduced.stride[0][inner];
-  for (ptrdiff_t row = 0; row < r->reduced.count; row += rows)
-    add_columns(r->kind, totals, x + th_offset(&r->reduced, 0, row), rows, stride, n, shifts);
+  for (ptrdiff_t row = 0; row < r->reduced.count; row += rows) {
+    const float *at = x + th_offset(&r->reduced, 0, row);
+    if (r->apart == 1) add_columns(r->kind, totals, at, rows, stride, n, shifts);
+    else add_spread_columns(r->kind, totals, at, rows, stride, n, shifts);
+  }
 }
 
 /* -------------------------------------------------------------------------------------------------- tasks */
+
+/** Outputs of one contiguous row each, a fixed step apart. */
+static void reduce_rows(const reduction *r, double *out, ptrdiff_t from, ptrdiff_t to) {
+  const ptrdiff_t n = r->reduced.count, step = r->kept.ndim == 0 ? 0 : r->kept.stride[0][0];
+  for (ptrdiff_t i = from; i < to; i++) out[i] = reduce_row(r->kind, r->in + i * step, n, r->shift ? r->shift[i] : 0);
+}
 
 /* A task is one position of the kept axes and one block of columns. */
 
@@ -127,10 +159,14 @@ static ptrdiff_t tasks_of(const reduction *r) { return r->kept.count * blocks_of
 
 /** Reduces tasks from … to - 1 into out: totals for each output. */
 static void run_tasks(const reduction *r, double *out, ptrdiff_t from, ptrdiff_t to) {
+  if (r->columns == 1 && r->kept.ndim <= 1 && r->reduced.ndim == 1 && r->reduced.stride[0][0] == 1) {
+    reduce_rows(r, out, from, to);
+    return;
+  }
   const ptrdiff_t blocks = blocks_of(r);
   for (ptrdiff_t task = from; task < to; task++) {
     const ptrdiff_t column = task % blocks * COLUMNS, left = r->columns - column;
-    const float *x = r->in + th_offset(&r->kept, 0, task / blocks) + column;
+    const float *x = r->in + th_offset(&r->kept, 0, task / blocks) + column * r->apart;
     const ptrdiff_t at = th_offset(&r->kept, 1, task / blocks) + column * r->step;
     const float *shift = r->shift ? r->shift + at : NULL;
     if (r->columns == 1) {
@@ -182,7 +218,7 @@ static int run(const reduction *r, double *totals, ptrdiff_t outputs) {
 
 /* ------------------------------------------------------------------------------------------------- kernel */
 
-/** Chooses the column axis: a kept axis that is contiguous, unless the innermost reduced one already is. */
+/** Chooses the column axis: a kept axis whose elements are 1 or 2 apart, unless those of the innermost reduced one are closer. */
 static void choose_columns(reduction *r) {
   th_layout *kept = &r->kept;
   ptrdiff_t step = 1;
@@ -190,15 +226,19 @@ static void choose_columns(reduction *r) {
     kept->stride[1][axis] = step;
     step *= kept->shape[axis];
   }
-  r->columns = r->step = 1;
-  if (r->reduced.ndim > 0 && r->reduced.stride[0][r->reduced.ndim - 1] == 1) return;
-  for (int axis = 0; axis < kept->ndim; axis++)
-    if (kept->stride[0][axis] == 1) {
-      r->columns = kept->shape[axis];
-      r->step = kept->stride[1][axis];
-      th_remove_axis(kept, axis);
-      return;
-    }
+  r->columns = r->step = r->apart = 1;
+  const int inner = r->reduced.ndim - 1;
+  for (ptrdiff_t apart = 1; apart <= 2; apart++) {
+    if (inner >= 0 && r->reduced.stride[0][inner] == apart) return;
+    for (int axis = 0; axis < kept->ndim; axis++)
+      if (kept->stride[0][axis] == apart) {
+        r->columns = kept->shape[axis];
+        r->step = kept->stride[1][axis];
+        r->apart = apart;
+        th_remove_axis(kept, axis);
+        return;
+      }
+  }
 }
 
 static int32_t reduce_float(float *out, const float *in, const int32_t *layout, int32_t reduced, int32_t op,

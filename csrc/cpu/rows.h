@@ -15,11 +15,22 @@ enum { TH_ROW_LANES = 32, TH_ROW_BLOCK = 4096 };
 
 /** Sum of a vector's elements, by halves. */
 TH_INLINE float vec_sum(vec v) {
-  float t[VL];
-  vec_store(t, v);
-  for (int half = VL / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; i++) t[i] += t[i + half];
-  return t[0];
+#if TH_VL == 16
+  typedef float half_vec __attribute__((vector_size(32)));
+  const half_vec h = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+                     __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+#else
+#define h v
+#endif
+#if TH_VL >= 8
+  typedef float quarter_vec __attribute__((vector_size(16)));
+  const quarter_vec q = __builtin_shufflevector(h, h, 0, 1, 2, 3) + __builtin_shufflevector(h, h, 4, 5, 6, 7);
+#else
+#define q v
+#endif
+  return (q[0] + q[2]) + (q[1] + q[3]);
+#undef h
+#undef q
 }
 
 /** Sum of n <= TH_ROW_BLOCK floats. */

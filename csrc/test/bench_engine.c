@@ -62,6 +62,16 @@ static void bench_matmul(int m, int n, int k, int a_transposed, int b_transposed
   free(a), free(b), free(c);
 }
 
+static void bench_batch(int count, int n) {
+  const ptrdiff_t size = (ptrdiff_t)n * n;
+  float *a = test_random(count * size, 1), *b = test_random(count * size, 2), *c = test_floats(count * size);
+  const int32_t shape[] = {n, n, n, n, n, 0, 0, 1, count, n * n, n * n};
+  char name[96];
+  snprintf(name, sizeof name, "matmul of %d, %dx%dx%d", count, n, n, n);
+  BENCH(name, 2.0 * count * n * n * n, th_matmul(c, a, b, NULL, shape));
+  free(a), free(b), free(c);
+}
+
 static void bench_lstm(int steps, int batch, int hidden) {
   const ptrdiff_t rows = (ptrdiff_t)steps * batch, columns = 4 * hidden, state = (ptrdiff_t)batch * hidden;
   float *x = test_random(rows * hidden, 1), *w = test_random(2 * hidden * columns, 2), *bias = test_random(columns, 3);
@@ -113,6 +123,8 @@ int main(int argc, char **argv) {
   bench_matmul(64, 64, 8192, 0, 0);
   bench_matmul(20, 2600, 650, 0, 0);
   bench_matmul(20, 650, 2600, 0, 1);
+  bench_batch(1000, 8);
+  bench_batch(64, 64);
   bench_lstm(35, 20, 200);
   bench_lstm(35, 20, 650);
   bench_lstm(40, 16, 100);

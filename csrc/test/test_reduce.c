@@ -49,6 +49,19 @@ TEST_SUITE(reduce_layouts) {
     }
 }
 
+/** Kept columns that are two apart: more than a block of them, and rows that do not fill one; and many short rows. */
+TEST_SUITE(reduce_spread) {
+  const test_shape columns = {2, {300, 1037}, 300 * 1037}, rows = {2, {20011, 5}, 20011 * 5};
+  test_array in = {.memory = test_random(1037 * 600, 3), .floats = 1037 * 600, .stride = {2, 600}};
+  test_array narrow = {.memory = test_random(20011 * 7, 4), .floats = 20011 * 7, .stride = {7, 1}};
+  in.first = in.memory, narrow.first = narrow.memory;
+  for (int op = TH_REDUCE_SUM; op <= TH_REDUCE_LOG_SUM_EXP; op++) {
+    check_reduction(&columns, &in, 1, op, GAPS);
+    check_reduction(&rows, &narrow, 1, op, GAPS);
+  }
+  free(in.memory), free(narrow.memory);
+}
+
 TEST_SUITE(reduce_special) {
   static const float rows[][4] = {{1, NAN, 3, NAN},
                                   {-INFINITY, -INFINITY, -INFINITY, -INFINITY},

@@ -25,6 +25,8 @@ export interface Timing {
 const PAUSE = 30;
 /** A peer that is this much slower than the fastest one in the warm-up is not timed further. */
 const HOPELESS = 2;
+/** Samples of a turn, however long one takes. */
+const FEWEST = 3;
 /** Runs shorter than this are repeated within a sample: clocks and pipes have noise of their own. */
 const SAMPLE_MS = 1;
 
@@ -49,8 +51,9 @@ export async function timeCase(
   for (let round = 0; round < effort.rounds; round++) {
     for (const { contestant, estimate, times } of timed) {
       const repeats = Math.max(1, Math.ceil(SAMPLE_MS / estimate));
-      const samples = Math.min(20, Math.max(1, Math.round(effort.budget / (repeats * estimate))));
-      times.push(...(await contestant.time(samples, repeats)));
+      const samples = Math.min(20, Math.max(FEWEST, Math.round(effort.budget / (repeats * estimate))));
+      const [, ...warm] = await contestant.time(samples + 1, repeats); // the first finds others' data in the caches
+      times.push(...warm);
       await Bun.sleep(PAUSE);
     }
   }

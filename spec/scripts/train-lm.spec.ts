@@ -1,11 +1,11 @@
 /** The command as a user runs it, on a small generated text and on files of our own. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { readCheckpointState, readSafetensors } from "../../lib/checkpoint/index.ts";
-import { runScript, runUntil } from "../support/command.ts";
+import { readLog, runScript, runUntil } from "../support/command.ts";
 
 let folder: string;
 beforeAll(() => {
@@ -46,11 +46,6 @@ interface LogLine {
   learningRate: number;
   data: string;
 }
-const readLog = (file: string): LogLine[] =>
-  readFileSync(file, "utf8")
-    .trimEnd()
-    .split("\n")
-    .map((line) => JSON.parse(line));
 
 /** What must repeat: all but the times, and the test figures, which only the last epoch has. */
 const figures = (lines: LogLine[]) =>
@@ -105,7 +100,7 @@ test("epochs are logged, saved and plotted; a seed repeats, and a resumed run is
   expect(straight).toMatchObject({ code: 0, stderr: "" });
   expect(straight.stdout).toContain("Language model on generated text (not the Penn Treebank): 3,");
   expect(straight.stdout).toContain("Training loss from epoch 1 to 3");
-  const lines = readLog(at("straight.jsonl"));
+  const lines = readLog<LogLine>(at("straight.jsonl"));
   expect(lines.map(({ epoch, testLoss }) => [epoch, testLoss === undefined])).toEqual([[1, true], [2, true], [3, false]]); // prettier-ignore
   for (const line of lines) {
     for (const value of Object.values(line).filter((each) => typeof each === "number")) expect(value).toBeFinite();
@@ -119,7 +114,7 @@ test("epochs are logged, saved and plotted; a seed repeats, and a resumed run is
   const files = ["--checkpoint", at("resumed"), "--log", at("resumed.jsonl")];
   expect(await run(...data, "--epochs", "3", "--resume", at("resumed"), ...files)).toMatchObject({ code: 0 });
   expect(readSafetensors(at("resumed")).arrays).toEqual(readSafetensors(at("straight")).arrays);
-  expect(figures(readLog(at("resumed.jsonl")))).toEqual(figures(lines));
+  expect(figures(readLog<LogLine>(at("resumed.jsonl")))).toEqual(figures(lines));
 
   const wrong = await run(...data, "--resume", at("resumed"), "--bptt", "8");
   expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining("made with bptt 10, not 8")]);
@@ -149,13 +144,13 @@ test("Ctrl-C stops after the running step and saves; going on from there changes
   expect(resumed).toMatchObject({ code: 0, stderr: "" }); // with the four epochs that the checkpoint says
   await run(...all, "--checkpoint", at("whole"), "--log", at("whole.jsonl"));
   expect(readSafetensors(at("stopped")).arrays).toEqual(readSafetensors(at("whole")).arrays);
-  expect(figures(readLog(at("stopped.jsonl")))).toEqual(figures(readLog(at("whole.jsonl"))));
+  expect(figures(readLog<LogLine>(at("stopped.jsonl")))).toEqual(figures(readLog<LogLine>(at("whole.jsonl"))));
 }, 60_000);
 
 test("the learning rate is divided after an epoch that did not lower the validation loss", async () => {
   const options = ["--epochs", "6", "--lr", "60", "--clip", "2", "--lr-decay", "3"];
   await run(...data, ...network, ...options, "--log", at("decay.jsonl"));
-  const lines = readLog(at("decay.jsonl"));
+  const lines = readLog<LogLine>(at("decay.jsonl"));
   let [rate, best] = [60, Infinity];
   for (const { learningRate, validLoss } of lines) {
     expect(learningRate).toBeCloseTo(rate, 10);

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { readSafetensors } from "../../lib/checkpoint/index.ts";
-import { runScript, runUntil } from "../support/command.ts";
+import { readLog, runScript, runUntil } from "../support/command.ts";
 
 let folder: string;
 beforeAll(() => {
@@ -27,11 +27,6 @@ interface LogLine {
   seconds: number;
   imagesPerSecond: number;
 }
-const readLog = (file: string): LogLine[] =>
-  readFileSync(file, "utf8")
-    .trimEnd()
-    .split("\n")
-    .map((line) => JSON.parse(line));
 
 /** What must repeat: all but the times. */
 const figures = (lines: LogLine[]) =>
@@ -63,7 +58,7 @@ test("epochs are logged, saved and plotted; a resumed run is the same bit for bi
   expect(straight).toMatchObject({ code: 0, stderr: "" });
   expect(straight.stdout).toContain("generated images (not CIFAR-10): 96 training and 96 test images");
   expect(straight.stdout).toContain("Training loss from epoch 1 to 3");
-  const lines = readLog(at("straight.jsonl"));
+  const lines = readLog<LogLine>(at("straight.jsonl"));
   expect(lines.map(({ epoch }) => epoch)).toEqual([1, 2, 3]);
   for (const line of lines) {
     for (const value of Object.values(line).filter((each) => typeof each === "number")) expect(value).toBeFinite();
@@ -83,7 +78,7 @@ test("epochs are logged, saved and plotted; a resumed run is the same bit for bi
   ];
   expect(await run("--generated", "--limit", "96", ...more)).toMatchObject({ code: 0 });
   expect(readSafetensors(at("resumed")).arrays).toEqual(readSafetensors(at("straight")).arrays);
-  expect(figures(readLog(at("resumed.jsonl")))).toEqual(figures(lines));
+  expect(figures(readLog<LogLine>(at("resumed.jsonl")))).toEqual(figures(lines));
 
   const wrong = await run("--generated", "--limit", "96", "--resume", at("resumed"), "--batch-size", "8");
   expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining("made with batchSize 16, not 8")]);
@@ -105,7 +100,7 @@ test("Ctrl-C stops after the running step and saves; going on from there changes
   expect(resumed).toMatchObject({ code: 0, stderr: "" }); // with the six epochs that the checkpoint says
   await run(...all, "--checkpoint", at("whole"), "--log", at("whole.jsonl"));
   expect(readSafetensors(saved).arrays).toEqual(readSafetensors(at("whole")).arrays);
-  expect(figures(readLog(at("stopped.jsonl")))).toEqual(figures(readLog(at("whole.jsonl"))));
+  expect(figures(readLog<LogLine>(at("stopped.jsonl")))).toEqual(figures(readLog<LogLine>(at("whole.jsonl"))));
 
   const done = await run("--generated", "--limit", "640", "--resume", saved);
   expect(done.stdout).toContain("All 6 epochs are done already");

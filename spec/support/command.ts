@@ -1,4 +1,5 @@
 /** Running the scripts as a user does, in processes of their own. */
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 export interface Outcome {
@@ -41,3 +42,10 @@ export async function runUntil(text: string, script: string, args: readonly stri
   }
   return { stdout, stderr: await new Response(child.stderr).text(), code: await child.exited };
 }
+
+/** The lines of a log that --log wrote. */
+export const readLog = <Line>(file: string): Line[] =>
+  readFileSync(file, "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
