@@ -27,6 +27,10 @@ const PAUSE = 30;
 const HOPELESS = 2;
 /** Samples of a turn, however long one takes. */
 const FEWEST = 3;
+/** Milliseconds before the first turn: just-in-time compilers need hundreds of steps. */
+const FIRST_WARM_UP = 400;
+/** Milliseconds at the beginning of a turn that do not count: others' data is in the caches, and the clocks are low. */
+const WARM_UP = 40;
 /** Runs shorter than this are repeated within a sample: clocks and pipes have noise of their own. */
 const SAMPLE_MS = 1;
 
@@ -42,7 +46,7 @@ export async function timeCase(
     const values = await contestant.prepare(workload);
     if (values === null) continue;
     expected ??= values;
-    const estimate = await warmUp(contestant, effort.budget);
+    const estimate = await warmUp(contestant, FIRST_WARM_UP);
     runners.push({ contestant, agrees: agree(expected, values), estimate, times: [] });
     await Bun.sleep(PAUSE);
   }
@@ -52,8 +56,8 @@ export async function timeCase(
     for (const { contestant, estimate, times } of timed) {
       const repeats = Math.max(1, Math.ceil(SAMPLE_MS / estimate));
       const samples = Math.min(20, Math.max(FEWEST, Math.round(effort.budget / (repeats * estimate))));
-      const [, ...warm] = await contestant.time(samples + 1, repeats); // the first finds others' data in the caches
-      times.push(...warm);
+      const cold = Math.min(100, Math.ceil(WARM_UP / (repeats * estimate)));
+      times.push(...(await contestant.time(cold + samples, repeats)).slice(cold));
       await Bun.sleep(PAUSE);
     }
   }
