@@ -13,10 +13,11 @@ export function ours(item: Case): Contestant {
       return workload.values();
     },
     async time(samples, repeats) {
-      const { run } = workload!;
+      const { run, finish } = workload!;
       return Array.from({ length: samples }, () => {
         const start = Bun.nanoseconds();
         for (let i = 0; i < repeats; i++) run();
+        finish?.();
         return (Bun.nanoseconds() - start) / 1e6 / repeats;
       });
     },

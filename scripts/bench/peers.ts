@@ -9,7 +9,7 @@ import { buildFolder, output, shortPath } from "../toolchain.ts";
 import { type Contestant, startPeer } from "./peer.ts";
 
 export type PeerName =
-  "torch" | "torch-channels-last" | "onednn" | "openblas" | "onnxruntime" | "tfjs-wasm" | "tfjs-cpu";
+  "torch" | "torch-channels-last" | "torch-cuda" | "onednn" | "openblas" | "onnxruntime" | "tfjs-wasm" | "tfjs-cpu";
 
 /** The JavaScript peers, with the versions that `--install-peers` installs. */
 export const PACKAGES = {
@@ -29,6 +29,7 @@ const PYTORCH = "PyTorch for Python: apt-get install python3-torch, or $PYTHON w
 const REMEDY: Record<PeerName, string> = {
   torch: PYTORCH,
   "torch-channels-last": PYTORCH,
+  "torch-cuda": "PyTorch 2 with CUDA, for the python3 that $PYTHON names",
   onednn: "oneDNN 2 and a C compiler: apt-get install libdnnl-dev",
   openblas: "OpenBLAS and a C compiler: apt-get install libopenblas-dev",
   onnxruntime: "onnxruntime-node: bun run bench --install-peers",
@@ -81,6 +82,9 @@ export class Peers {
         started.push(await startPeer(torchPeer(threads, format), label, full));
         if (started[0] === null) break;
       }
+    } else if (name === "torch-cuda") {
+      const command = [...torchPeer(threads, "contiguous"), "cuda"];
+      started.push(await startPeer(command, "CUDA", peerEnvironment(threads)));
     } else if (name === "onednn" || name === "openblas") {
       const library = name === "onednn" ? "-ldnnl" : "-lopenblas";
       const driver = compile(`${name}_peer.c`, ["-O2"], ["-lm", library]);

@@ -10,6 +10,8 @@ export interface Workload {
   run(): void;
   /** What the first run gives, to compare with the peers'. */
   values(): number[];
+  /** Waits for what `run` started, where that does not do it itself: on a device that works asynchronously. */
+  finish?(): void;
 }
 
 export interface Case {

@@ -1,7 +1,10 @@
 /** Everything that `bun run bench` measures, in the order of its output. */
+import { cuda } from "thimble";
+
 import type { Report } from "../report.ts";
 import type { Group } from "../workload.ts";
 import { conv } from "./conv.ts";
+import { onCuda } from "./cuda.ts";
 import { elementwise, reduction } from "./elementwise.ts";
 import { memory, startup } from "./fresh.ts";
 import { lmTrain } from "./language-model.ts";
@@ -26,4 +29,5 @@ export const parts: readonly (Group | Report)[] = [
   startup,
   memory,
   scaling,
+  ...(cuda.isAvailable() ? [onCuda] : []),
 ];

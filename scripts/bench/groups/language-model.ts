@@ -1,5 +1,5 @@
 /** A training step of word-level language models: embedding, two recurrent layers, logits; SGD with clipped gradients. */
-import { nn, optim, Tensor, tensor, tidy } from "thimble";
+import { type Device, nn, optim, Tensor, tensor, tidy } from "thimble";
 import { LanguageModel } from "thimble/models";
 import type { HiddenState } from "thimble/training";
 
@@ -16,7 +16,7 @@ interface Size {
 }
 
 const VOCABULARY = 10_000;
-const SIZES: Size[] = [
+export const SIZES: Size[] = [
   { kind: "lstm", embed: 200, hidden: 200, bptt: 35, batch: 20 },
   { kind: "lstm", embed: 650, hidden: 650, bptt: 35, batch: 20 },
   { kind: "lstm", embed: 30, hidden: 100, bptt: 40, batch: 16 },
@@ -29,33 +29,33 @@ function forwardFlops({ kind, embed, hidden, bptt, batch }: Size): number {
   return 2 * bptt * batch * (gates * hidden * (embed + 3 * hidden) + hidden * VOCABULARY);
 }
 
-function languageModel(size: Size): Case {
+export function languageModel(size: Size, device?: Device): Case {
   const { kind, embed, hidden, bptt, batch } = size;
   const words = bptt * batch;
   return {
     name: `${kind.toUpperCase()} ${embed}/${hidden}, ${bptt} × ${batch} words`,
     workload: `lm ${kind} ${embed} ${hidden} ${bptt} ${batch} ${VOCABULARY}`,
-    peers: ["torch"],
+    peers: device === undefined ? ["torch"] : ["torch-cuda"],
     flops: 3 * forwardFlops(size),
     items: { count: words, unit: "words/s" },
-    quick: embed === 200,
+    quick: embed === 200 && device === undefined,
     prepare() {
-      const step = trainingStep(size);
+      const step = trainingStep(size, device);
       return { run: () => void step(), values: () => [step()] };
     },
   };
 }
 
-function trainingStep({ kind, embed, hidden, bptt, batch }: Size): () => number {
-  const model = new LanguageModel(embed, VOCABULARY, hidden, { numLayers: 2, seqModel: kind });
+function trainingStep({ kind, embed, hidden, bptt, batch }: Size, device?: Device): () => number {
+  const model = new LanguageModel(embed, VOCABULARY, hidden, { numLayers: 2, seqModel: kind, device });
   const [embedding, ...others] = model.parameters();
   embedding!.set(tensor(fill(VOCABULARY * embed, 500), { shape: [VOCABULARY, embed] }));
   setParameters(others);
   const words = bptt * batch;
   const ids = (multiplier: number, offset: number) =>
     Int32Array.from({ length: words }, (_, i) => (i * multiplier + offset) % VOCABULARY);
-  const x = tensor(ids(7919, 0), { shape: [bptt, batch] });
-  const labels = tensor(ids(104_729, 1));
+  const x = tensor(ids(7919, 0), { shape: [bptt, batch], device });
+  const labels = tensor(ids(104_729, 1), { device });
   const optimizer = new optim.SGD(model.parameters(), { lr: 1 });
   const lossFunction = new nn.SoftmaxLoss();
   let state: HiddenState | null = null;
@@ -86,5 +86,5 @@ function detach(state: HiddenState): HiddenState {
 export const lmTrain: Group = {
   name: "lm-train",
   title: "Language model training",
-  cases: () => SIZES.map(languageModel),
+  cases: () => SIZES.map((size) => languageModel(size)),
 };

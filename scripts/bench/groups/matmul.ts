@@ -1,5 +1,5 @@
 /** Matrix products: squares, tall and wide, transposed operands, batches, and the shapes of the two models. */
-import { NDArray } from "thimble";
+import { cpu, type Device, NDArray } from "thimble";
 
 import { checksum, fill } from "../fill.ts";
 import type { Case, Group, Workload } from "../workload.ts";
@@ -20,7 +20,7 @@ const SQUARES = [16, 32, 64, 96, 192, 256, 384, 512, 768, 1024, 2048];
 const QUICK_SQUARES = new Set([16, 64, 256, 1024]);
 
 /** [m, n, k]: each forward; its data gradient has b transposed, its weight gradient a. */
-const MODELS: [title: string, m: number, n: number, k: number][] = [
+export const MODELS: [title: string, m: number, n: number, k: number][] = [
   ["ResNet-9 head", 128, 128, 128],
   ["ResNet-9 logits", 128, 10, 128],
   ["LSTM 200 input", 700, 800, 200],
@@ -44,26 +44,26 @@ const OTHERS: Product[] = [
   { batch: 1000, m: 8, n: 8, k: 8 },
 ];
 
-function product(size: Product, title?: string): Case {
+export function product(size: Product, title?: string, device?: Device): Case {
   const { m, n, k, ta = false, tb = false, batch = 1, quick = false } = size;
   const operands = `${m}×${k}${ta ? "ᵀ" : ""} · ${k}×${n}${tb ? "ᵀ" : ""}`;
   const name = `${title === undefined ? "" : `${title}: `}${batch > 1 ? `${batch} × ` : ""}${operands}`;
   return {
     name,
     workload: `matmul ${batch} ${m} ${n} ${k} ${Number(ta)} ${Number(tb)}`,
-    peers: ["onednn", "openblas", "torch"],
+    peers: device === undefined ? ["onednn", "openblas", "torch"] : ["torch-cuda"],
     flops: 2 * batch * m * n * k,
     bytes: 4 * batch * (m * k + k * n + m * n),
     quick,
-    prepare: () => prepare(size),
+    prepare: () => prepare(size, device),
   };
 }
 
 /** The kernel alone, into an array that is there: what the peers in C do. What an operation costs more is in "small". */
-function prepare({ m, n, k, ta = false, tb = false, batch = 1 }: Product): Workload {
-  const a = NDArray.from(fill(batch * m * k, 1));
-  const b = NDArray.from(fill(batch * k * n, 2));
-  const c = NDArray.empty([batch * m * n]);
+function prepare({ m, n, k, ta = false, tb = false, batch = 1 }: Product, device: Device = cpu()): Workload {
+  const a = NDArray.from(fill(batch * m * k, 1), { device });
+  const b = NDArray.from(fill(batch * k * n, 2), { device });
+  const c = NDArray.empty([batch * m * n], { device });
   const batches = batch > 1 ? [1, batch, m * k, k * n] : [0];
   const shape = Int32Array.of(m, n, k, ta ? m : k, tb ? k : n, Number(ta), Number(tb), ...batches);
   const { backend } = a.device;
@@ -74,6 +74,7 @@ function prepare({ m, n, k, ta = false, tb = false, batch = 1 }: Product): Workl
       run();
       return checksum(c.toTypedArray());
     },
+    finish: () => void c.slice([0, 1]).toTypedArray(),
   };
 }
 

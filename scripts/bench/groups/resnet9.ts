@@ -1,5 +1,5 @@
 /** ResNet-9 on 32×32 images: a training step (forward, loss, backward, Adam), and inference. */
-import { nn, noGrad, optim, type Tensor, tensor, tidy } from "thimble";
+import { type Device, nn, noGrad, optim, type Tensor, tensor, tidy } from "thimble";
 import { ResNet9 } from "thimble/models";
 
 import { checksum, fill } from "../fill.ts";
@@ -20,15 +20,18 @@ function flops(n: number, training: boolean): number {
   return training ? 3 * forward - each[0]! : forward;
 }
 
-function images(batch: number): Tensor {
-  return tensor(fill(batch * 32 * 32 * 3, 1000), { shape: [batch, 32, 32, 3] }).permute([0, 3, 1, 2]);
+function images(batch: number, device?: Device): Tensor {
+  return tensor(fill(batch * 32 * 32 * 3, 1000), { shape: [batch, 32, 32, 3], device }).permute([0, 3, 1, 2]);
 }
 
-export function trainingStep(batch: number): () => number {
-  const model = new ResNet9();
+export function trainingStep(batch: number, device?: Device): () => number {
+  const model = new ResNet9({ device });
   setParameters(model.parameters());
-  const x = images(batch);
-  const labels = tensor(Int32Array.from({ length: batch }, (_, i) => i % 10));
+  const x = images(batch, device);
+  const labels = tensor(
+    Int32Array.from({ length: batch }, (_, i) => i % 10),
+    { device },
+  );
   const optimizer = new optim.Adam(model.parameters(), { lr: 1e-3, weightDecay: 1e-3 });
   const lossFunction = new nn.SoftmaxLoss();
   return () =>
@@ -41,16 +44,16 @@ export function trainingStep(batch: number): () => number {
     });
 }
 
-function trainCase(batch: number): Case {
+export function trainCase(batch: number, device?: Device): Case {
   return {
     name: `training step, batch ${batch}`,
     workload: `resnet9 train ${batch}`,
-    peers: [...TORCH, "tfjs-cpu"],
+    peers: device === undefined ? [...TORCH, "tfjs-cpu"] : ["torch-cuda"],
     flops: flops(batch, true),
     items: { count: batch, unit: "images/s" },
-    quick: true,
+    quick: device === undefined,
     prepare() {
-      const step = trainingStep(batch);
+      const step = trainingStep(batch, device);
       return { run: () => void step(), values: () => [step()] };
     },
   };

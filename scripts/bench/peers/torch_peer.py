@@ -1,6 +1,6 @@
 """PyTorch's side of the benchmark. Speaks the protocol of scripts/bench/peer.ts on standard input and output:
 `prepare WORKLOAD…` sets a workload up and answers with values to compare, `run SAMPLES REPEATS` times it.
-Usage: torch_peer.py THREADS contiguous|channels-last"""
+Usage: torch_peer.py THREADS contiguous|channels-last [cuda]"""
 import json
 import sys
 import time
@@ -11,6 +11,10 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 CHANNELS_LAST = sys.argv[2] == "channels-last"
+DEVICE = sys.argv[3] if len(sys.argv) > 3 else "cpu"
+if DEVICE != "cpu":
+    torch.set_default_device(DEVICE)  # PyTorch 2; it fails here where there is no such device
+    torch.zeros(1)
 FORMAT = torch.channels_last if CHANNELS_LAST else torch.contiguous_format
 
 
@@ -20,12 +24,12 @@ def fill(shape, seed, offset=0.0, scale=1.0):
     x = (x ^ (x >> np.uint32(15))) * np.uint32(0x2C1B3C6D)
     x ^= x >> np.uint32(12)
     values = (x / 2**32 - 0.5).astype(np.float32)
-    return torch.from_numpy((values * np.float32(scale) + np.float32(offset)).reshape(shape))
+    return torch.from_numpy((values * np.float32(scale) + np.float32(offset)).reshape(shape)).to(DEVICE)
 
 
 def checksum(y):
-    y = y.detach().contiguous().numpy().ravel().astype(np.float64)
-    return [float(np.abs(y).mean()), float((y * fill(y.shape, 99).numpy()).mean())]
+    y = y.detach().contiguous().cpu().numpy().ravel().astype(np.float64)
+    return [float(np.abs(y).mean()), float((y * fill(y.shape, 99).cpu().numpy()).mean())]
 
 
 def images(n, h, w, c, seed):
@@ -272,6 +276,8 @@ def main():
             start = time.perf_counter()
             for _ in repeats:
                 step()
+            if DEVICE == "cuda":
+                torch.cuda.synchronize()
             times.append((time.perf_counter() - start) * 1e3 / len(repeats))
         print(json.dumps({"ms": times}), flush=True)
 
