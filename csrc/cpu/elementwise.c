@@ -1,74 +1,22 @@
 /*
- * Elementwise kernels: an operation is one line, its expression in the tables below. The macros turn it into a loop over
- * contiguous elements that the compiler vectorises; strided.h brings everything else to that form.
+ * Elementwise kernels: an operation is one line of common/elementwise.h. The macros turn it into a loop over contiguous
+ * elements that the compiler vectorises; strided.h brings everything else to that form.
  */
 #include "strided.h"
 
 #include <string.h>
 
+#include "../common/elementwise.h"
 #include "../common/vmath.h"
+
+#define TH_EXP th_expf
+#define TH_LOG th_logf
+#define TH_TANH th_tanhf
+#define TH_SIGMOID th_sigmoidf
+#define TH_POW powf
 
 /* One thread should have about this many elements; a transcendental function is worth four cheap operations. */
 static const double GRAIN = 16384, HEAVY_GRAIN = 4096;
-
-/* --------------------------------------------------------------------------------------------- operations */
-
-/* float32, x and p */
-#define FLOAT_UNARY(OP)                                                                                                \
-  OP(NEG, -x)                                                                                                          \
-  OP(EXP, th_expf(x))                                                                                                  \
-  OP(LOG, th_logf(x))                                                                                                  \
-  OP(SQRT, sqrtf(x))                                                                                                   \
-  OP(TANH, th_tanhf(x))                                                                                                \
-  OP(RELU, x < 0 ? 0 : x)                                                                                              \
-  OP(SIGMOID, th_sigmoidf(x))                                                                                          \
-  OP(ABS, fabsf(x))                                                                                                    \
-  OP(ADD_SCALAR, x + p)                                                                                                \
-  OP(MUL_SCALAR, x *p)                                                                                                 \
-  OP(RSUB_SCALAR, p - x)                                                                                               \
-  OP(DIV_SCALAR, x / p)                                                                                                \
-  OP(RDIV_SCALAR, p / x)                                                                                               \
-  OP(POW_SCALAR, powf(x, p))                                                                                           \
-  OP(MAXIMUM_SCALAR, x > p || x != x ? x : p)                                                                          \
-  OP(EQUAL_SCALAR, x == p ? 1 : 0)                                                                                     \
-  OP(GREATER_SCALAR, x > p ? 1 : 0)
-
-/* float32, x, y and p */
-#define FLOAT_BINARY(OP)                                                                                               \
-  OP(ADD, x + y)                                                                                                       \
-  OP(SUB, x - y)                                                                                                       \
-  OP(MUL, x *y)                                                                                                        \
-  OP(DIV, x / y)                                                                                                       \
-  OP(MAXIMUM, x > y || x != x ? x : y)                                                                                 \
-  OP(EQUAL, x == y ? 1 : 0)                                                                                            \
-  OP(GREATER, x > y ? 1 : 0)                                                                                           \
-  OP(TANH_BACKWARD, x *(1 - y * y))                                                                                    \
-  OP(SIGMOID_BACKWARD, x *y *(1 - y))                                                                                  \
-  OP(RELU_BACKWARD, y > 0 ? x : 0)                                                                                     \
-  OP(SQRT_BACKWARD, x / (2 * y))                                                                                       \
-  OP(ABS_BACKWARD, x *(y > 0 ? 1 : y < 0 ? -1 : y))                                                                    \
-  OP(POW_BACKWARD, x *(p * powf(y, p - 1)))                                                                            \
-  OP(MAXIMUM_BACKWARD, x > y ? 1 : x == y ? 0.5f : 0)                                                                  \
-  OP(EXP_SUB, x == y ? 1 : th_expf(x - y))
-
-/* int32, as unsigned so that overflow wraps; comparisons are signed */
-#define INT_UNARY(OP)                                                                                                  \
-  OP(NEG, -x)                                                                                                          \
-  OP(ABS, (int32_t)x < 0 ? -x : x)                                                                                     \
-  OP(ADD_SCALAR, x + p)                                                                                                \
-  OP(MUL_SCALAR, x *p)                                                                                                 \
-  OP(RSUB_SCALAR, p - x)                                                                                               \
-  OP(MAXIMUM_SCALAR, (int32_t)x > (int32_t)p ? x : p)                                                                  \
-  OP(EQUAL_SCALAR, x == p)                                                                                             \
-  OP(GREATER_SCALAR, (int32_t)x > (int32_t)p)
-
-#define INT_BINARY(OP)                                                                                                 \
-  OP(ADD, x + y)                                                                                                       \
-  OP(SUB, x - y)                                                                                                       \
-  OP(MUL, x *y)                                                                                                        \
-  OP(MAXIMUM, (int32_t)x > (int32_t)y ? x : y)                                                                         \
-  OP(EQUAL, x == y)                                                                                                    \
-  OP(GREATER, (int32_t)x > (int32_t)y)
 
 /* -------------------------------------------------------------------------------------------------- loops */
 

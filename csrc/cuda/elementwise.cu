@@ -1,74 +1,25 @@
 /*
- * Elementwise kernels: an operation is one line, its expression in the tables below. Each becomes two kernels: for layouts
+ * Elementwise kernels: an operation is one line of common/elementwise.h. Each becomes two kernels: for layouts
  * of one axis, which contiguous arrays and scalars merge to, and for all others.
  */
 #include "strided.h"
 
 #include <cmath>
 
+#include "../common/elementwise.h"
+
 namespace {
-
-/* --------------------------------------------------------------------------------------------- operations */
-
-/* float32, x and p */
-#define FLOAT_UNARY(OP)                                                                                                \
-  OP(NEG, -x)                                                                                                          \
-  OP(EXP, expf(x))                                                                                                     \
-  OP(LOG, logf(x))                                                                                                     \
-  OP(SQRT, sqrtf(x))                                                                                                   \
-  OP(TANH, tanhf(x))                                                                                                   \
-  OP(RELU, x < 0 ? 0 : x)                                                                                              \
-  OP(SIGMOID, 1 / (1 + expf(-x)))                                                                                      \
-  OP(ABS, fabsf(x))                                                                                                    \
-  OP(ADD_SCALAR, x + p)                                                                                                \
-  OP(MUL_SCALAR, x *p)                                                                                                 \
-  OP(RSUB_SCALAR, p - x)                                                                                               \
-  OP(DIV_SCALAR, x / p)                                                                                                \
-  OP(RDIV_SCALAR, p / x)                                                                                               \
-  OP(POW_SCALAR, power(x, p))                                                                                          \
-  OP(MAXIMUM_SCALAR, x > p || x != x ? x : p)                                                                          \
-  OP(EQUAL_SCALAR, x == p ? 1 : 0)                                                                                     \
-  OP(GREATER_SCALAR, x > p ? 1 : 0)
-
-/* float32, x, y and p */
-#define FLOAT_BINARY(OP)                                                                                               \
-  OP(ADD, x + y)                                                                                                       \
-  OP(SUB, x - y)                                                                                                       \
-  OP(MUL, x *y)                                                                                                        \
-  OP(DIV, x / y)                                                                                                       \
-  OP(MAXIMUM, x > y || x != x ? x : y)                                                                                 \
-  OP(EQUAL, x == y ? 1 : 0)                                                                                            \
-  OP(GREATER, x > y ? 1 : 0)                                                                                           \
-  OP(TANH_BACKWARD, x *(1 - y * y))                                                                                    \
-  OP(SIGMOID_BACKWARD, x *y *(1 - y))                                                                                  \
-  OP(RELU_BACKWARD, y > 0 ? x : 0)                                                                                     \
-  OP(SQRT_BACKWARD, x / (2 * y))                                                                                       \
-  OP(ABS_BACKWARD, x *(y > 0 ? 1 : y < 0 ? -1 : y))                                                                    \
-  OP(POW_BACKWARD, x *(p * power(y, p - 1)))                                                                           \
-  OP(MAXIMUM_BACKWARD, x > y ? 1 : x == y ? 0.5f : 0)                                                                  \
-  OP(EXP_SUB, x == y ? 1 : expf(x - y))
-
-/* int32, as unsigned so that overflow wraps; comparisons are signed */
-#define INT_UNARY(OP)                                                                                                  \
-  OP(NEG, 0 - x)                                                                                                       \
-  OP(ABS, (int32_t)x < 0 ? 0 - x : x)                                                                                  \
-  OP(ADD_SCALAR, x + p)                                                                                                \
-  OP(MUL_SCALAR, x *p)                                                                                                 \
-  OP(RSUB_SCALAR, p - x)                                                                                               \
-  OP(MAXIMUM_SCALAR, (int32_t)x > (int32_t)p ? x : p)                                                                  \
-  OP(EQUAL_SCALAR, x == p)                                                                                             \
-  OP(GREATER_SCALAR, (int32_t)x > (int32_t)p)
-
-#define INT_BINARY(OP)                                                                                                 \
-  OP(ADD, x + y)                                                                                                       \
-  OP(SUB, x - y)                                                                                                       \
-  OP(MUL, x *y)                                                                                                        \
-  OP(MAXIMUM, (int32_t)x > (int32_t)y ? x : y)                                                                         \
-  OP(EQUAL, x == y)                                                                                                    \
-  OP(GREATER, (int32_t)x > (int32_t)y)
 
 /** x^p: the exponents that programs use most need no call. */
 TH_DEVICE float power(float x, float p) { return p == 2 ? x * x : p == 1 ? x : powf(x, p); }
+
+TH_DEVICE float sigmoid(float x) { return 1 / (1 + expf(-x)); }
+
+#define TH_EXP expf
+#define TH_LOG logf
+#define TH_TANH tanhf
+#define TH_SIGMOID sigmoid
+#define TH_POW power
 
 #define UNARY_FUNCTOR(PREFIX, TYPE, NAME, EXPRESSION)                                                                  \
   struct PREFIX##_##NAME {                                                                                             \
