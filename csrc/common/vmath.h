@@ -1,5 +1,5 @@
 /*
- * exp, log, tanh and sigmoid that a compiler can vectorise: straight-line code, no calls, no tables.
+ * exp, log, tanh, sigmoid, sine and cosine that a compiler can vectorise: straight-line code, no calls, no tables.
  *
  * Polynomials are Cephes' (Moshier). Relative error is about 1e-7 over the whole range. NaN propagates; infinities,
  * zeros, overflow and subnormal numbers give what C's functions give.
@@ -92,5 +92,19 @@ TH_VMATH float th_tanhf(float x) {
 }
 
 TH_VMATH float th_sigmoidf(float x) { return 1.0f / (1.0f + th_expf(-x)); }
+
+/** cos and sin of turn / 2^24 turns, turn in [0, 2^24): the quadrant is exact, so no accuracy is lost to 2π. */
+TH_VMATH void th_cos_sin(int32_t turn, float *cosine, float *sine) {
+  const int32_t quadrant = (turn + (1 << 21)) >> 22; /* nearest quarter turn, 0 … 4 */
+  const float x = (float)(turn - (quadrant * (1 << 22))) * (1.57079632679f * 0x1p-22f); /* in [-π/4, π/4] */
+  const float square = x * x;
+  const float s = ((-1.9515295891e-4f * square + 8.3321608736e-3f) * square - 1.6666654611e-1f) * square * x + x;
+  const float c =
+      ((2.443315711809948e-5f * square - 1.388731625493765e-3f) * square + 4.166664568298827e-2f) * square * square -
+      0.5f * square + 1.0f;
+  const float along = quadrant & 1 ? s : c, across = quadrant & 1 ? c : s;
+  *cosine = (quadrant + 1) & 2 ? -along : along;
+  *sine = quadrant & 2 ? -across : across;
+}
 
 #endif

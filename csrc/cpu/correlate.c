@@ -10,7 +10,6 @@
 #include "correlate.h"
 
 enum {
-  KC = 384,                /* a box of taps: at most this many rows of a panel */
   PART_FLOATS = 32 * 1024, /* a copied part: 128 KB of the L2 cache */
   SMALL_MAP = 256,         /* pixels of an image up to which a tile takes one pixel of several images */
 };

@@ -13,7 +13,6 @@
 #include "parallel.h"
 
 enum {
-  KC = 384,               /* a panel of B is at most KC · NR floats: 24 KB with AVX2, 48 KB with AVX-512 */
   FEW_ROWS = 130,         /* with so few rows of A, packing B would not pay */
   L2_FLOATS = 64 * 1024,  /* for a block of A: 256 KB */
   L3_FLOATS = 512 * 1024, /* for a block of B: 2 MB */

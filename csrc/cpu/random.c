@@ -98,20 +98,6 @@ int32_t th_uniform(float *out, int32_t n, double low, double high, int32_t seed,
   return TH_STATUS_OK;
 }
 
-/** cos and sin of turn / 2^24 turns, turn in [0, 2^24): the quadrant is exact, so no accuracy is lost to 2π. */
-TH_INLINE void cos_sin(int32_t turn, float *cosine, float *sine) {
-  const int32_t quadrant = (turn + (1 << 21)) >> 22;                              /* nearest quarter turn, 0 … 4 */
-  const float x = (float)(turn - (quadrant << 22)) * (1.57079632679f * 0x1p-22f); /* in [-π/4, π/4] */
-  const float square = x * x;
-  const float s = ((-1.9515295891e-4f * square + 8.3321608736e-3f) * square - 1.6666654611e-1f) * square * x + x;
-  const float c =
-      ((2.443315711809948e-5f * square - 1.388731625493765e-3f) * square + 4.166664568298827e-2f) * square * square -
-      0.5f * square + 1.0f;
-  const float along = quadrant & 1 ? s : c, across = quadrant & 1 ? c : s;
-  *cosine = (quadrant + 1) & 2 ? -along : along;
-  *sine = quadrant & 2 ? -across : across;
-}
-
 typedef struct {
   float mean, std;
 } normal_parameters;
@@ -126,7 +112,7 @@ static void make_normal(float *out, const float *in, const uint32_t *words, ptrd
     const float u = (float)((int32_t)(words[2 * i] >> 8) + 1) * 0x1p-24f; /* in (0, 1] */
     const float radius = sqrtf(-2.0f * th_logf(u));
     float cosine, sine;
-    cos_sin((int32_t)(words[2 * i + 1] >> 8), &cosine, &sine);
+    th_cos_sin((int32_t)(words[2 * i + 1] >> 8), &cosine, &sine);
     pairs[2 * i] = p.mean + p.std * (radius * cosine);
     pairs[2 * i + 1] = p.mean + p.std * (radius * sine);
   }

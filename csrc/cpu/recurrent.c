@@ -17,7 +17,6 @@ static const double GRAIN = 1.5e5; /* floating point operations of a step worth 
 
 enum {
   L2_FLOATS = 192 * 1024, /* of w_hh, that every thread may have in its cache: 768 KB */
-  KC = 384,               /* rows of a packed panel that stay in the L1 cache, as in gemm.c */
   SLOT_PANELS = 1,
   SLOT_ROWS = 2,
   SLOT_CARRY = 3,
@@ -26,7 +25,7 @@ enum {
 
 /** What the threads share. A panel has the columns of at most NR hidden units; there are `columns` · depth floats a unit. */
 typedef struct {
-  th_layer *layer;
+  const th_layer *layer;
   float *panels, *rows;
   ptrdiff_t depth;   /* rows of the packed matrix */
   ptrdiff_t columns; /* panels side by side that a unit needs */
@@ -85,7 +84,7 @@ static const float *spaced_rows(const job *w, const float *a, const th_part *p, 
   return copy;
 }
 
-static int32_t run_steps(th_layer *l, ptrdiff_t depth, ptrdiff_t columns, th_task *task) {
+static int32_t run_steps(const th_layer *l, ptrdiff_t depth, ptrdiff_t columns, th_task *task) {
   const double flops = 2.0 * (double)l->batch * (double)depth * (double)(columns * l->hidden);
   int threads = th_threads_for(flops, GRAIN);
   job w = {.layer = l, .depth = depth, .columns = columns};
@@ -147,19 +146,18 @@ static void start_from(float *first, const float *given, size_t floats) {
   else memset(first, 0, floats * sizeof *first);
 }
 
-int32_t recurrent_forward(const th_layer *layer) {
-  th_layer l = *layer;
-  const ptrdiff_t columns = l.gates * l.hidden;
+int32_t recurrent_forward(const th_layer *l) {
+  const ptrdiff_t columns = l->gates * l->hidden;
   float *bias = NULL;
-  if (l.bias_ih) {
-    bias = th_work_space(SLOT_BIAS, columns, l.name);
+  if (l->bias_ih) {
+    bias = th_work_space(SLOT_BIAS, columns, l->name);
     if (!bias) return TH_STATUS_OUT_OF_MEMORY;
-    for (ptrdiff_t i = 0; i < columns; i++) bias[i] = l.bias_ih[i] + l.bias_hh[i];
+    for (ptrdiff_t i = 0; i < columns; i++) bias[i] = l->bias_ih[i] + l->bias_hh[i];
   }
-  start_from(l.new_states, l.h0, (size_t)(l.batch * l.hidden));
-  if (l.new_cells) start_from(l.new_cells, l.c0, (size_t)(l.batch * l.hidden));
-  const int32_t status = product(l.gate, l.x, l.w_ih, bias, l.steps * l.batch, columns, l.inputs, 0, 0);
-  return status || l.batch == 0 ? status : run_steps(&l, l.hidden, l.gates, forward_steps);
+  start_from(l->new_states, l->h0, (size_t)(l->batch * l->hidden));
+  if (l->new_cells) start_from(l->new_cells, l->c0, (size_t)(l->batch * l->hidden));
+  const int32_t status = product(l->gate, l->x, l->w_ih, bias, l->steps * l->batch, columns, l->inputs, 0, 0);
+  return status || l->batch == 0 ? status : run_steps(l, l->hidden, l->gates, forward_steps);
 }
 
 /* ------------------------------------------------------------------------------------------------ backward */

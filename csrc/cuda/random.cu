@@ -56,20 +56,6 @@ struct uniform {
   }
 };
 
-/** cos and sin of turn / 2^24 turns, turn in [0, 2^24): the quadrant is exact, so no accuracy is lost to 2π. */
-TH_DEVICE void cos_sin(int32_t turn, float *cosine, float *sine) {
-  const int32_t quadrant = (turn + (1 << 21)) >> 22; /* nearest quarter turn, 0 … 4 */
-  const float x = (float)(turn - quadrant * (1 << 22)) * (1.57079632679f * 0x1p-22f); /* in [-π/4, π/4] */
-  const float square = x * x;
-  const float s = ((-1.9515295891e-4f * square + 8.3321608736e-3f) * square - 1.6666654611e-1f) * square * x + x;
-  const float c =
-      ((2.443315711809948e-5f * square - 1.388731625493765e-3f) * square + 4.166664568298827e-2f) * square * square -
-      0.5f * square + 1.0f;
-  const float along = quadrant & 1 ? s : c, across = quadrant & 1 ? c : s;
-  *cosine = (quadrant + 1) & 2 ? -along : along;
-  *sine = quadrant & 2 ? -across : across;
-}
-
 /** Box-Muller: words (2i, 2i + 1) give the radius and angle of elements 2i and 2i + 1. */
 struct normal {
   float mean, std;
@@ -78,7 +64,7 @@ struct normal {
       const float u = (float)((int32_t)(w.of[k] >> 8) + 1) * 0x1p-24f; /* in (0, 1] */
       const float radius = sqrtf(-2.0f * th_logf(u));
       float cosine, sine;
-      cos_sin((int32_t)(w.of[k + 1] >> 8), &cosine, &sine);
+      th_cos_sin((int32_t)(w.of[k + 1] >> 8), &cosine, &sine);
       values[k] = mean + std * (radius * cosine);
       values[k + 1] = mean + std * (radius * sine);
     }

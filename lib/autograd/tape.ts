@@ -1,7 +1,7 @@
 /**
  * The tape. Each recorded operation is a Node: where its inputs came from, what it saved, and a closure that turns the
- * gradients of its outputs, mostly one, into those of its inputs. `runBackward` visits nodes from the newest to the oldest, which is a
- * topological order, and frees what each saved as soon as it was used.
+ * gradients of its outputs, mostly one, into those of its inputs. `runBackward` visits nodes from the newest to the
+ * oldest, which is a topological order, and frees what each saved as soon as it was used.
  *
  * Ownership: a closure owns the gradient it receives; it may return it, or views of it, or write over its memory
  * ({ reuse: true }) while nobody else owns that. All else that a closure makes is freed when it returns.

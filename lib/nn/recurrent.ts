@@ -1,10 +1,10 @@
 /** Recurrent cells and layers, with PyTorch's meanings: weights lie transposed, (in, G), and start from U(±1/√hidden). */
 import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
-import { ArgumentError, ShapeError } from "../native/errors.ts";
+import { ShapeError } from "../native/errors.ts";
 import { tidy } from "../ndarray/scope.ts";
 import { dropout } from "../ops/dropout.ts";
-import { checkState, lstm, type LSTMState, type Nonlinearity, rnn } from "../ops/recurrent.ts";
+import { checkNonlinearity, checkState, lstm, type LSTMState, type Nonlinearity, rnn } from "../ops/recurrent.ts";
 import { reshape, slice, split, stack } from "../ops/shape.ts";
 import { checkFloat, checkNumber, checkShapeIs } from "../ops/support.ts";
 import { checkSize, keepsNothing, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
@@ -75,9 +75,7 @@ export class RNNCell extends Cell {
 
   constructor(inputSize: number, hiddenSize: number, { nonlinearity = "tanh", ...options }: RNNCellOptions = {}) {
     super(inputSize, hiddenSize, 1, options);
-    if (nonlinearity !== "tanh" && nonlinearity !== "relu") {
-      throw new ArgumentError("RNNCell", `nonlinearity is "tanh" or "relu", not ${String(nonlinearity)}`);
-    }
+    checkNonlinearity("RNNCell", nonlinearity);
     this.nonlinearity = nonlinearity;
   }
 

@@ -37,9 +37,7 @@ export function rnn(
   weights: RecurrentWeights,
   nonlinearity: Nonlinearity = "tanh",
 ): Tensor {
-  if (nonlinearity !== "tanh" && nonlinearity !== "relu") {
-    throw new ArgumentError("rnn", `the nonlinearity is "tanh" or "relu", not ${String(nonlinearity)}`);
-  }
+  checkNonlinearity("rnn", nonlinearity);
   const relu = nonlinearity === "relu" ? 1 : 0;
   const { steps, batch, inputs, hidden } = checkLayer("rnn", 1, x, weights, [h0]);
   const { W_ih, W_hh, bias_ih = null, bias_hh = null } = weights;
@@ -118,6 +116,13 @@ function makeGradients(operands: readonly (Tensor | null)[], needs: readonly boo
 function pointerOf(operand: Tensor | NDArray | null | undefined): Pointer | null {
   if (!operand) return null;
   return (operand instanceof NDArray ? operand : operand.data).compact().pointer;
+}
+
+/** Throws unless `value` names an activation. */
+export function checkNonlinearity(name: string, value: Nonlinearity): void {
+  if (value !== "tanh" && value !== "relu") {
+    throw new ArgumentError(name, `the nonlinearity is "tanh" or "relu", not ${String(value)}`);
+  }
 }
 
 /** The pair, or null when it was left out. */

@@ -12,6 +12,7 @@ export type { EpochResult, EpochsOptions, LoopOptions, StepReport } from "./epoc
 export {
   type ChunkReport,
   chunksOf,
+  detachState,
   epochGeneralPtb,
   evaluatePtb,
   type HiddenState,

@@ -71,7 +71,7 @@ export async function epochGeneralPtb(
       const [x, labels] = getBatch(data, chunk * seqLen, seqLen);
       const forward = (): [Tensor, HiddenState] => {
         const [logits, next] = model.forward(x, hidden);
-        return [logits, detach(next)];
+        return [logits, detachState(next)];
       };
       yield { inputs: [x], labels, forward };
     }
@@ -108,7 +108,8 @@ export async function evaluatePtb(model: SequenceModel, data: NDArray, options: 
 /** The tensors that a state consists of. */
 export const tensorsOf = (state: HiddenState): readonly Tensor[] => (state instanceof Tensor ? [state] : state);
 
-function detach(state: HiddenState): HiddenState {
+/** The same state without history: what the next chunk starts from. */
+export function detachState(state: HiddenState): HiddenState {
   if (state instanceof Tensor) return state.detach();
   const [h, c] = state;
   return [h.detach(), c.detach()];

@@ -1,7 +1,7 @@
 /** A training step of word-level language models: embedding, two recurrent layers, logits; SGD with clipped gradients. */
-import { type Device, nn, optim, Tensor, tensor, tidy } from "thimble";
+import { type Device, nn, optim, tensor, tidy } from "thimble";
 import { LanguageModel } from "thimble/models";
-import type { HiddenState } from "thimble/training";
+import { detachState, type HiddenState, tensorsOf } from "thimble/training";
 
 import { fill } from "../fill.ts";
 import { setParameters } from "../parameters.ts";
@@ -67,20 +67,12 @@ function trainingStep({ kind, embed, hidden, bptt, batch }: Size, device?: Devic
       y.backward();
       optim.clipGradNorm(model.parameters(), 0.25);
       optimizer.step();
-      return { loss: y.item(), next: detach(h) };
+      return { loss: y.item(), next: detachState(h) };
     });
     if (state !== null) for (const old of tensorsOf(state)) old.dispose();
     state = next;
     return loss;
   };
-}
-
-const tensorsOf = (state: HiddenState): readonly Tensor[] => (state instanceof Tensor ? [state] : state);
-
-function detach(state: HiddenState): HiddenState {
-  if (state instanceof Tensor) return state.detach();
-  const [h, c] = state;
-  return [h.detach(), c.detach()];
 }
 
 export const lmTrain: Group = {
