@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { DisposedError, NDArray, nn, noGrad, ops, optim, OutOfMemoryError, Tensor, tensor, tidy } from "thimble";
 
 import { onEachDevice } from "../support/devices.ts";
+import { liveBytes } from "../support/live-bytes.ts";
 import { thrown } from "../support/thrown.ts";
 
 const MB = 2 ** 20;
@@ -13,10 +14,7 @@ onEachDevice("memory", (device) => {
   beforeAll(() => void (device.threads = 1));
   afterAll(() => void (device.threads = threads));
   afterEach(() => device.setMemoryLimit(Infinity));
-  const live = (): number => {
-    Bun.gc(true);
-    return device.memory().live;
-  };
+  const live = (): number => liveBytes(device);
 
   test("a synchronous loop that never disposes stays bounded", () => {
     const before = live();
@@ -51,6 +49,7 @@ onEachDevice("memory", (device) => {
       new nn.Flatten(), new nn.Dropout(0.2), new nn.Linear(8 * 36, 5, { device }),
     ); // prettier-ignore
     const opt = new optim.Adam(model.parameters(), { lr: 1e-3 });
+    live(); // so that nothing else is found later on
     const counts: number[] = [];
     for (let i = 0; i < 30; i++) {
       tidy(() => {
@@ -63,16 +62,16 @@ onEachDevice("memory", (device) => {
       });
       counts.push(device.memory().live);
     }
-    expect(new Set(counts.slice(3))).toEqual(new Set([counts.at(-1)!]));
+    expect(counts.slice(3).filter((count) => count > counts[2]!)).toEqual([]);
   });
 
   test("evaluation inside tidy and noGrad holds nothing at all", () => {
     const model = new nn.Sequential(new nn.Linear(32, 32, { device }), new nn.LayerNorm(32, { device })).eval();
     const x = tensor(new Float32Array(320), { shape: [10, 32], device });
     tidy(() => noGrad(() => model.forward(x)));
-    const before = device.memory().live;
+    const before = live();
     for (let i = 0; i < 20; i++) tidy(() => noGrad(() => ops.sum(ops.softmax(model.forward(x))).item()));
-    expect(device.memory().live).toBe(before);
+    expect(device.memory().live).toBeLessThanOrEqual(before);
   });
 
   test("dispose gives memory back at once, and views keep it", () => {
@@ -83,7 +82,7 @@ onEachDevice("memory", (device) => {
     expect(device.memory().live - before).toBeGreaterThanOrEqual(4 * MB);
     expect(view.toTypedArray()).toEqual(new Float32Array(10));
     view.dispose();
-    expect(device.memory().live).toBe(before);
+    expect(device.memory().live).toBeLessThanOrEqual(before);
   });
 
   test("backward frees what the tape had saved, tensors that the user holds stay", () => {

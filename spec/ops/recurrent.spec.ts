@@ -7,6 +7,7 @@ import { close } from "../support/close.ts";
 import { composedLstm, composedRnn } from "../support/composed-recurrent.ts";
 import { onEachDevice } from "../support/devices.ts";
 import { checkGradients } from "../support/finite-differences.ts";
+import { liveBytes } from "../support/live-bytes.ts";
 import { product } from "../support/oracle.ts";
 import { Random } from "../support/random.ts";
 
@@ -149,9 +150,9 @@ onEachDevice("recurrent layers", (device) => {
         return loss.item();
       });
     const first = step();
-    const live = device.memory().live;
+    const live = liveBytes(device);
     for (let i = 0; i < 20; i++) expect(step()).toBe(first);
-    expect(device.memory().live).toBe(live);
+    expect(device.memory().live).toBeLessThanOrEqual(live);
   });
 
   test("without gradients nothing is recorded, and the result is the same", () => {
