@@ -28,7 +28,7 @@
 extern "C" {
 #endif
 
-#define TH_ABI_VERSION 3
+#define TH_ABI_VERSION 4
 #define TH_MAX_NDIM 16
 
 /* TH_API: compiled once. TH_KERNEL: arithmetic, compiled once for each instruction set (see csrc/cpu/dispatch.gen.c). */
@@ -180,6 +180,11 @@ TH_KERNEL int32_t th_matmul(float *c, const float *a, const float *b, const floa
 
 /** y = conv(x, weight) (+ bias (f); NULL for none). */
 TH_KERNEL int32_t th_conv(float *y, const float *x, const float *weight, const float *bias, const int32_t *geometry);
+/** Convolution, batch normalisation with given statistics and, if `relu`, ReLU, for inference:
+    y = (conv(x, weight) + bias - mean) / √(var + eps) · gamma + beta. bias (f; NULL for none); gamma, beta, mean, var (f). */
+TH_KERNEL int32_t th_conv_batch_norm(float *y, const float *x, const float *weight, const float *bias,
+                                     const float *gamma, const float *beta, const float *mean, const float *var,
+                                     const int32_t *geometry, double eps, int32_t relu);
 TH_KERNEL int32_t th_conv_backward_data(float *dx, const float *dy, const float *weight, const int32_t *geometry);
 /** dbias (f) may be NULL. */
 TH_KERNEL int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, const float *dy,

@@ -8,7 +8,7 @@ const { BatchNorm2d, Conv, Flatten, keepsNothing, Linear, Module, ReLU, Residual
  */
 const GAIN = 1 / Math.sqrt(3);
 
-/** Convolution (a to b channels, kernel k, stride s), batch normalisation and ReLU, the last two in one pass. */
+/** Convolution (a to b channels, kernel k, stride s), batch normalisation and ReLU: the last two in one pass, all three for inference. */
 class ConvBN extends Module {
   static readonly [keepsNothing] = true;
 
@@ -22,10 +22,7 @@ class ConvBN extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    const y = this.conv.forward(x);
-    const normalized = this.norm.forward(y);
-    y.dispose();
-    return normalized;
+    return this.conv.forwardNormalized(x, this.norm);
   }
 }
 

@@ -13,6 +13,10 @@
 #include "pack.h"
 #include "parallel.h"
 
+#include <math.h>
+
+enum { FEW_PIXELS = 32 }; /* with so few of them, packing the weights would not pay */
+
 typedef struct job job;
 
 /** Tap (0, 0) of a correlation among the weights. */
@@ -24,6 +28,7 @@ typedef struct {
 struct job {
   th_conv_shape shape;
   const float *in, *weight, *bias;
+  th_epilogue epilogue;
   float *out;
   ptrdiff_t phases;
   th_correlation (*phase)(const job *w, ptrdiff_t index, tap *first);
@@ -38,7 +43,9 @@ static ptrdiff_t take_channels(const job *w, th_correlation *r, ptrdiff_t part) 
   const ptrdiff_t panels = th_ceil_div(r->f, NR), begin = NR * share(panels, part, w->channel_parts);
   r->f = th_min(r->f, NR * share(panels, part + 1, w->channel_parts)) - begin;
   r->y += begin;
+  if (r->weights) r->weights += begin;
   if (r->bias) r->bias += begin;
+  if (r->epilogue.scale) r->epilogue.scale += begin, r->epilogue.shift += begin;
   return begin;
 }
 
@@ -50,9 +57,9 @@ static void run_part(int thread, int threads, void *context) {
       tap first;
       th_correlation r = w->phase(w, i, &first);
       const ptrdiff_t channel = take_channels(w, &r, part % w->channel_parts);
-      if (!r.panels) {
+      if (!r.weights) {
         w->pack(w, &r, first, channel, panels);
-        r.panels = panels;
+        r.weights = panels, r.tap_columns = r.kw;
       }
       correlate(&r, part / w->channel_parts, w->pixel_parts, panels + w->panels);
     }
@@ -72,7 +79,7 @@ static int32_t run(job *w, const char *operation) {
     for (ptrdiff_t part = 0; part < w->channel_parts; part++) {
       th_correlation r = w->phase(w, i, &first);
       take_channels(w, &r, part);
-      if (!r.panels) w->panels = th_max(w->panels, r.kh * r.kw * r.c * th_ceil_div(r.f, NR) * NR);
+      if (!r.weights) w->panels = th_max(w->panels, r.kh * r.kw * r.c * th_ceil_div(r.f, NR) * NR);
       bands = th_max(bands, correlation_scratch(&r));
     }
   w->panels = th_ceil_div(w->panels, 16) * 16;
@@ -106,9 +113,14 @@ static th_correlation forward(const job *w, ptrdiff_t index, tap *first) {
                       .y_image = s->oh * s->ow * s->f,
                       .y_row = s->ow * s->f,
                       .y_pixel = s->f,
-                      .bias = w->bias};
+                      .bias = w->bias,
+                      .epilogue = w->epilogue};
   correlation_trim(&r, &first->ky, &first->kx);
-  if (r.kw == s->kw && (r.f == NR || r.f == VL)) r.panels = w->weight + first->ky * s->kw * s->c * s->f; /* one panel */
+  const int one_panel = s->f == NR || s->f == VL;
+  if (one_panel || (s->n * s->oh * s->ow <= FEW_PIXELS && reads_in_place(s->f, s->f))) {
+    r.weights = w->weight + (first->ky * s->kw + first->kx) * s->c * s->f;
+    r.row = s->f, r.tap_columns = s->kw;
+  }
   return r;
 }
 
@@ -125,11 +137,13 @@ static void pack_forward(const job *w, const th_correlation *r, tap first, ptrdi
   }
 }
 
-int32_t th_conv(float *y, const float *x, const float *weight, const float *bias, const int32_t *geometry) {
+static int32_t convolve(float *y, const float *x, const float *weight, const float *bias, th_epilogue epilogue,
+                        const int32_t *geometry) {
   job w = {.shape = read_conv_shape(geometry),
            .in = x,
            .weight = weight,
            .bias = bias,
+           .epilogue = epilogue,
            .out = y,
            .phases = 1,
            .phase = forward,
@@ -145,8 +159,27 @@ int32_t th_conv(float *y, const float *x, const float *weight, const float *bias
                      .ldb = s->f,
                      .c = y,
                      .ldc = s->f,
-                     .bias = bias};
+                     .bias = bias,
+                     .epilogue = epilogue};
   return gemm(&g, conv_threads(s));
+}
+
+int32_t th_conv(float *y, const float *x, const float *weight, const float *bias, const int32_t *geometry) {
+  return convolve(y, x, weight, bias, (th_epilogue){0}, geometry);
+}
+
+/** The sums of a tile start from bias - mean; the epilogue does the rest. */
+int32_t th_conv_batch_norm(float *y, const float *x, const float *weight, const float *bias, const float *gamma,
+                           const float *beta, const float *mean, const float *var, const int32_t *geometry, double eps,
+                           int32_t relu) {
+  const ptrdiff_t f = read_conv_shape(geometry).f;
+  float *const start = th_scratch(5, (size_t)(2 * f) * sizeof *start), *const scale = start + f;
+  if (!start) return TH_STATUS_OUT_OF_MEMORY;
+  for (ptrdiff_t i = 0; i < f; i++) {
+    start[i] = (bias ? bias[i] : 0) - mean[i];
+    scale[i] = (float)(1 / sqrt((double)var[i] + eps)) * gamma[i];
+  }
+  return convolve(y, x, weight, start, (th_epilogue){scale, beta, relu}, geometry);
 }
 
 /** One axis of a phase: pixels phase, phase + stride, … of dx meet taps …, last - stride, last. */

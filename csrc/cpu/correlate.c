@@ -46,9 +46,10 @@ static int next_box(const th_correlation *r, const box *first, box *t) {
 /** What a box does to an output pixel: nothing, the first sum, or one more. */
 typedef enum { TOUCH_NONE, TOUCH_FIRST, TOUCH_MORE } touch;
 
-/** Where the tile of an output pixel starts in x and in a panel, and how it walks through them. */
+/** Where the tile of an output pixel starts in x and in a panel, and what the box means to it. */
 typedef struct {
   touch touch;
+  int is_last; /* no later box touches it */
   ptrdiff_t x, panel;
 } place;
 
@@ -63,7 +64,7 @@ static place place_of(const th_correlation *r, const box *t, ptrdiff_t oy, ptrdi
   const int is_first_box = t->ky0 == 0 && t->kx0 == 0 && t->c0 == 0;
   const int first_touch = ky0 == first_ky && kx0 == first_kx && t->c0 == 0;
 
-  walk->outer = (th_loop){empty ? 0 : ky1 - ky0, r->x_row, r->kw * r->c * width};
+  walk->outer = (th_loop){empty ? 0 : ky1 - ky0, r->x_row, r->tap_columns * r->c * width};
   if (t->c1 - t->c0 == r->x_pixel) { /* the channels of neighbouring pixels follow one another */
     walk->middle = (th_loop){1, 0, 0};
     walk->inner = (th_loop){(kx1 - kx0) * r->c, 1, width};
@@ -71,21 +72,29 @@ static place place_of(const th_correlation *r, const box *t, ptrdiff_t oy, ptrdi
     walk->middle = (th_loop){kx1 - kx0, r->x_pixel, r->c * width};
     walk->inner = (th_loop){t->c1 - t->c0, 1, width};
   }
-  if (empty) return (place){.touch = all_empty && is_first_box ? TOUCH_FIRST : TOUCH_NONE};
+  if (empty) return (place){.touch = all_empty && is_first_box ? TOUCH_FIRST : TOUCH_NONE, .is_last = 1};
   return (place){
       .touch = first_touch ? TOUCH_FIRST : TOUCH_MORE,
+      .is_last = ky1 == th_min(r->kh, r->h - iy) && kx1 == th_min(r->kw, r->w - ix) && t->c1 == r->c,
       .x = (iy + ky0) * r->x_row + (ix + kx0) * r->x_pixel + t->c0,
-      .panel = ((ky0 * r->kw + kx0) * r->c + t->c0) * width,
+      .panel = ((ky0 * r->tap_columns + kx0) * r->c + t->c0) * width,
   };
+}
+
+/** Floats from a row of the panel of columns from j on to the next. */
+TH_INLINE ptrdiff_t row_width(const th_correlation *r, ptrdiff_t j) {
+  return r->row ? r->row : panel_width(th_min(NR, r->f - j));
 }
 
 /** One tile, unless the box does nothing there. */
 TH_INLINE void tile_at(const th_correlation *r, const place *p, const th_walk *walk, ptrdiff_t x, ptrdiff_t y,
                        ptrdiff_t j, ptrdiff_t rows) {
   if (p->touch == TOUCH_NONE) return;
-  const float *panel = r->panels + j * r->kh * r->kw * r->c + p->panel;
+  const float *panel = r->weights + (r->row ? j : j * r->kh * r->kw * r->c) + p->panel;
   const float *bias = r->bias && p->touch == TOUCH_FIRST ? r->bias + j : NULL;
-  multiply_tile(walk, r->x + p->x + x, panel, r->y + y + j, rows, th_min(NR, r->f - j), bias, p->touch == TOUCH_MORE);
+  const ptrdiff_t cols = th_min(NR, r->f - j);
+  multiply_tile(walk, r->x + p->x + x, panel, r->y + y + j, rows, cols, bias, p->touch == TOUCH_MORE);
+  if (r->epilogue.scale && p->is_last) finish_tile(&r->epilogue, j, r->y + y + j, walk->ldc, rows, cols);
 }
 
 /** Output pixels begin to end of all images: each tile is one pixel of a group of images. */
@@ -99,7 +108,7 @@ static void across_images(const th_correlation *r, ptrdiff_t begin, ptrdiff_t en
       for (ptrdiff_t group = 0; group < groups; group++) {
         const ptrdiff_t i = share(r->n, group, groups), rows = share(r->n, group + 1, groups) - i;
         for (ptrdiff_t pixel = begin, oy = begin / r->ow, ox = begin % r->ow; pixel < end; pixel++) {
-          const place p = place_of(r, &t, oy, ox, panel_width(th_min(NR, r->f - j)), &walk);
+          const place p = place_of(r, &t, oy, ox, row_width(r, j), &walk);
           tile_at(r, &p, &walk, i * r->x_image, i * r->y_image + oy * r->y_row + ox * r->y_pixel, j, rows);
           if (++ox == r->ow) ox = 0, oy++;
         }
@@ -116,7 +125,7 @@ static void along_rows(const th_correlation *r) {
   do {
     for (ptrdiff_t j = 0; j < r->f; j += NR)
       for (ptrdiff_t oy = 0; oy < r->oh; oy++) {
-        const place p = place_of(r, &t, oy, 0, panel_width(th_min(NR, r->f - j)), &walk);
+        const place p = place_of(r, &t, oy, 0, row_width(r, j), &walk);
         for (ptrdiff_t k = 0; k < tiles; k++) {
           const ptrdiff_t ox = share(r->ow, k, tiles), rows = share(r->ow, k + 1, tiles) - ox;
           tile_at(r, &p, &walk, ox * walk.a_row, oy * r->y_row + ox * r->y_pixel, j, rows);

@@ -17,10 +17,13 @@ typedef struct {
   /* The output: oh × ow pixels of f channels; the distances between two images, rows and pixels. */
   float *y;
   ptrdiff_t oh, ow, f, y_image, y_row, y_pixel;
-  /* The weights (kh, kw, c, f) as panels (pack.h) of kh · kw · c rows. */
-  const float *panels;
+  /* The weights (kh, kw, c, f): as panels (pack.h) of kh · kw · c rows, or where `row` is not 0 as they are, with rows that
+     many floats apart and tap_columns taps from one row of taps to the next. */
+  const float *weights;
+  ptrdiff_t row, tap_columns;
   /* (f), or NULL for none. */
   const float *bias;
+  th_epilogue epilogue;
 } th_correlation;
 
 /** Drops the taps that meet no input pixel from any output pixel; the number dropped at the top and at the left. */

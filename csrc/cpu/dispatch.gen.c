@@ -12,6 +12,7 @@
   int32_t th_reduce_##ISA(void *out, const void *in, const int32_t *layout, int32_t reduced, int32_t op, int32_t dtype, double scale); \
   int32_t th_matmul_##ISA(float *c, const float *a, const float *b, const float *bias, const int32_t *shape); \
   int32_t th_conv_##ISA(float *y, const float *x, const float *weight, const float *bias, const int32_t *geometry); \
+  int32_t th_conv_batch_norm_##ISA(float *y, const float *x, const float *weight, const float *bias, const float *gamma, const float *beta, const float *mean, const float *var, const int32_t *geometry, double eps, int32_t relu); \
   int32_t th_conv_backward_data_##ISA(float *dx, const float *dy, const float *weight, const int32_t *geometry); \
   int32_t th_conv_backward_weight_##ISA(float *dweight, float *dbias, const float *x, const float *dy, const int32_t *geometry); \
   int32_t th_batch_norm_##ISA(float *y, float *mean, float *istd, float *running_mean, float *running_var, const float *x, const float *weight, const float *bias, int32_t rows, int32_t channels, double eps, double momentum, int32_t relu); \
@@ -47,6 +48,7 @@
   th_reduce_##ISA, \
   th_matmul_##ISA, \
   th_conv_##ISA, \
+  th_conv_batch_norm_##ISA, \
   th_conv_backward_data_##ISA, \
   th_conv_backward_weight_##ISA, \
   th_batch_norm_##ISA, \
@@ -83,6 +85,7 @@ typedef struct {
   int32_t (*th_reduce)(void *out, const void *in, const int32_t *layout, int32_t reduced, int32_t op, int32_t dtype, double scale);
   int32_t (*th_matmul)(float *c, const float *a, const float *b, const float *bias, const int32_t *shape);
   int32_t (*th_conv)(float *y, const float *x, const float *weight, const float *bias, const int32_t *geometry);
+  int32_t (*th_conv_batch_norm)(float *y, const float *x, const float *weight, const float *bias, const float *gamma, const float *beta, const float *mean, const float *var, const int32_t *geometry, double eps, int32_t relu);
   int32_t (*th_conv_backward_data)(float *dx, const float *dy, const float *weight, const int32_t *geometry);
   int32_t (*th_conv_backward_weight)(float *dweight, float *dbias, const float *x, const float *dy, const int32_t *geometry);
   int32_t (*th_batch_norm)(float *y, float *mean, float *istd, float *running_mean, float *running_var, const float *x, const float *weight, const float *bias, int32_t rows, int32_t channels, double eps, double momentum, int32_t relu);
@@ -161,6 +164,10 @@ int32_t th_matmul(float *c, const float *a, const float *b, const float *bias, c
 
 int32_t th_conv(float *y, const float *x, const float *weight, const float *bias, const int32_t *geometry) {
   return active->th_conv(y, x, weight, bias, geometry);
+}
+
+int32_t th_conv_batch_norm(float *y, const float *x, const float *weight, const float *bias, const float *gamma, const float *beta, const float *mean, const float *var, const int32_t *geometry, double eps, int32_t relu) {
+  return active->th_conv_batch_norm(y, x, weight, bias, gamma, beta, mean, var, geometry, eps, relu);
 }
 
 int32_t th_conv_backward_data(float *dx, const float *dy, const float *weight, const int32_t *geometry) {

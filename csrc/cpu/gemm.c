@@ -37,7 +37,7 @@ static th_blocking plan(const th_gemm *g) {
     p.nc = blocks == 1 ? NR : th_max(NR, th_min(round_up(g->n, NR), L3_FLOATS / p.kc / NR * NR));
   }
 
-  p.pack_b = g->b_transposed || g->n % VL != 0 || g->m > FEW_ROWS || rows_collide(g->ldb, 4);
+  p.pack_b = g->b_transposed || g->m > FEW_ROWS || !reads_in_place(g->n, g->ldb);
   /* Packed A costs a copy; steps through a transposed A use only part of each cache line. */
   p.pack_a = g->a_transposed ? g->n > 2 * NR && g->m > 2 * rows && g->lda > 4 * LINE : rows_collide(g->lda, rows);
   p.a_stride = apart(p.kc);
@@ -80,6 +80,7 @@ static void pack_a(const th_gemm *g, const th_blocking *p, const float *a, ptrdi
 static void multiply_block(const th_gemm *g, const th_blocking *p, ptrdiff_t k0, ptrdiff_t n0, float *scratch) {
   const ptrdiff_t kc = th_min(p->kc, g->k - k0), nc = th_min(p->nc, g->n - n0), rows = tile_rows(g->n);
   const int keeps_a = g->m <= p->mc; /* packed for the first columns, A is there for all */
+  const int finishes = g->epilogue.scale && k0 + kc == g->k;
   float *const packed_a = scratch + (p->whole_a ? k0 / p->kc * p->a_floats : 0);
   float *const packed_b = scratch + packed_a_floats(p);
   const ptrdiff_t a_row = g->a_transposed ? 1 : p->pack_a ? p->a_stride : g->lda;
@@ -105,7 +106,9 @@ static void multiply_block(const th_gemm *g, const th_blocking *p, ptrdiff_t k0,
         const float *tile = a + i * a_row;
         if (p->pack_a && g->a_transposed) tile = packed_a + i * kc, walk.inner.a = end - i;
         else if (p->pack_a) tile = packed_a + i * a_row;
-        multiply_tile(&walk, tile, b, g->c + (m0 + i) * g->ldc + n0 + j, end - i, cols, bias, k0 > 0);
+        float *const c = g->c + (m0 + i) * g->ldc + n0 + j;
+        multiply_tile(&walk, tile, b, c, end - i, cols, bias, k0 > 0);
+        if (finishes) finish_tile(&g->epilogue, n0 + j, c, g->ldc, end - i, cols);
       }
     }
   }
@@ -156,7 +159,7 @@ static grid cut(const th_gemm *g, int threads) {
   const double m = (double)g->m, n = (double)g->n, k = (double)g->k, parts = threads;
   const double by_grid = k * (m / (double)s.row_parts + n / (double)s.col_parts);
   const double by_k = k * (m + n) / parts + 4 * m * n * (parts - 1); /* and the sums are added up on one thread */
-  if (by_k < 0.8 * by_grid && !is_flipped(g)) s.row_parts = s.col_parts = 1, s.k_parts = threads;
+  if (by_k < 0.8 * by_grid && !is_flipped(g) && !g->epilogue.scale) s.row_parts = s.col_parts = 1, s.k_parts = threads;
   return s;
 }
 
@@ -181,6 +184,7 @@ static th_gemm part(const grid *s, ptrdiff_t i) {
   g.b += g.b_transposed ? n0 * g.ldb : n0;
   g.c += m0 * g.ldc + n0;
   if (g.bias) g.bias += n0;
+  if (g.epilogue.scale) g.epilogue.scale += n0, g.epilogue.shift += n0;
   return g;
 }
 

@@ -4,8 +4,8 @@
 
 #include "microkernel.h"
 
-/** c (m, n; row stride ldc) = a (m, k) · b (k, n) + bias (n; NULL for none). A matrix is row-major with its row stride,
-    or stored transposed. */
+/** c (m, n; row stride ldc) = a (m, k) · b (k, n) + bias (n; NULL for none), then the epilogue. A matrix is row-major with
+    its row stride, or stored transposed. */
 typedef struct {
   ptrdiff_t m, n, k;
   const float *a;
@@ -15,6 +15,7 @@ typedef struct {
   float *c;
   ptrdiff_t ldc;
   const float *bias;
+  th_epilogue epilogue; /* with b as it is, not transposed */
   int a_transposed, b_transposed;
 } th_gemm;
 

@@ -8,6 +8,7 @@
 #define th_reduce TH_ISA_NAME(th_reduce)
 #define th_matmul TH_ISA_NAME(th_matmul)
 #define th_conv TH_ISA_NAME(th_conv)
+#define th_conv_batch_norm TH_ISA_NAME(th_conv_batch_norm)
 #define th_conv_backward_data TH_ISA_NAME(th_conv_backward_data)
 #define th_conv_backward_weight TH_ISA_NAME(th_conv_backward_weight)
 #define th_batch_norm TH_ISA_NAME(th_batch_norm)

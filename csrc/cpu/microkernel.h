@@ -44,6 +44,29 @@ TH_INLINE void multiply_tile(const th_walk *walk, const float *a, const float *b
   th_tiles[walk->form][cols > VL][rows - 1](walk, a, b, c, cols, bias, accumulate);
 }
 
+/** What is done to a finished tile while it is in the L1 cache: c = c · scale + shift for each column, then ReLU if `relu`,
+    which passes NaN. NULL scale: nothing. */
+typedef struct {
+  const float *scale, *shift;
+  int relu;
+} th_epilogue;
+
+/** The epilogue of the columns from `column` on, to the tile c (rows × cols, cols ≤ NR). */
+TH_INLINE void finish_tile(const th_epilogue *e, ptrdiff_t column, float *c, ptrdiff_t ldc, ptrdiff_t rows,
+                           ptrdiff_t cols) {
+  typedef int32_t mask __attribute__((vector_size(VL * 4)));
+  for (ptrdiff_t j = 0; j < cols; j += VL) {
+    const ptrdiff_t n = th_min(VL, cols - j);
+    const vec scale = vec_load_part(e->scale + column + j, n), shift = vec_load_part(e->shift + column + j, n);
+    for (ptrdiff_t i = 0; i < rows; i++) {
+      float *const at = c + i * ldc + j;
+      vec y = vec_load_part(at, n) * scale + shift;
+      if (e->relu) y = (vec)((mask)y & ~(y < 0));
+      vec_store_part(at, y, n);
+    }
+  }
+}
+
 /** Rows that a tile may have in a product of n columns. */
 TH_INLINE ptrdiff_t tile_rows(ptrdiff_t n) { return n <= VL ? 2 * MR : MR; }
 
@@ -66,6 +89,9 @@ TH_INLINE int rows_collide(ptrdiff_t stride, ptrdiff_t rows) {
   }
   return 0;
 }
+
+/** Whether tiles can well read a matrix B of `cols` columns, with rows ldb apart, where it lies, in whole vectors. */
+TH_INLINE int reads_in_place(ptrdiff_t cols, ptrdiff_t ldb) { return cols % VL == 0 && !rows_collide(ldb, 4); }
 
 /** A length for rows of at least `floats` that never collide: an odd number of cache lines. */
 TH_INLINE ptrdiff_t apart(ptrdiff_t floats) { return (floats + 31) / 32 * 32 + 16; }

@@ -41,14 +41,18 @@ static void bench_conv(int n, int h, int c, int f, int k, int stride) {
   const ptrdiff_t nx = (ptrdiff_t)n * h * h * c, nw = (ptrdiff_t)k * k * c * f, ny = (ptrdiff_t)n * oh * oh * f;
   float *x = test_random(nx, 1), *weight = test_random(nw, 2), *dy = test_random(ny, 3);
   float *y = test_floats(ny), *dx = test_floats(nx), *dweight = test_floats(nw);
+  float *var = test_floats(f);
+  for (int i = 0; i < f; i++) var[i] = 1;
   const int32_t geometry[] = {n, h, h, c, f, k, k, stride, padding};
   const double flops = 2.0 * (double)ny * k * k * c;
   char name[96];
   snprintf(name, sizeof name, "conv %dx%dx%dx%d %dx%dx%d/%d", n, h, h, c, k, k, f, stride);
   BENCH(name, flops, th_conv(y, x, weight, NULL, geometry));
+  BENCH("  with batch norm", flops,
+        th_conv_batch_norm(y, x, weight, NULL, weight, weight, weight, var, geometry, 1e-5, 1));
   BENCH("  data gradient", flops, th_conv_backward_data(dx, dy, weight, geometry));
   BENCH("  weight gradient", flops, th_conv_backward_weight(dweight, NULL, x, dy, geometry));
-  free(x), free(weight), free(dy), free(y), free(dx), free(dweight);
+  free(x), free(weight), free(dy), free(y), free(dx), free(dweight), free(var);
 }
 
 static void bench_matmul(int m, int n, int k, int a_transposed, int b_transposed) {

@@ -68,6 +68,23 @@ static void test_conv(geometry g) {
   check_close(dw, want_dw, nw, 2e-6 * (1 + sqrt((double)g.n * oh * ow)), "weight gradient, %s", name);
   check_close(db, want_db, g.f, 2e-6 * (1 + sqrt((double)g.n * oh * ow)), "bias gradient, %s", name);
 
+  /* Statistics of any kind will do, with a mean that is far from the images'. */
+  float *gamma = test_random(g.f, 5), *beta = test_random(g.f, 6), *mean = test_random(g.f, 7), *var = test_floats(g.f);
+  for (int f = 0; f < g.f; f++) mean[f] += 3, var[f] = 0.5f + fabsf(gamma[f]);
+  for (int relu = 0; relu < 2; relu++) {
+    double *norm64 = zeros(ny);
+    for (ptrdiff_t i = 0; i < ny; i++) {
+      const ptrdiff_t f = i % g.f;
+      norm64[i] = ((double)want_y[i] - mean[f]) / sqrt(var[f] + 1e-3) * gamma[f] + beta[f];
+      if (relu && norm64[i] < 0) norm64[i] = 0;
+    }
+    float *want = to_float(norm64, ny), *found = test_nan(ny);
+    check(th_conv_batch_norm(found, x, weight, bias, gamma, beta, mean, var, shape, 1e-3, relu) == TH_STATUS_OK,
+          "conv and batch norm status, %s", name);
+    check_close(found, want, ny, 8e-6 * (1 + sqrt(taps * g.c)), "conv and batch norm, relu %d, %s", relu, name);
+    free(want), free(found);
+  }
+
   /* Again, without biases: the same weight gradient to the last bit. */
   float *again = test_nan(nw);
   th_conv(y, x, weight, NULL, shape);
@@ -76,7 +93,7 @@ static void test_conv(geometry g) {
   th_conv_backward_weight(again, NULL, x, dy, shape);
   check_close(again, dw, nw, 0, "weight gradient again, %s", name);
   free(x), free(weight), free(bias), free(dy), free(y), free(dx), free(dw), free(db), free(again);
-  free(want_y), free(want_dx), free(want_dw), free(want_db);
+  free(gamma), free(beta), free(mean), free(var), free(want_y), free(want_dx), free(want_dw), free(want_db);
 }
 
 /* The layers of ResNet-9, and shapes that reach each path of the engine. */

@@ -4,7 +4,7 @@ import type { Pointer } from "bun:ffi";
 /** Native memory: a pointer, or a typed array whose memory is passed for the length of the call; null for none. */
 export type Address = Pointer | NodeJS.TypedArray | null;
 
-export const ABI_VERSION = 3;
+export const ABI_VERSION = 4;
 export const MAX_NDIM = 16;
 
 export const Status = {
@@ -112,6 +112,7 @@ export const symbols = {
   th_reduce: { args: ["ptr", "ptr", "ptr", "i32", "i32", "i32", "f64"], returns: "i32" },
   th_matmul: { args: ["ptr", "ptr", "ptr", "ptr", "ptr"], returns: "i32" },
   th_conv: { args: ["ptr", "ptr", "ptr", "ptr", "ptr"], returns: "i32" },
+  th_conv_batch_norm: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "f64", "i32"], returns: "i32" },
   th_conv_backward_data: { args: ["ptr", "ptr", "ptr", "ptr"], returns: "i32" },
   th_conv_backward_weight: { args: ["ptr", "ptr", "ptr", "ptr", "ptr"], returns: "i32" },
   th_batch_norm: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "f64", "f64", "i32"], returns: "i32" },
@@ -166,6 +167,7 @@ export interface Backend {
   th_reduce(out: Address, in_: Address, layout: Address, reduced: number, op: number, dtype: number, scale: number): number;
   th_matmul(c: Address, a: Address, b: Address, bias: Address, shape: Address): number;
   th_conv(y: Address, x: Address, weight: Address, bias: Address, geometry: Address): number;
+  th_conv_batch_norm(y: Address, x: Address, weight: Address, bias: Address, gamma: Address, beta: Address, mean: Address, var_: Address, geometry: Address, eps: number, relu: number): number;
   th_conv_backward_data(dx: Address, dy: Address, weight: Address, geometry: Address): number;
   th_conv_backward_weight(dweight: Address, dbias: Address, x: Address, dy: Address, geometry: Address): number;
   th_batch_norm(y: Address, mean: Address, istd: Address, runningMean: Address, runningVar: Address, x: Address, weight: Address, bias: Address, rows: number, channels: number, eps: number, momentum: number, relu: number): number;

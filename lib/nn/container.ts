@@ -2,7 +2,9 @@
 import type { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError } from "../native/errors.ts";
 import { add } from "../ops/elementwise.ts";
+import { Conv } from "./conv.ts";
 import { keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import { BatchNorm2d } from "./norm.ts";
 
 /** A module that turns one tensor into one. */
 export type Layer = Module & { forward(x: Tensor): Tensor };
@@ -21,8 +23,12 @@ export class Sequential extends Module {
   override forward(x: Tensor): Tensor {
     let current = x;
     let unseen = false; // whether only modules that keep nothing have seen `current`
-    for (const module of this.modules) {
-      const next = module.forward(current);
+    for (let i = 0; i < this.modules.length; i++) {
+      const module = this.modules[i]!;
+      const norm = module.constructor === Conv ? this.modules[i + 1] : undefined;
+      const fuses = norm?.constructor === BatchNorm2d;
+      const next = fuses ? (module as Conv).forwardNormalized(current, norm as BatchNorm2d) : module.forward(current);
+      if (fuses) i++;
       const passes = isTransient(module);
       if (next === current) {
         unseen &&= passes;

@@ -1,10 +1,12 @@
+import { gradEnabled } from "../autograd/mode.ts";
 import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
 import { ShapeError } from "../native/errors.ts";
 import { tidy } from "../ndarray/scope.ts";
-import { conv } from "../ops/conv.ts";
+import { conv, convBatchNorm } from "../ops/conv.ts";
 import { checkFloat } from "../ops/support.ts";
 import { checkSize, keepsNothing, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
+import type { BatchNorm2d } from "./norm.ts";
 
 export interface ConvModuleOptions extends ModuleOptions {
   /** Default 1. */
@@ -25,8 +27,8 @@ export class Conv extends Module {
 
   readonly weight: Parameter;
   readonly bias: Parameter | null;
-  private readonly stride: number;
-  private readonly padding: number;
+  readonly stride: number;
+  readonly padding: number;
 
   constructor(
     inChannels: number,
@@ -47,9 +49,26 @@ export class Conv extends Module {
   }
 
   override forward(x: Tensor): Tensor {
+    return this.onPixels(x, (pixels) => conv(pixels, this.weight, this));
+  }
+
+  /**
+   * norm.forward(this.forward(x)). Where the norm uses its running statistics and nothing is recorded for backward, that
+   * is one pass over the images; Sequential does it for the two in a row.
+   */
+  forwardNormalized(x: Tensor, norm: BatchNorm2d): Tensor {
+    if (!norm.training && !gradEnabled()) {
+      return this.onPixels(x, (pixels) => convBatchNorm(pixels, this.weight, norm, this));
+    }
+    const y = this.forward(x);
+    const normalized = norm.forward(y);
+    y.dispose();
+    return normalized;
+  }
+
+  private onPixels(x: Tensor, run: (pixels: Tensor) => Tensor): Tensor {
     checkFloat("Conv", x, "the input");
     if (x.ndim !== 4) throw new ShapeError("Conv", "takes images (N, C, H, W)", { shapes: [x.shape] });
-    const { stride, padding, bias } = this;
-    return tidy(() => conv(x.permute([0, 2, 3, 1]), this.weight, { stride, padding, bias }).permute([0, 3, 1, 2]));
+    return tidy(() => run(x.permute([0, 2, 3, 1])).permute([0, 3, 1, 2]));
   }
 }

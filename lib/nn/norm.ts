@@ -22,9 +22,10 @@ abstract class BatchNorm extends Module {
   /** Buffers (features). The variance is the unbiased one. */
   readonly runningMean: Tensor;
   readonly runningVar: Tensor;
-  private readonly eps: number;
-  private readonly momentum: number;
-  private readonly relu: boolean;
+  readonly eps: number;
+  readonly momentum: number;
+  /** Whether ReLU follows, in the same pass. */
+  readonly relu: boolean;
 
   constructor(
     protected readonly features: number,

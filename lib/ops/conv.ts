@@ -1,11 +1,13 @@
 /** Two-dimensional convolution over NHWC images. */
-import { record, type Tensor } from "../autograd/tensor.ts";
-import { ShapeError } from "../native/errors.ts";
+import { gradEnabled } from "../autograd/mode.ts";
+import { record, Tensor } from "../autograd/tensor.ts";
+import { AutogradError, ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { sameDevice } from "../ndarray/operands.ts";
 import { checkSize, MAX_SIZE } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
-import { checkFloat, checkInteger, checkShapeIs, contiguous } from "./support.ts";
+import { tidy } from "../ndarray/scope.ts";
+import { checkFloat, checkInteger, checkNumber, checkShapeIs, contiguous } from "./support.ts";
 
 export interface ConvOptions {
   /** Pixels between the places where the kernel is applied. Default 1. */
@@ -16,41 +18,53 @@ export interface ConvOptions {
   bias?: Tensor | null | undefined;
 }
 
+/** What a convolution of checked operands is. */
+interface Geometry {
+  /** n, h, w, c, f, kh, kw, stride, padding: what the kernels are told. */
+  readonly numbers: Int32Array;
+  /** (N, H', W', Cout). */
+  readonly outShape: readonly number[];
+}
+
+function checkConv(name: string, x: Tensor, w: Tensor, { stride = 1, padding = 0, bias = null }: ConvOptions): Geometry {
+  checkFloat(name, x, "the input");
+  checkFloat(name, w, "the weight");
+  checkInteger(name, "the stride", stride, 1);
+  checkInteger(name, "the padding", padding, 0);
+  sameDevice(name, x.data, w.data);
+  const shapes = [x.shape, w.shape];
+  const [n, height, width, channels] = x.shape;
+  const [kh, kw, inputs, outputs] = w.shape;
+  if (x.ndim !== 4 || w.ndim !== 4)
+    throw new ShapeError(name, "takes x (N, H, W, Cin) and w (k, k, Cin, Cout)", { shapes });
+  if (channels !== inputs) throw new ShapeError(name, `the channels ${channels} and ${inputs} differ`, { shapes });
+  if (Math.max(height!, width!) + 2 * padding > MAX_SIZE) {
+    throw new ShapeError(name, `padding ${padding} makes the image too large`, { shapes });
+  }
+  const outHeight = Math.floor((height! + 2 * padding - kh!) / stride) + 1;
+  const outWidth = Math.floor((width! + 2 * padding - kw!) / stride) + 1;
+  if (outHeight < 1 || outWidth < 1 || kh === 0 || kw === 0) {
+    throw new ShapeError(name, `the kernel does not fit the image with padding ${padding}`, { shapes });
+  }
+  if (bias !== null) {
+    checkFloat(name, bias, "the bias");
+    checkShapeIs(name, "the bias", bias, [outputs!]);
+    sameDevice(name, x.data, bias.data);
+  }
+  const outShape = [n!, outHeight, outWidth, outputs!];
+  checkSize(name, outShape);
+  return { numbers: Int32Array.of(n!, height!, width!, channels!, outputs!, kh!, kw!, stride, padding), outShape };
+}
+
 /**
  * Cross-correlation, as every deep-learning library calls convolution: x (N, H, W, Cin), w (k, k, Cin, Cout) give
  * (N, H', W', Cout) with H' = floor((H + 2 · padding - k) / stride) + 1. im2col happens inside the native kernel, a panel
  * at a time. The gradient of x is not computed when x does not require it.
  */
-export function conv(x: Tensor, w: Tensor, { stride = 1, padding = 0, bias = null }: ConvOptions = {}): Tensor {
-  checkFloat("conv", x, "the input");
-  checkFloat("conv", w, "the weight");
-  checkInteger("conv", "the stride", stride, 1);
-  checkInteger("conv", "the padding", padding, 0);
-  sameDevice("conv", x.data, w.data);
-  const shapes = [x.shape, w.shape];
-  const [n, height, width, channels] = x.shape;
-  const [kh, kw, inputs, outputs] = w.shape;
-  if (x.ndim !== 4 || w.ndim !== 4)
-    throw new ShapeError("conv", "takes x (N, H, W, Cin) and w (k, k, Cin, Cout)", { shapes });
-  if (channels !== inputs) throw new ShapeError("conv", `the channels ${channels} and ${inputs} differ`, { shapes });
-  if (Math.max(height!, width!) + 2 * padding > MAX_SIZE) {
-    throw new ShapeError("conv", `padding ${padding} makes the image too large`, { shapes });
-  }
-  const outHeight = Math.floor((height! + 2 * padding - kh!) / stride) + 1;
-  const outWidth = Math.floor((width! + 2 * padding - kw!) / stride) + 1;
-  if (outHeight < 1 || outWidth < 1 || kh === 0 || kw === 0) {
-    throw new ShapeError("conv", `the kernel does not fit the image with padding ${padding}`, { shapes });
-  }
-  if (bias !== null) {
-    checkFloat("conv", bias, "the bias");
-    checkShapeIs("conv", "the bias", bias, [outputs!]);
-    sameDevice("conv", x.data, bias.data);
-  }
-  const outShape = [n!, outHeight, outWidth, outputs!];
-  checkSize("conv", outShape);
-
+export function conv(x: Tensor, w: Tensor, options: ConvOptions = {}): Tensor {
+  const { numbers: geometry, outShape } = checkConv("conv", x, w, options);
+  const { bias = null } = options;
   const { backend } = x.device;
-  const geometry = Int32Array.of(n!, height!, width!, channels!, outputs!, kh!, kw!, stride, padding);
   const image = x.data.compact();
   const weight = w.data.compact();
   const y = NDArray.empty(outShape, image);
@@ -67,7 +81,7 @@ export function conv(x: Tensor, w: Tensor, { stride = 1, padding = 0, bias = nul
     const dy = contiguous(g);
     const make = dy.size > 0 ? NDArray.empty : NDArray.zeros; // no images: the kernels have nothing to write
     const dw = needs[1] || needs[2] ? make(kernel.shape, kernel) : null;
-    const db = needs[2] ? make([outputs!], kernel) : null;
+    const db = needs[2] ? make(kernel.shape.slice(3), kernel) : null;
     if (dw !== null && dy.size > 0) {
       const status = backend.th_conv_backward_weight(
         dw.pointer,
@@ -88,4 +102,52 @@ export function conv(x: Tensor, w: Tensor, { stride = 1, padding = 0, bias = nul
   weight.dispose();
   offset?.dispose();
   return result;
+}
+
+/** What batch normalisation in inference needs, each (C). */
+export interface FixedNorm {
+  weight: Tensor;
+  bias: Tensor;
+  runningMean: Tensor;
+  runningVar: Tensor;
+  /** Added to the variance. */
+  eps: number;
+  /** Whether ReLU follows. */
+  relu: boolean;
+}
+
+/**
+ * batchNorm(conv(x, w, options), …) with fixed statistics, in one pass over the images: what follows the products is done
+ * to each tile of them while it is in the cache. For inference: nothing is recorded for backward.
+ * @throws AutogradError if that would lose a gradient.
+ */
+export function convBatchNorm(x: Tensor, w: Tensor, norm: FixedNorm, options: ConvOptions = {}): Tensor {
+  const name = "convBatchNorm";
+  const { numbers, outShape } = checkConv(name, x, w, options);
+  const { bias = null } = options;
+  const { weight, bias: beta, runningMean, runningVar, eps, relu } = norm;
+  if (gradEnabled() && [x, w, bias, weight, beta].some((operand) => operand?.requiresGrad)) {
+    throw new AutogradError(name, "is for inference, and an operand needs its gradient", { hint: "Use noGrad" });
+  }
+  for (const what of ["weight", "bias", "runningMean", "runningVar"] as const) {
+    checkFloat(name, norm[what], what);
+    checkShapeIs(name, what, norm[what], outShape.slice(3));
+    sameDevice(name, x.data, norm[what].data);
+  }
+  checkNumber(name, "eps", eps, 0);
+  const { backend } = x.device;
+  return tidy(() => {
+    const compact = (t: Tensor) => t.data.compact();
+    const [image, kernel, offset] = [compact(x), compact(w), bias && compact(bias)];
+    const [scale, shift, mean, variance] = [weight, beta, runningMean, runningVar].map(compact);
+    const y = NDArray.empty(outShape, image);
+    if (y.size > 0) {
+      const status = backend.th_conv_batch_norm(
+        y.pointer, image.pointer, kernel.pointer, offset?.pointer ?? null, scale!.pointer, shift!.pointer,
+        mean!.pointer, variance!.pointer, numbers, eps, relu ? 1 : 0,
+      ); // prettier-ignore
+      check(status, backend, name);
+    }
+    return new Tensor(y);
+  });
 }

@@ -109,6 +109,8 @@ export const WORK: { readonly [Name in keyof Backend]?: (...args: Arguments[Name
     return traffic("matmul", shape, count * (m * k + k * n + m * n), 2 * count * m * n * k);
   },
   th_conv: (_y, _x, _w, _bias, geometry) => convolution("conv", geometry),
+  th_conv_batch_norm: (_y, _x, _w, _bias, _gamma, _beta, _mean, _var, geometry) =>
+    convolution("conv and batch norm", geometry),
   th_conv_backward_data: (_dx, _dy, _w, geometry) => convolution("conv backward data", geometry),
   th_conv_backward_weight: (_dw, _db, _x, _dy, geometry) => convolution("conv backward weight", geometry),
   th_batch_norm: (_y, _m, _s, _rm, _rv, _x, _w, _b, rows, channels) =>

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { init, manualSeed, NDArray, nn, ops, Tensor, tensor, tidy } from "thimble";
+import { init, manualSeed, NDArray, nn, noGrad, ops, ShapeError, Tensor, tensor, tidy } from "thimble";
 
 import { close, closeNumber } from "../support/close.ts";
 import { onEachDevice } from "../support/devices.ts";
@@ -68,6 +68,23 @@ onEachDevice("layers", (device) => {
     const y = new nn.BatchNorm1d(1, { device }).forward(x);
     const expected = Array.from(stored, (v) => (v - mean) / Math.sqrt(variance + 1e-5));
     close(y, { shape: [4096, 1], values: expected }, { atol: 2e-3 });
+  });
+
+  test("Conv and BatchNorm2d in a row: evaluation in one pass gives what they give one by one, in training they train", () => {
+    const [conv, norm] = [new nn.Conv(3, 5, 3, { device, stride: 2 }), new nn.BatchNorm2d(5, { device, relu: true })];
+    const model = new nn.Sequential(conv, norm, new nn.Conv(5, 4, 1, { device }), new nn.BatchNorm2d(4, { device }));
+    const x = input(2, 3, 7, 6);
+    for (let i = 0; i < 3; i++) model.forward(x); // moves the running statistics
+    expect(norm.runningMean.toTypedArray().every((mean) => mean !== 0)).toBe(true);
+    model.eval();
+    const expected = model.modules.reduce((y, module) => module.forward(y), x); // with gradients, one by one
+    expect(expected.requiresGrad).toBe(true);
+    const found = noGrad(() => model.forward(x));
+    close(found, { shape: expected.shape, values: expected.toTypedArray() }, { atol: 1e-6 });
+    model.forward(x).sum().backward(); // evaluation with gradients still has them
+    expect(conv.weight.grad!.shape).toEqual([3, 3, 3, 5]);
+    const other = new nn.BatchNorm2d(6, { device }).eval();
+    expect(() => noGrad(() => conv.forwardNormalized(x, other))).toThrow(ShapeError);
   });
 
   test("BatchNorm's running statistics are used, and left alone, in evaluation", () => {
