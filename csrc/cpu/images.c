@@ -14,12 +14,27 @@ typedef struct {
 
 TH_INLINE ptrdiff_t clamp(ptrdiff_t x, ptrdiff_t most) { return x < 0 ? 0 : x < most ? x : most; }
 
-/** `n` pixels from one plane for each channel; `step` is -1 where the image is mirrored. */
-TH_INLINE void interleave(float *out, const uint8_t *first, ptrdiff_t n, ptrdiff_t step, ptrdiff_t plane,
-                          ptrdiff_t channels) {
+TH_INLINE void interleave_some(float *out, const uint8_t *first, ptrdiff_t n, ptrdiff_t step, ptrdiff_t plane,
+                               ptrdiff_t channels) {
 #pragma omp simd
   for (ptrdiff_t x = 0; x < n; x++)
     for (ptrdiff_t c = 0; c < channels; c++) out[x * channels + c] = (float)first[c * plane + x * step] / 255.0f;
+}
+
+/** `n` pixels from one plane for each channel; `step` is -1 where the image is mirrored. What is not whole blocks is computed
+    in blocks all the same, the last one over part of the one before: a cropped row would otherwise spend most of its time
+    on its last few pixels. */
+TH_INLINE void interleave(float *out, const uint8_t *first, ptrdiff_t n, ptrdiff_t step, ptrdiff_t plane,
+                          ptrdiff_t channels) {
+  enum { BLOCK = 16 };
+  if (n < BLOCK || n % BLOCK == 0) {
+    interleave_some(out, first, n, step, plane, channels);
+    return;
+  }
+  for (ptrdiff_t x = 0; x < n; x += BLOCK) {
+    const ptrdiff_t from = x + BLOCK <= n ? x : n - BLOCK;
+    interleave_some(out + from * channels, first + from * step, BLOCK, step, plane, channels);
+  }
 }
 
 /** One row of the output from source row `row`, whose column x + dx, mirrored if `flip`, becomes column x. */
