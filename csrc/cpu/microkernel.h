@@ -78,20 +78,26 @@ TH_INLINE ptrdiff_t share(ptrdiff_t count, ptrdiff_t i, ptrdiff_t shares) {
   return shares == 1 ? count * i : count * i / shares; /* small products would notice the division */
 }
 
-/** Whether rows of A this far apart get in each other's way: two of them near a multiple of 4 KB apart share a set of the
-    L1 cache, and on some processors a way predictor, which costs up to 60% (1024 floats apart, 6 rows, Zen 3). */
-TH_INLINE int rows_collide(ptrdiff_t stride, ptrdiff_t rows) {
+/** After how many rows, `stride` floats apart, the first comes that shares a set of the L1 cache with row 0: it is a multiple
+    of 4 KB away, give or take a line. `limit` if there is none among so many. */
+TH_INLINE ptrdiff_t set_period(ptrdiff_t stride, ptrdiff_t limit) {
   const ptrdiff_t page = 1024, line = 16;
-  if ((rows - 1) * stride < page - line) return 0;
-  for (ptrdiff_t i = 1; i < rows; i++) {
+  for (ptrdiff_t i = 1; i < limit; i++) {
     const ptrdiff_t off = i * stride % page;
-    if (i * stride >= page - line && (off < line || page - off < line)) return 1;
+    if (i * stride >= page - line && (off < line || page - off < line)) return i;
   }
-  return 0;
+  return limit;
+}
+
+/** Whether so many rows of A this far apart get in each other's way: more than 5 of them share a set of the L1 cache, which
+    has 8 ways or 12. That costs up to 80% (512 floats apart, 28 rows, Zen 5); to copy A costs 10 to 40%. */
+TH_INLINE int rows_collide(ptrdiff_t stride, ptrdiff_t rows) {
+  const ptrdiff_t limit = th_ceil_div(rows, 5);
+  return set_period(stride, limit) < limit;
 }
 
 /** Whether tiles can well read a matrix B of `cols` columns, with rows ldb apart, where it lies, in whole vectors. */
-TH_INLINE int reads_in_place(ptrdiff_t cols, ptrdiff_t ldb) { return cols % VL == 0 && !rows_collide(ldb, 4); }
+TH_INLINE int reads_in_place(ptrdiff_t cols, ptrdiff_t ldb) { return cols % VL == 0 && set_period(ldb, 4) == 4; }
 
 /** A length for rows of at least `floats` that never collide: an odd number of cache lines. */
 TH_INLINE ptrdiff_t apart(ptrdiff_t floats) { return (floats + 31) / 32 * 32 + 16; }
