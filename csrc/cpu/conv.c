@@ -117,7 +117,7 @@ static th_correlation forward(const job *w, ptrdiff_t index, tap *first) {
                       .epilogue = w->epilogue};
   correlation_trim(&r, &first->ky, &first->kx);
   const int one_panel = s->f == NR || s->f == VL;
-  if (one_panel || (s->n * s->oh * s->ow <= FEW_PIXELS && reads_in_place(s->f, s->f))) {
+  if (one_panel || (s->n * s->oh * s->ow <= FEW_PIXELS && s->f % VL == 0 && reads_in_place(s->f))) {
     r.weights = w->weight + (first->ky * s->kw + first->kx) * s->c * s->f;
     r.row = s->f, r.tap_columns = s->kw;
   }

@@ -9,6 +9,7 @@
  */
 #include "gemm.h"
 
+#include "gemv.h"
 #include "pack.h"
 #include "parallel.h"
 
@@ -22,6 +23,8 @@ enum {
 static ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t unit) { return th_ceil_div(n, unit) * unit; }
 
 static ptrdiff_t packed_a_floats(const th_blocking *p) { return (p->whole_a ? p->runs : 1) * p->a_floats; }
+
+static int packs_panel(const th_blocking *p, ptrdiff_t cols) { return !p->b_in_place || cols % VL != 0; }
 
 static th_blocking plan(const th_gemm *g) {
   th_blocking p;
@@ -37,13 +40,13 @@ static th_blocking plan(const th_gemm *g) {
     p.nc = blocks == 1 ? NR : th_max(NR, th_min(round_up(g->n, NR), L3_FLOATS / p.kc / NR * NR));
   }
 
-  p.pack_b = g->b_transposed || g->m > FEW_ROWS || !reads_in_place(g->n, g->ldb);
+  p.b_in_place = !g->b_transposed && g->m <= FEW_ROWS && reads_in_place(g->ldb);
   /* Packed A costs a copy; steps through a transposed A use only part of each cache line. */
   p.pack_a = g->a_transposed ? g->n > 2 * NR && g->m > 2 * rows && g->lda > 4 * LINE : rows_collide(g->lda, rows);
   p.a_stride = apart(p.kc);
   p.a_floats = p.pack_a ? p.mc * (g->a_transposed ? p.kc : p.a_stride) : 0;
   p.whole_a = g->m <= p.mc && p.mc * p.runs * p.kc <= 3 * L2_FLOATS;
-  p.scratch = packed_a_floats(&p) + (p.pack_b ? p.kc * p.nc : 0);
+  p.scratch = packed_a_floats(&p) + (packs_panel(&p, g->n % NR) ? p.kc * p.nc : 0);
   return p;
 }
 
@@ -87,8 +90,9 @@ static void multiply_block(const th_gemm *g, const th_blocking *p, ptrdiff_t k0,
   th_walk walk = {.outer = {1, 0, 0}, .middle = {1, 0, 0}, .inner = {kc, g->a_transposed ? g->lda : 1, 0}};
   walk.a_row = a_row, walk.ldc = g->ldc, walk.form = g->a_transposed ? TH_COLUMNS : TH_ROWS;
 
-  for (ptrdiff_t j = 0; p->pack_b && j < nc; j += NR) {
+  for (ptrdiff_t j = 0; j < nc; j += NR) {
     const ptrdiff_t cols = th_min(NR, nc - j);
+    if (!packs_panel(p, cols)) continue;
     if (g->b_transposed) pack_panel_transposed(packed_b + j * kc, g->b + (n0 + j) * g->ldb + k0, g->ldb, kc, cols);
     else pack_panel(packed_b + j * kc, g->b + k0 * g->ldb + n0 + j, g->ldb, kc, cols);
   }
@@ -98,9 +102,10 @@ static void multiply_block(const th_gemm *g, const th_blocking *p, ptrdiff_t k0,
     if (p->pack_a && !(keeps_a && n0 > 0)) pack_a(g, p, a, mc, tiles, kc, packed_a);
     for (ptrdiff_t j = 0; j < nc; j += NR) {
       const ptrdiff_t cols = th_min(NR, nc - j);
-      const float *const b = p->pack_b ? packed_b + j * kc : g->b + k0 * g->ldb + n0 + j;
+      const int packed = packs_panel(p, cols);
+      const float *const b = packed ? packed_b + j * kc : g->b + k0 * g->ldb + n0 + j;
       const float *const bias = g->bias && k0 == 0 ? g->bias + n0 + j : NULL;
-      walk.inner.b = p->pack_b ? panel_width(cols) : g->ldb;
+      walk.inner.b = packed ? panel_width(cols) : g->ldb;
       for (ptrdiff_t t = 0; t < tiles; t++) {
         const ptrdiff_t i = share(mc, t, tiles), end = share(mc, t + 1, tiles);
         const float *tile = a + i * a_row;
@@ -114,7 +119,24 @@ static void multiply_block(const th_gemm *g, const th_blocking *p, ptrdiff_t k0,
   }
 }
 
+/** The product if one side is a vector that gemv.h takes; whether it was. */
+static int multiply_vector(const th_gemm *g) {
+  if (g->epilogue.scale) return 0;
+  const int column = g->n == 1, b_is_run = g->b_transposed || g->ldb == 1;
+  if (column && !g->a_transposed && b_is_run) {
+    gemv(g->c, g->ldc, g->a, g->lda, g->b, g->m, g->k, g->bias);
+  } else if (column && g->a_transposed && g->ldc == 1 && !g->bias) {
+    gevm(g->c, g->b, g->b_transposed ? 1 : g->ldb, g->a, g->lda, g->m, g->k, NULL);
+  } else if (g->m == 1 && !g->b_transposed) {
+    gevm(g->c, g->a, g->a_transposed ? g->lda : 1, g->b, g->ldb, g->n, g->k, g->bias);
+  } else {
+    return 0;
+  }
+  return 1;
+}
+
 static void multiply(const th_gemm *g, const th_blocking *p, float *scratch) {
+  if (multiply_vector(g)) return;
   if (p->whole_a) {
     for (ptrdiff_t n0 = 0; n0 < g->n; n0 += p->nc)
       for (ptrdiff_t k0 = 0; k0 == 0 || k0 < g->k; k0 += p->kc) multiply_block(g, p, k0, n0, scratch);
@@ -197,8 +219,20 @@ static void multiply_part(int thread, int threads, void *context) {
   }
 }
 
+/** The product if it is a single tile, read where it lies: planning would take as long. Whether it was. */
+static int multiply_one_tile(const th_gemm *g) {
+  const int is_one = g->m <= tile_rows(g->n) && (g->n == NR || g->n == VL) && g->k <= KC;
+  if (!is_one || g->b_transposed || g->epilogue.scale) return 0;
+  th_walk walk = {.outer = {1, 0, 0}, .middle = {1, 0, 0}, .inner = {g->k, 1, g->ldb}};
+  walk.a_row = g->lda, walk.ldc = g->ldc, walk.form = TH_ROWS;
+  if (g->a_transposed) walk.a_row = 1, walk.inner.a = g->lda, walk.form = TH_COLUMNS;
+  multiply_tile(&walk, g->a, g->b, g->c, g->m, g->n, g->bias, 0);
+  return 1;
+}
+
 int32_t gemm(const th_gemm *g, int threads) {
   if (g->m == 0 || g->n == 0) return TH_STATUS_OK;
+  if (threads == 1 && multiply_one_tile(g)) return TH_STATUS_OK;
   if (threads == 1) {
     const th_blocking p = gemm_plan(g);
     float *scratch = th_work_space(0, p.scratch, "matmul");

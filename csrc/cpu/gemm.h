@@ -27,7 +27,8 @@ int32_t gemm(const th_gemm *g, int threads);
 typedef struct {
   ptrdiff_t kc, mc, nc; /* summed, rows and columns of a block */
   ptrdiff_t runs;
-  int pack_a, pack_b;
+  int pack_a;
+  int b_in_place; /* panels of whole vectors are read where they lie, the others are packed */
   int whole_a; /* all of A stays in L2: a panel of C is finished before the next one, and leaves the cache once */
   ptrdiff_t a_stride; /* row stride of A copied apart */
   ptrdiff_t a_floats; /* of one block of A, packed */

@@ -96,8 +96,8 @@ TH_INLINE int rows_collide(ptrdiff_t stride, ptrdiff_t rows) {
   return set_period(stride, limit) < limit;
 }
 
-/** Whether tiles can well read a matrix B of `cols` columns, with rows ldb apart, where it lies, in whole vectors. */
-TH_INLINE int reads_in_place(ptrdiff_t cols, ptrdiff_t ldb) { return cols % VL == 0 && set_period(ldb, 4) == 4; }
+/** Whether tiles can well read panels of B, with rows ldb apart, where they lie. They must be whole vectors wide. */
+TH_INLINE int reads_in_place(ptrdiff_t ldb) { return set_period(ldb, 4) == 4; }
 
 /** A length for rows of at least `floats` that never collide: an odd number of cache lines. */
 TH_INLINE ptrdiff_t apart(ptrdiff_t floats) { return (floats + 31) / 32 * 32 + 16; }
