@@ -7,6 +7,7 @@
  * Threads. Output channels and pixels are cut into a grid, one part a thread, which packs the weights of its own
  * channels: that is cheaper than to read what another core has just written.
  */
+#include "col2im.h"
 #include "conv_shape.h"
 #include "correlate.h"
 #include "gemm.h"
@@ -249,6 +250,7 @@ int32_t th_conv_backward_data(float *dx, const float *dy, const float *weight, c
            .phase = backward,
            .pack = pack_backward};
   const th_conv_shape *s = &w.shape;
+  if (s->c <= VL / 2 && s->kh * s->kw > 1) return conv_backward_data_columns(dx, dy, weight, s);
   w.phases = s->stride * s->stride;
   if (!is_pointwise(s)) return run(&w, "convBackwardData");
   const th_gemm g = {.m = s->n * s->h * s->w,

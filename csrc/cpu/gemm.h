@@ -29,7 +29,7 @@ typedef struct {
   ptrdiff_t runs;
   int pack_a;
   int b_in_place; /* panels of whole vectors are read where they lie, the others are packed */
-  int whole_a; /* all of A stays in L2: a panel of C is finished before the next one, and leaves the cache once */
+  int whole_a;    /* all of A stays in L2: a panel of C is finished before the next one, and leaves the cache once */
   ptrdiff_t a_stride; /* row stride of A copied apart */
   ptrdiff_t a_floats; /* of one block of A, packed */
   ptrdiff_t scratch;  /* floats of work space */

@@ -7,7 +7,10 @@
 /** c (m; stride ldc) = a (m, k; row stride lda) · x (k) + bias (one number; NULL for none). */
 static inline void gemv(float *c, ptrdiff_t ldc, const float *a, ptrdiff_t lda, const float *x, ptrdiff_t m,
                         ptrdiff_t k, const float *bias) {
-  enum { ROWS = 4, VECTORS = 2 }; /* rows at a time share what is read of x; a sum of two vectors is not always waiting */
+  enum {
+    ROWS = 4,
+    VECTORS = 2
+  }; /* rows at a time share what is read of x; a sum of two vectors is not always waiting */
   const float start = bias ? *bias : 0;
   for (ptrdiff_t first = 0; first < m; first += ROWS) {
     const ptrdiff_t last = m - first - 1;
