@@ -2,82 +2,77 @@
 #include "dispatch.h"
 #include "../thimble.h"
 
-#define DECLARE(ISA)                                                                                                   \
-  int32_t th_fill_##ISA(void *out, const int32_t *layout, double value, int32_t dtype);                                \
-  int32_t th_copy_##ISA(void *out, const void *in, const int32_t *layout);                                             \
-  int32_t th_cast_##ISA(void *out, const void *in, const int32_t *layout, int32_t from, int32_t to);                   \
-  int32_t th_unary_##ISA(void *out, const void *in, const int32_t *layout, int32_t op, int32_t dtype, double p);       \
-  int32_t th_binary_##ISA(void *out, const void *a, const void *b, const int32_t *layout, int32_t op, int32_t dtype,   \
-                          double p);                                                                                   \
-  int32_t th_scale_##ISA(float *x, const float *factor, int32_t n);                                                    \
-  int32_t th_reduce_##ISA(void *out, const void *in, const int32_t *layout, int32_t reduced, int32_t op,               \
-                          int32_t dtype, double scale);                                                                \
-  int32_t th_matmul_##ISA(float *c, const float *a, const float *b, const float *bias, const int32_t *shape);          \
-  int32_t th_conv_##ISA(float *y, const float *x, const float *weight, const float *bias, const int32_t *geometry);    \
-  int32_t th_conv_batch_norm_##ISA(float *y, const float *x, const float *weight, const float *bias,                   \
-                                   const float *gamma, const float *beta, const float *mean, const float *var,         \
-                                   const int32_t *geometry, double eps, int32_t relu);                                 \
-  int32_t th_conv_backward_data_##ISA(float *dx, const float *dy, const float *weight, const int32_t *geometry);       \
-  int32_t th_conv_backward_weight_##ISA(float *dweight, float *dbias, const float *x, const float *dy,                 \
-                                        const int32_t *geometry);                                                      \
-  int32_t th_batch_norm_##ISA(float *y, float *mean, float *istd, float *running_mean, float *running_var,             \
-                              const float *x, const float *weight, const float *bias, int32_t rows, int32_t channels,  \
-                              double eps, double momentum, int32_t relu);                                              \
-  int32_t th_batch_norm_inference_##ISA(float *y, const float *x, const float *weight, const float *bias,              \
-                                        const float *mean, const float *var, int32_t rows, int32_t channels,           \
-                                        double eps, int32_t relu);                                                     \
-  int32_t th_batch_norm_backward_##ISA(float *dx, float *dweight, float *dbias, const float *dy, const float *x,       \
-                                       const float *weight, const float *bias, const float *mean, const float *istd,   \
-                                       int32_t rows, int32_t channels, int32_t relu, int32_t fixed);                   \
-  int32_t th_layer_norm_##ISA(float *y, float *mean, float *istd, const float *x, const float *weight,                 \
-                              const float *bias, int32_t rows, int32_t cols, double eps);                              \
-  int32_t th_layer_norm_backward_##ISA(float *dx, float *dweight, float *dbias, const float *dy, const float *x,       \
-                                       const float *weight, const float *mean, const float *istd, int32_t rows,        \
-                                       int32_t cols);                                                                  \
-  int32_t th_softmax_##ISA(float *y, const float *x, int32_t rows, int32_t cols, int32_t log_output);                  \
-  int32_t th_softmax_backward_##ISA(float *dx, const float *dy, const float *y, int32_t rows, int32_t cols,            \
-                                    int32_t log_output);                                                               \
-  int32_t th_cross_entropy_##ISA(float *loss, float *dx, const float *x, const int32_t *labels, int32_t rows,          \
-                                 int32_t cols);                                                                        \
-  int32_t th_embedding_##ISA(float *out, const float *table, const int32_t *ids, int32_t count, int32_t dim,           \
-                             int32_t rows);                                                                            \
-  int32_t th_embedding_backward_##ISA(float *dtable, const float *dy, const int32_t *ids, int32_t count, int32_t dim,  \
-                                      int32_t rows);                                                                   \
-  int32_t th_rnn_##ISA(float *states, const float *x, const float *h0, const float *w_ih, const float *w_hh,           \
-                       const float *bias_ih, const float *bias_hh, int32_t steps, int32_t batch, int32_t inputs,       \
-                       int32_t hidden, int32_t relu);                                                                  \
-  int32_t th_rnn_backward_##ISA(float *dx, float *dh0, float *dw_ih, float *dw_hh, float *dbias,                       \
-                                float *preactivations, const float *dy, const float *x, const float *states,           \
-                                const float *w_ih, const float *w_hh, int32_t steps, int32_t batch, int32_t inputs,    \
-                                int32_t hidden, int32_t relu);                                                         \
-  int32_t th_lstm_##ISA(float *states, float *cells, float *gates, const float *x, const float *h0, const float *c0,   \
-                        const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh,              \
-                        int32_t steps, int32_t batch, int32_t inputs, int32_t hidden);                                 \
-  int32_t th_lstm_backward_##ISA(float *dx, float *dh0, float *dc0, float *dw_ih, float *dw_hh, float *dbias,          \
-                                 float *gates, const float *dy, const float *dc_last, const float *x,                  \
-                                 const float *states, const float *cells, const float *w_ih, const float *w_hh,        \
-                                 int32_t steps, int32_t batch, int32_t inputs, int32_t hidden);                        \
-  int32_t th_uniform_##ISA(float *out, int32_t n, double low, double high, int32_t seed, int32_t stream);              \
-  int32_t th_normal_##ISA(float *out, int32_t n, double mean, double std, int32_t seed, int32_t stream);               \
-  int32_t th_dropout_##ISA(float *out, const float *in, int32_t n, double p, int32_t seed, int32_t stream);            \
-  int32_t th_permutation_##ISA(int32_t *host_out, int32_t n, int32_t seed, int32_t stream);                            \
-  int32_t th_sgd_##ISA(const double *host_table, int32_t count, double lr, double momentum, double weight_decay);      \
-  int32_t th_adam_##ISA(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps,    \
-                        double weight_decay, double correction1, double correction2);                                  \
-  int32_t th_clip_grad_norm_##ISA(float *norm, const double *host_table, int32_t count, double max_norm);              \
-  int32_t th_gather_images_##ISA(float *out, const uint8_t *host_images, const int32_t *host_plan, int32_t count,      \
-                                 int32_t channels, int32_t height, int32_t width);
+#define DECLARE(ISA) \
+  int32_t th_fill_##ISA(void *out, const int32_t *layout, double value, int32_t dtype); \
+  int32_t th_copy_##ISA(void *out, const void *in, const int32_t *layout); \
+  int32_t th_cast_##ISA(void *out, const void *in, const int32_t *layout, int32_t from, int32_t to); \
+  int32_t th_unary_##ISA(void *out, const void *in, const int32_t *layout, int32_t op, int32_t dtype, double p); \
+  int32_t th_binary_##ISA(void *out, const void *a, const void *b, const int32_t *layout, int32_t op, int32_t dtype, double p); \
+  int32_t th_scale_##ISA(float *x, const float *factor, int32_t n); \
+  int32_t th_reduce_##ISA(void *out, const void *in, const int32_t *layout, int32_t reduced, int32_t op, int32_t dtype, double scale); \
+  int32_t th_matmul_##ISA(float *c, const float *a, const float *b, const float *bias, const int32_t *shape); \
+  int32_t th_conv_##ISA(float *y, const float *x, const float *weight, const float *bias, const int32_t *geometry); \
+  int32_t th_conv_batch_norm_##ISA(float *y, const float *x, const float *weight, const float *bias, const float *gamma, const float *beta, const float *mean, const float *var, const int32_t *geometry, double eps, int32_t relu); \
+  int32_t th_conv_backward_data_##ISA(float *dx, const float *dy, const float *weight, const int32_t *geometry); \
+  int32_t th_conv_backward_weight_##ISA(float *dweight, float *dbias, const float *x, const float *dy, const int32_t *geometry); \
+  int32_t th_batch_norm_##ISA(float *y, float *mean, float *istd, float *running_mean, float *running_var, const float *x, const float *weight, const float *bias, int32_t rows, int32_t channels, double eps, double momentum, int32_t relu); \
+  int32_t th_batch_norm_inference_##ISA(float *y, const float *x, const float *weight, const float *bias, const float *mean, const float *var, int32_t rows, int32_t channels, double eps, int32_t relu); \
+  int32_t th_batch_norm_backward_##ISA(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *bias, const float *mean, const float *istd, int32_t rows, int32_t channels, int32_t relu, int32_t fixed); \
+  int32_t th_layer_norm_##ISA(float *y, float *mean, float *istd, const float *x, const float *weight, const float *bias, int32_t rows, int32_t cols, double eps); \
+  int32_t th_layer_norm_backward_##ISA(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *mean, const float *istd, int32_t rows, int32_t cols); \
+  int32_t th_softmax_##ISA(float *y, const float *x, int32_t rows, int32_t cols, int32_t log_output); \
+  int32_t th_softmax_backward_##ISA(float *dx, const float *dy, const float *y, int32_t rows, int32_t cols, int32_t log_output); \
+  int32_t th_cross_entropy_##ISA(float *loss, float *dx, const float *x, const int32_t *labels, int32_t rows, int32_t cols); \
+  int32_t th_embedding_##ISA(float *out, const float *table, const int32_t *ids, int32_t count, int32_t dim, int32_t rows); \
+  int32_t th_embedding_backward_##ISA(float *dtable, const float *dy, const int32_t *ids, int32_t count, int32_t dim, int32_t rows); \
+  int32_t th_rnn_##ISA(float *states, const float *x, const float *h0, const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden, int32_t relu); \
+  int32_t th_rnn_backward_##ISA(float *dx, float *dh0, float *dw_ih, float *dw_hh, float *dbias, float *preactivations, const float *dy, const float *x, const float *states, const float *w_ih, const float *w_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden, int32_t relu); \
+  int32_t th_lstm_##ISA(float *states, float *cells, float *gates, const float *x, const float *h0, const float *c0, const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden); \
+  int32_t th_lstm_backward_##ISA(float *dx, float *dh0, float *dc0, float *dw_ih, float *dw_hh, float *dbias, float *gates, const float *dy, const float *dc_last, const float *x, const float *states, const float *cells, const float *w_ih, const float *w_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden); \
+  int32_t th_uniform_##ISA(float *out, int32_t n, double low, double high, int32_t seed, int32_t stream); \
+  int32_t th_normal_##ISA(float *out, int32_t n, double mean, double std, int32_t seed, int32_t stream); \
+  int32_t th_dropout_##ISA(float *out, const float *in, int32_t n, double p, int32_t seed, int32_t stream); \
+  int32_t th_permutation_##ISA(int32_t *host_out, int32_t n, int32_t seed, int32_t stream); \
+  int32_t th_sgd_##ISA(const double *host_table, int32_t count, double lr, double momentum, double weight_decay); \
+  int32_t th_adam_##ISA(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps, double weight_decay, double correction1, double correction2); \
+  int32_t th_clip_grad_norm_##ISA(float *norm, const double *host_table, int32_t count, double max_norm); \
+  int32_t th_gather_images_##ISA(float *out, const uint8_t *host_images, const int32_t *host_plan, int32_t count, int32_t channels, int32_t height, int32_t width);
 
-#define TABLE(ISA)                                                                                                     \
-  {                                                                                                                    \
-    th_fill_##ISA, th_copy_##ISA, th_cast_##ISA, th_unary_##ISA, th_binary_##ISA, th_scale_##ISA, th_reduce_##ISA,     \
-        th_matmul_##ISA, th_conv_##ISA, th_conv_batch_norm_##ISA, th_conv_backward_data_##ISA,                         \
-        th_conv_backward_weight_##ISA, th_batch_norm_##ISA, th_batch_norm_inference_##ISA,                             \
-        th_batch_norm_backward_##ISA, th_layer_norm_##ISA, th_layer_norm_backward_##ISA, th_softmax_##ISA,             \
-        th_softmax_backward_##ISA, th_cross_entropy_##ISA, th_embedding_##ISA, th_embedding_backward_##ISA,            \
-        th_rnn_##ISA, th_rnn_backward_##ISA, th_lstm_##ISA, th_lstm_backward_##ISA, th_uniform_##ISA, th_normal_##ISA, \
-        th_dropout_##ISA, th_permutation_##ISA, th_sgd_##ISA, th_adam_##ISA, th_clip_grad_norm_##ISA,                  \
-        th_gather_images_##ISA,                                                                                        \
+#define TABLE(ISA) { \
+  th_fill_##ISA, \
+  th_copy_##ISA, \
+  th_cast_##ISA, \
+  th_unary_##ISA, \
+  th_binary_##ISA, \
+  th_scale_##ISA, \
+  th_reduce_##ISA, \
+  th_matmul_##ISA, \
+  th_conv_##ISA, \
+  th_conv_batch_norm_##ISA, \
+  th_conv_backward_data_##ISA, \
+  th_conv_backward_weight_##ISA, \
+  th_batch_norm_##ISA, \
+  th_batch_norm_inference_##ISA, \
+  th_batch_norm_backward_##ISA, \
+  th_layer_norm_##ISA, \
+  th_layer_norm_backward_##ISA, \
+  th_softmax_##ISA, \
+  th_softmax_backward_##ISA, \
+  th_cross_entropy_##ISA, \
+  th_embedding_##ISA, \
+  th_embedding_backward_##ISA, \
+  th_rnn_##ISA, \
+  th_rnn_backward_##ISA, \
+  th_lstm_##ISA, \
+  th_lstm_backward_##ISA, \
+  th_uniform_##ISA, \
+  th_normal_##ISA, \
+  th_dropout_##ISA, \
+  th_permutation_##ISA, \
+  th_sgd_##ISA, \
+  th_adam_##ISA, \
+  th_clip_grad_norm_##ISA, \
+  th_gather_images_##ISA, \
   }
 
 typedef struct {
@@ -85,64 +80,36 @@ typedef struct {
   int32_t (*th_copy)(void *out, const void *in, const int32_t *layout);
   int32_t (*th_cast)(void *out, const void *in, const int32_t *layout, int32_t from, int32_t to);
   int32_t (*th_unary)(void *out, const void *in, const int32_t *layout, int32_t op, int32_t dtype, double p);
-  int32_t (*th_binary)(void *out, const void *a, const void *b, const int32_t *layout, int32_t op, int32_t dtype,
-                       double p);
+  int32_t (*th_binary)(void *out, const void *a, const void *b, const int32_t *layout, int32_t op, int32_t dtype, double p);
   int32_t (*th_scale)(float *x, const float *factor, int32_t n);
-  int32_t (*th_reduce)(void *out, const void *in, const int32_t *layout, int32_t reduced, int32_t op, int32_t dtype,
-                       double scale);
+  int32_t (*th_reduce)(void *out, const void *in, const int32_t *layout, int32_t reduced, int32_t op, int32_t dtype, double scale);
   int32_t (*th_matmul)(float *c, const float *a, const float *b, const float *bias, const int32_t *shape);
   int32_t (*th_conv)(float *y, const float *x, const float *weight, const float *bias, const int32_t *geometry);
-  int32_t (*th_conv_batch_norm)(float *y, const float *x, const float *weight, const float *bias, const float *gamma,
-                                const float *beta, const float *mean, const float *var, const int32_t *geometry,
-                                double eps, int32_t relu);
+  int32_t (*th_conv_batch_norm)(float *y, const float *x, const float *weight, const float *bias, const float *gamma, const float *beta, const float *mean, const float *var, const int32_t *geometry, double eps, int32_t relu);
   int32_t (*th_conv_backward_data)(float *dx, const float *dy, const float *weight, const int32_t *geometry);
-  int32_t (*th_conv_backward_weight)(float *dweight, float *dbias, const float *x, const float *dy,
-                                     const int32_t *geometry);
-  int32_t (*th_batch_norm)(float *y, float *mean, float *istd, float *running_mean, float *running_var, const float *x,
-                           const float *weight, const float *bias, int32_t rows, int32_t channels, double eps,
-                           double momentum, int32_t relu);
-  int32_t (*th_batch_norm_inference)(float *y, const float *x, const float *weight, const float *bias,
-                                     const float *mean, const float *var, int32_t rows, int32_t channels, double eps,
-                                     int32_t relu);
-  int32_t (*th_batch_norm_backward)(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
-                                    const float *weight, const float *bias, const float *mean, const float *istd,
-                                    int32_t rows, int32_t channels, int32_t relu, int32_t fixed);
-  int32_t (*th_layer_norm)(float *y, float *mean, float *istd, const float *x, const float *weight, const float *bias,
-                           int32_t rows, int32_t cols, double eps);
-  int32_t (*th_layer_norm_backward)(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
-                                    const float *weight, const float *mean, const float *istd, int32_t rows,
-                                    int32_t cols);
+  int32_t (*th_conv_backward_weight)(float *dweight, float *dbias, const float *x, const float *dy, const int32_t *geometry);
+  int32_t (*th_batch_norm)(float *y, float *mean, float *istd, float *running_mean, float *running_var, const float *x, const float *weight, const float *bias, int32_t rows, int32_t channels, double eps, double momentum, int32_t relu);
+  int32_t (*th_batch_norm_inference)(float *y, const float *x, const float *weight, const float *bias, const float *mean, const float *var, int32_t rows, int32_t channels, double eps, int32_t relu);
+  int32_t (*th_batch_norm_backward)(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *bias, const float *mean, const float *istd, int32_t rows, int32_t channels, int32_t relu, int32_t fixed);
+  int32_t (*th_layer_norm)(float *y, float *mean, float *istd, const float *x, const float *weight, const float *bias, int32_t rows, int32_t cols, double eps);
+  int32_t (*th_layer_norm_backward)(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *mean, const float *istd, int32_t rows, int32_t cols);
   int32_t (*th_softmax)(float *y, const float *x, int32_t rows, int32_t cols, int32_t log_output);
-  int32_t (*th_softmax_backward)(float *dx, const float *dy, const float *y, int32_t rows, int32_t cols,
-                                 int32_t log_output);
-  int32_t (*th_cross_entropy)(float *loss, float *dx, const float *x, const int32_t *labels, int32_t rows,
-                              int32_t cols);
+  int32_t (*th_softmax_backward)(float *dx, const float *dy, const float *y, int32_t rows, int32_t cols, int32_t log_output);
+  int32_t (*th_cross_entropy)(float *loss, float *dx, const float *x, const int32_t *labels, int32_t rows, int32_t cols);
   int32_t (*th_embedding)(float *out, const float *table, const int32_t *ids, int32_t count, int32_t dim, int32_t rows);
-  int32_t (*th_embedding_backward)(float *dtable, const float *dy, const int32_t *ids, int32_t count, int32_t dim,
-                                   int32_t rows);
-  int32_t (*th_rnn)(float *states, const float *x, const float *h0, const float *w_ih, const float *w_hh,
-                    const float *bias_ih, const float *bias_hh, int32_t steps, int32_t batch, int32_t inputs,
-                    int32_t hidden, int32_t relu);
-  int32_t (*th_rnn_backward)(float *dx, float *dh0, float *dw_ih, float *dw_hh, float *dbias, float *preactivations,
-                             const float *dy, const float *x, const float *states, const float *w_ih, const float *w_hh,
-                             int32_t steps, int32_t batch, int32_t inputs, int32_t hidden, int32_t relu);
-  int32_t (*th_lstm)(float *states, float *cells, float *gates, const float *x, const float *h0, const float *c0,
-                     const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh, int32_t steps,
-                     int32_t batch, int32_t inputs, int32_t hidden);
-  int32_t (*th_lstm_backward)(float *dx, float *dh0, float *dc0, float *dw_ih, float *dw_hh, float *dbias, float *gates,
-                              const float *dy, const float *dc_last, const float *x, const float *states,
-                              const float *cells, const float *w_ih, const float *w_hh, int32_t steps, int32_t batch,
-                              int32_t inputs, int32_t hidden);
+  int32_t (*th_embedding_backward)(float *dtable, const float *dy, const int32_t *ids, int32_t count, int32_t dim, int32_t rows);
+  int32_t (*th_rnn)(float *states, const float *x, const float *h0, const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden, int32_t relu);
+  int32_t (*th_rnn_backward)(float *dx, float *dh0, float *dw_ih, float *dw_hh, float *dbias, float *preactivations, const float *dy, const float *x, const float *states, const float *w_ih, const float *w_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden, int32_t relu);
+  int32_t (*th_lstm)(float *states, float *cells, float *gates, const float *x, const float *h0, const float *c0, const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden);
+  int32_t (*th_lstm_backward)(float *dx, float *dh0, float *dc0, float *dw_ih, float *dw_hh, float *dbias, float *gates, const float *dy, const float *dc_last, const float *x, const float *states, const float *cells, const float *w_ih, const float *w_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden);
   int32_t (*th_uniform)(float *out, int32_t n, double low, double high, int32_t seed, int32_t stream);
   int32_t (*th_normal)(float *out, int32_t n, double mean, double std, int32_t seed, int32_t stream);
   int32_t (*th_dropout)(float *out, const float *in, int32_t n, double p, int32_t seed, int32_t stream);
   int32_t (*th_permutation)(int32_t *host_out, int32_t n, int32_t seed, int32_t stream);
   int32_t (*th_sgd)(const double *host_table, int32_t count, double lr, double momentum, double weight_decay);
-  int32_t (*th_adam)(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps,
-                     double weight_decay, double correction1, double correction2);
+  int32_t (*th_adam)(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps, double weight_decay, double correction1, double correction2);
   int32_t (*th_clip_grad_norm)(float *norm, const double *host_table, int32_t count, double max_norm);
-  int32_t (*th_gather_images)(float *out, const uint8_t *host_images, const int32_t *host_plan, int32_t count,
-                              int32_t channels, int32_t height, int32_t width);
+  int32_t (*th_gather_images)(float *out, const uint8_t *host_images, const int32_t *host_plan, int32_t count, int32_t channels, int32_t height, int32_t width);
 } kernel_table;
 
 DECLARE(portable)
@@ -167,7 +134,9 @@ int32_t th_fill(void *out, const int32_t *layout, double value, int32_t dtype) {
   return active->th_fill(out, layout, value, dtype);
 }
 
-int32_t th_copy(void *out, const void *in, const int32_t *layout) { return active->th_copy(out, in, layout); }
+int32_t th_copy(void *out, const void *in, const int32_t *layout) {
+  return active->th_copy(out, in, layout);
+}
 
 int32_t th_cast(void *out, const void *in, const int32_t *layout, int32_t from, int32_t to) {
   return active->th_cast(out, in, layout, from, to);
@@ -181,10 +150,11 @@ int32_t th_binary(void *out, const void *a, const void *b, const int32_t *layout
   return active->th_binary(out, a, b, layout, op, dtype, p);
 }
 
-int32_t th_scale(float *x, const float *factor, int32_t n) { return active->th_scale(x, factor, n); }
+int32_t th_scale(float *x, const float *factor, int32_t n) {
+  return active->th_scale(x, factor, n);
+}
 
-int32_t th_reduce(void *out, const void *in, const int32_t *layout, int32_t reduced, int32_t op, int32_t dtype,
-                  double scale) {
+int32_t th_reduce(void *out, const void *in, const int32_t *layout, int32_t reduced, int32_t op, int32_t dtype, double scale) {
   return active->th_reduce(out, in, layout, reduced, op, dtype, scale);
 }
 
@@ -196,9 +166,7 @@ int32_t th_conv(float *y, const float *x, const float *weight, const float *bias
   return active->th_conv(y, x, weight, bias, geometry);
 }
 
-int32_t th_conv_batch_norm(float *y, const float *x, const float *weight, const float *bias, const float *gamma,
-                           const float *beta, const float *mean, const float *var, const int32_t *geometry, double eps,
-                           int32_t relu) {
+int32_t th_conv_batch_norm(float *y, const float *x, const float *weight, const float *bias, const float *gamma, const float *beta, const float *mean, const float *var, const int32_t *geometry, double eps, int32_t relu) {
   return active->th_conv_batch_norm(y, x, weight, bias, gamma, beta, mean, var, geometry, eps, relu);
 }
 
@@ -206,37 +174,27 @@ int32_t th_conv_backward_data(float *dx, const float *dy, const float *weight, c
   return active->th_conv_backward_data(dx, dy, weight, geometry);
 }
 
-int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, const float *dy,
-                                const int32_t *geometry) {
+int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, const float *dy, const int32_t *geometry) {
   return active->th_conv_backward_weight(dweight, dbias, x, dy, geometry);
 }
 
-int32_t th_batch_norm(float *y, float *mean, float *istd, float *running_mean, float *running_var, const float *x,
-                      const float *weight, const float *bias, int32_t rows, int32_t channels, double eps,
-                      double momentum, int32_t relu) {
-  return active->th_batch_norm(y, mean, istd, running_mean, running_var, x, weight, bias, rows, channels, eps, momentum,
-                               relu);
+int32_t th_batch_norm(float *y, float *mean, float *istd, float *running_mean, float *running_var, const float *x, const float *weight, const float *bias, int32_t rows, int32_t channels, double eps, double momentum, int32_t relu) {
+  return active->th_batch_norm(y, mean, istd, running_mean, running_var, x, weight, bias, rows, channels, eps, momentum, relu);
 }
 
-int32_t th_batch_norm_inference(float *y, const float *x, const float *weight, const float *bias, const float *mean,
-                                const float *var, int32_t rows, int32_t channels, double eps, int32_t relu) {
+int32_t th_batch_norm_inference(float *y, const float *x, const float *weight, const float *bias, const float *mean, const float *var, int32_t rows, int32_t channels, double eps, int32_t relu) {
   return active->th_batch_norm_inference(y, x, weight, bias, mean, var, rows, channels, eps, relu);
 }
 
-int32_t th_batch_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
-                               const float *weight, const float *bias, const float *mean, const float *istd,
-                               int32_t rows, int32_t channels, int32_t relu, int32_t fixed) {
-  return active->th_batch_norm_backward(dx, dweight, dbias, dy, x, weight, bias, mean, istd, rows, channels, relu,
-                                        fixed);
+int32_t th_batch_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *bias, const float *mean, const float *istd, int32_t rows, int32_t channels, int32_t relu, int32_t fixed) {
+  return active->th_batch_norm_backward(dx, dweight, dbias, dy, x, weight, bias, mean, istd, rows, channels, relu, fixed);
 }
 
-int32_t th_layer_norm(float *y, float *mean, float *istd, const float *x, const float *weight, const float *bias,
-                      int32_t rows, int32_t cols, double eps) {
+int32_t th_layer_norm(float *y, float *mean, float *istd, const float *x, const float *weight, const float *bias, int32_t rows, int32_t cols, double eps) {
   return active->th_layer_norm(y, mean, istd, x, weight, bias, rows, cols, eps);
 }
 
-int32_t th_layer_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
-                               const float *weight, const float *mean, const float *istd, int32_t rows, int32_t cols) {
+int32_t th_layer_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *mean, const float *istd, int32_t rows, int32_t cols) {
   return active->th_layer_norm_backward(dx, dweight, dbias, dy, x, weight, mean, istd, rows, cols);
 }
 
@@ -244,8 +202,7 @@ int32_t th_softmax(float *y, const float *x, int32_t rows, int32_t cols, int32_t
   return active->th_softmax(y, x, rows, cols, log_output);
 }
 
-int32_t th_softmax_backward(float *dx, const float *dy, const float *y, int32_t rows, int32_t cols,
-                            int32_t log_output) {
+int32_t th_softmax_backward(float *dx, const float *dy, const float *y, int32_t rows, int32_t cols, int32_t log_output) {
   return active->th_softmax_backward(dx, dy, y, rows, cols, log_output);
 }
 
@@ -257,36 +214,24 @@ int32_t th_embedding(float *out, const float *table, const int32_t *ids, int32_t
   return active->th_embedding(out, table, ids, count, dim, rows);
 }
 
-int32_t th_embedding_backward(float *dtable, const float *dy, const int32_t *ids, int32_t count, int32_t dim,
-                              int32_t rows) {
+int32_t th_embedding_backward(float *dtable, const float *dy, const int32_t *ids, int32_t count, int32_t dim, int32_t rows) {
   return active->th_embedding_backward(dtable, dy, ids, count, dim, rows);
 }
 
-int32_t th_rnn(float *states, const float *x, const float *h0, const float *w_ih, const float *w_hh,
-               const float *bias_ih, const float *bias_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden,
-               int32_t relu) {
+int32_t th_rnn(float *states, const float *x, const float *h0, const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden, int32_t relu) {
   return active->th_rnn(states, x, h0, w_ih, w_hh, bias_ih, bias_hh, steps, batch, inputs, hidden, relu);
 }
 
-int32_t th_rnn_backward(float *dx, float *dh0, float *dw_ih, float *dw_hh, float *dbias, float *preactivations,
-                        const float *dy, const float *x, const float *states, const float *w_ih, const float *w_hh,
-                        int32_t steps, int32_t batch, int32_t inputs, int32_t hidden, int32_t relu) {
-  return active->th_rnn_backward(dx, dh0, dw_ih, dw_hh, dbias, preactivations, dy, x, states, w_ih, w_hh, steps, batch,
-                                 inputs, hidden, relu);
+int32_t th_rnn_backward(float *dx, float *dh0, float *dw_ih, float *dw_hh, float *dbias, float *preactivations, const float *dy, const float *x, const float *states, const float *w_ih, const float *w_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden, int32_t relu) {
+  return active->th_rnn_backward(dx, dh0, dw_ih, dw_hh, dbias, preactivations, dy, x, states, w_ih, w_hh, steps, batch, inputs, hidden, relu);
 }
 
-int32_t th_lstm(float *states, float *cells, float *gates, const float *x, const float *h0, const float *c0,
-                const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh, int32_t steps,
-                int32_t batch, int32_t inputs, int32_t hidden) {
+int32_t th_lstm(float *states, float *cells, float *gates, const float *x, const float *h0, const float *c0, const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden) {
   return active->th_lstm(states, cells, gates, x, h0, c0, w_ih, w_hh, bias_ih, bias_hh, steps, batch, inputs, hidden);
 }
 
-int32_t th_lstm_backward(float *dx, float *dh0, float *dc0, float *dw_ih, float *dw_hh, float *dbias, float *gates,
-                         const float *dy, const float *dc_last, const float *x, const float *states, const float *cells,
-                         const float *w_ih, const float *w_hh, int32_t steps, int32_t batch, int32_t inputs,
-                         int32_t hidden) {
-  return active->th_lstm_backward(dx, dh0, dc0, dw_ih, dw_hh, dbias, gates, dy, dc_last, x, states, cells, w_ih, w_hh,
-                                  steps, batch, inputs, hidden);
+int32_t th_lstm_backward(float *dx, float *dh0, float *dc0, float *dw_ih, float *dw_hh, float *dbias, float *gates, const float *dy, const float *dc_last, const float *x, const float *states, const float *cells, const float *w_ih, const float *w_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden) {
+  return active->th_lstm_backward(dx, dh0, dc0, dw_ih, dw_hh, dbias, gates, dy, dc_last, x, states, cells, w_ih, w_hh, steps, batch, inputs, hidden);
 }
 
 int32_t th_uniform(float *out, int32_t n, double low, double high, int32_t seed, int32_t stream) {
@@ -309,8 +254,7 @@ int32_t th_sgd(const double *host_table, int32_t count, double lr, double moment
   return active->th_sgd(host_table, count, lr, momentum, weight_decay);
 }
 
-int32_t th_adam(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps,
-                double weight_decay, double correction1, double correction2) {
+int32_t th_adam(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps, double weight_decay, double correction1, double correction2) {
   return active->th_adam(host_table, count, lr, beta1, beta2, eps, weight_decay, correction1, correction2);
 }
 
@@ -318,7 +262,6 @@ int32_t th_clip_grad_norm(float *norm, const double *host_table, int32_t count, 
   return active->th_clip_grad_norm(norm, host_table, count, max_norm);
 }
 
-int32_t th_gather_images(float *out, const uint8_t *host_images, const int32_t *host_plan, int32_t count,
-                         int32_t channels, int32_t height, int32_t width) {
+int32_t th_gather_images(float *out, const uint8_t *host_images, const int32_t *host_plan, int32_t count, int32_t channels, int32_t height, int32_t width) {
   return active->th_gather_images(out, host_images, host_plan, count, channels, height, width);
 }
