@@ -26,7 +26,12 @@ interface Geometry {
   readonly outShape: readonly number[];
 }
 
-function checkConv(name: string, x: Tensor, w: Tensor, { stride = 1, padding = 0, bias = null }: ConvOptions): Geometry {
+function checkConv(
+  name: string,
+  x: Tensor,
+  w: Tensor,
+  { stride = 1, padding = 0, bias = null }: ConvOptions,
+): Geometry {
   checkFloat(name, x, "the input");
   checkFloat(name, w, "the weight");
   checkInteger(name, "the stride", stride, 1);

@@ -12,6 +12,7 @@ import { parts } from "./groups/index.ts";
 import { measureMachine } from "./machine.ts";
 import { ours } from "./ours.ts";
 import { installPeers, Peers, peersFolder } from "./peers.ts";
+import { drawPlots } from "./plot.ts";
 import type { ReportResult } from "./report.ts";
 import { type Effort, timeCase } from "./rounds.ts";
 import { caseResult, formatGroup, formatNumber, formatTable, groupResult, type GroupResult } from "./table.ts";
@@ -27,6 +28,7 @@ const { values: options, words } = commandLine(
     threads: { type: "integer", min: 1, max: 1024, help: "Threads of everyone; default: all processors" },
     json: { type: "text", value: "FILE", help: "Write all figures there" },
     svg: { type: "text", value: "FILE", help: "Draw the chart of the ratios there" },
+    plots: { type: "text", value: "FILE", help: "Draw the curves of scaling there, as SVG" },
     peers: { type: "text", value: "DIR", default: peersFolder, help: "Whose node_modules has the JavaScript peers" },
     installPeers: { type: "flag", default: false, help: "Install the JavaScript peers into build/peers, and end" },
   },
@@ -96,6 +98,10 @@ if (options.json !== undefined) {
 if (options.svg !== undefined) {
   const subtitle = `${model}, ${threads} threads, ${device.isa}; medians of ${effort.rounds} alternating rounds, ${date.slice(0, 10)}`;
   await Bun.write(options.svg, drawChart(groups, { title: "thimble against the best of its peers", subtitle }));
+}
+const plots = Object.values(reports).flatMap((report) => report.plots ?? []);
+if (options.plots !== undefined && plots.length > 0) {
+  await Bun.write(options.plots, drawPlots(plots, `${model}, ${device.isa}, ${date.slice(0, 10)}`));
 }
 const wrong = groups.some(({ cases }) => cases.some(({ disagreeing }) => disagreeing.length > 0));
 process.exit(wrong ? 1 : 0);

@@ -1,5 +1,6 @@
 /** Parts of the benchmark that are not cases against peers: a table of figures of their own. */
 import type { Effort } from "./rounds.ts";
+import type { Plot } from "./plot.ts";
 import type { Cell } from "./table.ts";
 
 export interface ReportContext {
@@ -19,4 +20,5 @@ export interface ReportResult {
   rows: Cell[][];
   /** What the figures mean, below the table. */
   note: string;
+  plots?: Plot[];
 }

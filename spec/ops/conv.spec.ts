@@ -130,7 +130,10 @@ onEachDevice("conv", (device) => {
       const [x, weight, bias] = [make([n, h, w, c]), make([k, k, c, f]), make([f])];
       const statistics = { runningMean: make([f], 1, 3), runningVar: make([f], 0.1, 2) };
       const [gamma, beta, eps] = [make([f]), make([f]), 1e-3];
-      for (const options of [{ stride, padding }, { stride, padding, bias }]) {
+      for (const options of [
+        { stride, padding },
+        { stride, padding, bias },
+      ]) {
         for (const relu of [false, true]) {
           const y = ops.conv(x, weight, options);
           const expected = ops.batchNorm(y, gamma, beta, { ...statistics, training: false, eps, relu });
@@ -143,7 +146,8 @@ onEachDevice("conv", (device) => {
   }
 
   test("with batch normalisation: no images, views of every operand, and what is refused", () => {
-    const ones = (...shape: number[]): Tensor => ops.add(tensor(new Float32Array(product(shape)), { shape, device }), 1);
+    const ones = (...shape: number[]): Tensor =>
+      ops.add(tensor(new Float32Array(product(shape)), { shape, device }), 1);
     const norm = { weight: ones(2), bias: ones(2), runningMean: ones(2), runningVar: ones(2), eps: 0, relu: false };
     expect(ops.convBatchNorm(ones(0, 3, 3, 4), ones(3, 3, 4, 2), norm).shape).toEqual([0, 1, 1, 2]);
     const x = ops.transpose(ones(1, 4, 3, 3), 1, 3);

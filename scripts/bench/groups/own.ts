@@ -3,6 +3,7 @@ import { cpu, data, nn, tensor, tidy } from "thimble";
 import { GeneratedImages } from "thimble/datasets";
 
 import { fill } from "../fill.ts";
+import type { Plot } from "../plot.ts";
 import type { Report, ReportContext } from "../report.ts";
 import { median } from "../statistics.ts";
 import type { Cell } from "../table.ts";
@@ -69,6 +70,11 @@ function convolutionalStep(size: number): () => void {
     });
 }
 
+/** Milliseconds after which the just-in-time compiler, which takes a processor of its own, has had its time. */
+const COMPILED_AFTER = 3000;
+
+const plural = (n: number, thing: string) => `${n} ${thing}${n > 1 ? "s" : ""}`;
+
 export const scaling: Report = {
   name: "scaling",
   title: "Scaling: threads, batches, images",
@@ -80,33 +86,45 @@ export const scaling: Report = {
       (n) => !context.quick || n % 8 === 0 || n === 1,
     );
     const sizes = context.quick ? [32, 128] : IMAGE_SIZES;
+    const plot = (title: string, work: string): Plot => {
+      return { title, work, curves: counts.map((n) => ({ name: plural(n, "thread"), points: [] })) };
+    };
+    const byBatch = plot("ResNet-9, a training step", "images in a batch");
+    const bySize = plot(`Two convolutions and back, ${IMAGES} images`, "height and width of an image");
     const workloads = [
       ...batches.map((batch) => ({
         name: `ResNet-9 step, batch ${batch}`,
+        plot: byBatch,
+        x: batch,
         items: batch,
         make: () => trainingStep(batch),
       })),
       ...sizes.map((size) => ({
         name: `two convolutions, ${IMAGES} images of ${size}×${size}`,
+        plot: bySize,
+        x: size,
         items: IMAGES,
         make: () => convolutionalStep(size),
       })),
     ];
-    const rows = workloads.map(({ name, items, make }): Cell[] => {
+    timeOwn(trainingStep(1), { ...context, effort: { rounds: 1, budget: COMPILED_AFTER } });
+    const rows = workloads.map(({ name, plot: { curves }, x, items, make }): Cell[] => {
       const run = make();
       const times = counts.map((threads) => {
         device.threads = threads;
         return timeOwn(run, context);
       });
       const last = times.at(-1)!;
+      times.forEach((ms, k) => curves[k]!.points.push([x, ms]));
       return ([name] as Cell[]).concat(times, times[0]! / last, (items / last) * 1e3);
     });
     device.threads = before;
-    const header = ["", ...counts.map((n) => `ms, ${n} thread${n > 1 ? "s" : ""}`), "speedup", "images/s"];
+    const header = ["", ...counts.map((n) => `ms, ${plural(n, "thread")}`), "speedup", "images/s"];
     return {
       header,
       rows,
       note: "Thimble alone: the same computation on more threads, and on more and larger images.",
+      plots: [byBatch, bySize],
     };
   },
 };
