@@ -5,11 +5,25 @@ import { agree, checksum, fill } from "../../../scripts/bench/fill.ts";
 import { parts } from "../../../scripts/bench/groups/index.ts";
 import { convFlops } from "../../../scripts/bench/groups/conv.ts";
 import { rooflineMs } from "../../../scripts/bench/machine.ts";
+import { drawPlots } from "../../../scripts/bench/plot.ts";
 import type { Contestant } from "../../../scripts/bench/peer.ts";
 import { timeCase } from "../../../scripts/bench/rounds.ts";
 import { geometricMean, median } from "../../../scripts/bench/statistics.ts";
 import { caseResult, formatNumber, formatTable, groupResult } from "../../../scripts/bench/table.ts";
 import type { Case } from "../../../scripts/bench/workload.ts";
+
+/** Throws for tags that do not match, characters that need escaping, and numbers that are none. */
+function expectWellFormed(svg: string): void {
+  const open: string[] = [];
+  for (const [tag, closing, name, selfClosing] of svg.matchAll(/<(\/?)([a-z]+)[^<>]*?(\/?)>/g)) {
+    expect(tag).not.toContain("NaN");
+    if (selfClosing) continue;
+    if (closing) expect(open.pop()).toBe(name!);
+    else open.push(name!);
+  }
+  expect(open).toEqual([]);
+  expect(svg).not.toMatch(/&(?!amp;|lt;|gt;|quot;)/);
+}
 
 describe("statistics", () => {
   test("median", () => {
@@ -125,15 +139,7 @@ describe("the chart", () => {
       title: "a & b",
       subtitle: "",
     });
-    const open: string[] = [];
-    for (const [tag, closing, name, selfClosing] of svg.matchAll(/<(\/?)([a-z]+)[^<>]*?(\/?)>/g)) {
-      if (selfClosing) continue;
-      if (closing) expect(open.pop()).toBe(name!);
-      else open.push(name!);
-      expect(tag).not.toContain("NaN");
-    }
-    expect(open).toEqual([]);
-    expect(svg).not.toMatch(/&(?!amp;|lt;|gt;|quot;)/);
+    expectWellFormed(svg);
     expect(svg.match(/<rect /g)).toHaveLength(3);
     expect(svg.match(/<circle /g)).toHaveLength(6);
     expect(svg).toContain("prefers-color-scheme: dark");
@@ -142,6 +148,24 @@ describe("the chart", () => {
   test("of nothing is a chart too", () => {
     expect(drawChart([], { title: "t", subtitle: "s" })).toContain("</svg>");
   });
+});
+
+test("plots have logarithmic axes: time in proportion to work is a straight line", () => {
+  const points = [1, 2, 4, 8, 16].map((x): [number, number] => [x, 0.3 * x]);
+  const plot = { title: "a & b", work: "items", curves: [{ name: "1 thread", points }] };
+  const svg = drawPlots([plot, { ...plot, curves: [{ name: "one point", points: [[7, 7]] }] }], "here");
+  expectWellFormed(svg);
+  const [first, second] = Array.from(svg.matchAll(/<polyline[^>]* points="([^"]*)"/g), ([, list]) =>
+    list!.split(" ").map((point) => point.split(",").map(Number) as [number, number]),
+  );
+  const steps = first!.slice(1).map(([x, y], i) => [x - first![i]![0], y - first![i]![1]]);
+  for (const [dx, dy] of steps) {
+    expect(dx).toBeCloseTo(steps[0]![0]!, 0);
+    expect(dy).toBeCloseTo(steps[0]![1]!, 0);
+  }
+  expect(steps[0]![0]).toBeGreaterThan(0);
+  expect(steps[0]![1]).toBeLessThan(0); // upward
+  expect(second).toHaveLength(1);
 });
 
 test("cases have names and workloads of their own, and each group has quick ones", () => {
