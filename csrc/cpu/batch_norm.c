@@ -11,11 +11,6 @@
 
 static const double GRAIN = 16384; /* elements worth a thread */
 
-/* A vector mask, all ones or all zeros. NaN compares false, so it passes ReLU but not its gradient. */
-typedef int32_t mask __attribute__((vector_size(VL * 4)));
-TH_INLINE vec keep_where(mask m, vec v) { return (vec)((mask)v & m); }
-TH_INLINE vec drop_where(mask m, vec v) { return (vec)((mask)v & ~m); }
-
 /* ------------------------------------------------------------------------------------------- work space */
 
 /** What one call needs; arrays by lane have the tiling's `padded` floats. */

@@ -34,12 +34,6 @@ static th_gemm columns_of(const th_conv_shape *s, const float *dy, const float *
                    .b_transposed = 1};
 }
 
-static void add_floats(float *out, const float *in, ptrdiff_t n) {
-  ptrdiff_t i = 0;
-  for (; i + VL <= n; i += VL) vec_store(out + i, vec_load(out + i) + vec_load(in + i));
-  if (i < n) vec_store_part(out + i, vec_load_part(out + i, n - i) + vec_load_part(in + i, n - i), n - i);
-}
-
 /** Adds the columns of row oy of dy to rows y0 to y1 of an image of dx. */
 static void add_windows(const th_conv_shape *s, float *dx, const float *columns, ptrdiff_t oy, ptrdiff_t y0,
                         ptrdiff_t y1) {

@@ -145,10 +145,6 @@ static void multiply_block(const job *w, const block *b, const source *in, ptrdi
     }
 }
 
-static void add_floats(float *out, const float *in, ptrdiff_t n) {
-  for (ptrdiff_t i = 0; i < n; i++) out[i] += in[i];
-}
-
 /** The sums of one thread: blocks part · blocks / block_parts on, some of the panels. The first part sums in place. */
 static void sum_blocks(int thread, int threads, void *context) {
   const job *w = context;

@@ -252,11 +252,6 @@ int32_t gemm(const th_gemm *g, int threads) {
   s.sums = s.scratch + parts * s.scratch_part;
   th_parallel(threads, multiply_part, &s);
   for (ptrdiff_t i = 1; i < s.k_parts; i++)
-    for (ptrdiff_t r = 0; r < g->m; r++) {
-      float *restrict c = g->c + r * g->ldc;
-      const float *restrict sum = s.sums + (i - 1) * size + r * g->n;
-#pragma omp simd
-      for (ptrdiff_t j = 0; j < g->n; j++) c[j] += sum[j];
-    }
+    for (ptrdiff_t r = 0; r < g->m; r++) add_floats(g->c + r * g->ldc, s.sums + (i - 1) * size + r * g->n, g->n);
   return TH_STATUS_OK;
 }

@@ -54,15 +54,13 @@ typedef struct {
 /** The epilogue of the columns from `column` on, to the tile c (rows × cols, cols ≤ NR). */
 TH_INLINE void finish_tile(const th_epilogue *e, ptrdiff_t column, float *c, ptrdiff_t ldc, ptrdiff_t rows,
                            ptrdiff_t cols) {
-  typedef int32_t mask __attribute__((vector_size(VL * 4)));
   for (ptrdiff_t j = 0; j < cols; j += VL) {
     const ptrdiff_t n = th_min(VL, cols - j);
     const vec scale = vec_load_part(e->scale + column + j, n), shift = vec_load_part(e->shift + column + j, n);
     for (ptrdiff_t i = 0; i < rows; i++) {
       float *const at = c + i * ldc + j;
-      vec y = vec_load_part(at, n) * scale + shift;
-      if (e->relu) y = (vec)((mask)y & ~(y < 0));
-      vec_store_part(at, y, n);
+      const vec y = vec_load_part(at, n) * scale + shift;
+      vec_store_part(at, e->relu ? drop_where(y < 0, y) : y, n);
     }
   }
 }

@@ -49,6 +49,11 @@ TH_INLINE void vec_store(float *p, vec v) { *(vec_in_memory *)p = v; }
 /* Subtracting zero, unlike adding it, changes no value, so this is just the broadcast. */
 TH_INLINE vec vec_broadcast(float x) { return x - (vec){0}; }
 
+/* A vector mask, all ones or all zeros. NaN compares false, so it passes ReLU but not its gradient. */
+typedef int32_t mask __attribute__((vector_size(VL * 4)));
+TH_INLINE vec keep_where(mask m, vec v) { return (vec)((mask)v & m); }
+TH_INLINE vec drop_where(mask m, vec v) { return (vec)((mask)v & ~m); }
+
 /* Loads and stores of the first n floats of a vector, 0 ≤ n ≤ VL; nothing behind them is touched, and the rest of what
    is loaded is zero. The only intrinsics of the engine. */
 #if defined(__AVX512F__) && TH_VL == 16
@@ -89,6 +94,13 @@ TH_INLINE void zero_floats(float *out, ptrdiff_t n) {
   ptrdiff_t i = 0;
   for (; i + VL <= n; i += VL) vec_store(out + i, (vec){0});
   if (i < n) vec_store_part(out + i, (vec){0}, n - i);
+}
+
+/** out (n) += in (n). */
+TH_INLINE void add_floats(float *out, const float *in, ptrdiff_t n) {
+  ptrdiff_t i = 0;
+  for (; i + VL <= n; i += VL) vec_store(out + i, vec_load(out + i) + vec_load(in + i));
+  if (i < n) vec_store_part(out + i, vec_load_part(out + i, n - i) + vec_load_part(in + i, n - i), n - i);
 }
 
 #endif

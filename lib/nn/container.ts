@@ -25,9 +25,9 @@ export class Sequential extends Module {
     let unseen = false; // whether only modules that keep nothing have seen `current`
     for (let i = 0; i < this.modules.length; i++) {
       const module = this.modules[i]!;
-      const norm = module.constructor === Conv ? this.modules[i + 1] : undefined;
-      const fuses = norm?.constructor === BatchNorm2d;
-      const next = fuses ? (module as Conv).forwardNormalized(current, norm as BatchNorm2d) : module.forward(current);
+      const norm = this.modules[i + 1];
+      const fuses = isExactly(Conv, module) && isExactly(BatchNorm2d, norm);
+      const next = fuses ? module.forwardNormalized(current, norm) : module.forward(current);
       if (fuses) i++;
       const passes = isTransient(module);
       if (next === current) {
@@ -64,6 +64,11 @@ function isTransient(module: Module): boolean {
   if (module.constructor === Sequential) return (module as Sequential).modules.every(isTransient);
   if (module.constructor === Residual) return isTransient((module as Residual).module);
   return Object.hasOwn(module.constructor, keepsNothing);
+}
+
+/** Whether a module is of this class itself: a subclass may do something else. */
+function isExactly<M extends Module>(type: new (...args: never[]) => M, module: Module | undefined): module is M {
+  return module?.constructor === type;
 }
 
 /** Frees a tensor that was used to make `next`: the tape has what backward needs of it. */

@@ -7,7 +7,15 @@ import { sameDevice } from "../ndarray/operands.ts";
 import { checkSize, MAX_SIZE } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { tidy } from "../ndarray/scope.ts";
-import { checkFloat, checkInteger, checkNumber, checkShapeIs, contiguous } from "./support.ts";
+import {
+  checkFloat,
+  checkInteger,
+  checkNumber,
+  checkPerChannel,
+  checkShapeIs,
+  contiguous,
+  type PerChannel,
+} from "./support.ts";
 
 export interface ConvOptions {
   /** Pixels between the places where the kernel is applied. Default 1. */
@@ -109,12 +117,8 @@ export function conv(x: Tensor, w: Tensor, options: ConvOptions = {}): Tensor {
   return result;
 }
 
-/** What batch normalisation in inference needs, each (C). */
-export interface FixedNorm {
-  weight: Tensor;
-  bias: Tensor;
-  runningMean: Tensor;
-  runningVar: Tensor;
+/** What batch normalisation in inference needs; the tensors (C). */
+export interface FixedNorm extends PerChannel {
   /** Added to the variance. */
   eps: number;
   /** Whether ReLU follows. */
@@ -134,11 +138,7 @@ export function convBatchNorm(x: Tensor, w: Tensor, norm: FixedNorm, options: Co
   if (gradEnabled() && [x, w, bias, weight, beta].some((operand) => operand?.requiresGrad)) {
     throw new AutogradError(name, "is for inference, and an operand needs its gradient", { hint: "Use noGrad" });
   }
-  for (const what of ["weight", "bias", "runningMean", "runningVar"] as const) {
-    checkFloat(name, norm[what], what);
-    checkShapeIs(name, what, norm[what], outShape.slice(3));
-    sameDevice(name, x.data, norm[what].data);
-  }
+  checkPerChannel(name, x, outShape[3]!, norm);
   checkNumber(name, "eps", eps, 0);
   const { backend } = x.device;
   return tidy(() => {

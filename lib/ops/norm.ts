@@ -5,7 +5,7 @@ import { check } from "../native/status.ts";
 import { unary } from "../ndarray/arithmetic.ts";
 import { sameDevice } from "../ndarray/operands.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
-import { checkFloat, checkNumber, checkShapeIs, contiguous } from "./support.ts";
+import { checkFloat, checkNumber, checkPerChannel, checkShapeIs, contiguous } from "./support.ts";
 
 export interface BatchNormOptions {
   /** Moved by `momentum` towards the batch's statistics in training, used instead of them otherwise. Each (C). */
@@ -31,11 +31,7 @@ export function batchNorm(x: Tensor, weight: Tensor, bias: Tensor, options: Batc
   checkFloat(name, x, "the input");
   const channels = x.shape.at(-1);
   if (channels === undefined) throw new ShapeError(name, "the input needs a channel axis", { shapes: [x.shape] });
-  for (const [what, t] of Object.entries({ weight, bias, runningMean, runningVar })) {
-    checkFloat(name, t, what);
-    checkShapeIs(name, what, t, [channels]);
-    sameDevice(name, x.data, t.data);
-  }
+  checkPerChannel(name, x, channels, { weight, bias, runningMean, runningVar });
   checkNumber(name, "momentum", momentum, 0, 1);
   checkNumber(name, "eps", eps, 0);
   const input = x.data.compact();

@@ -64,6 +64,23 @@ export function checkShapeIs(operation: string, what: string, array: { shape: Sh
   }
 }
 
+/** What batch normalisation has for each channel. */
+export interface PerChannel {
+  weight: Tensor;
+  bias: Tensor;
+  runningMean: Tensor;
+  runningVar: Tensor;
+}
+
+/** Throws unless each is a Tensor (channels) of float32 on the device of `x`. */
+export function checkPerChannel(operation: string, x: Tensor, channels: number, norm: PerChannel): void {
+  for (const what of ["weight", "bias", "runningMean", "runningVar"] as const) {
+    checkFloat(operation, norm[what], what);
+    checkShapeIs(operation, what, norm[what], [channels]);
+    sameDevice(operation, x.data, norm[what].data);
+  }
+}
+
 /** The gradient of an operand of `shape` that was broadcast: summed over the axes that were added or stretched. */
 export function unbroadcast(gradient: NDArray, shape: Shape): NDArray {
   if (sameShape(gradient.shape, shape)) return gradient;
