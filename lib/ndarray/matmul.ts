@@ -10,13 +10,11 @@ import { tidy } from "./scope.ts";
 /** a · b over the last two axes, with broadcast batch axes in front; plus `bias` on every row. */
 export function matmul(a: NDArray, b: NDArray, bias: NDArray | null = null): NDArray {
   sameDevice("matmul", a, b);
-  for (const { dtype } of [a, b]) {
-    if (dtype !== "float32")
-      throw new DTypeError("matmul", "takes float32", {
-        shapes: [a.shape, b.shape],
-        hint: 'Convert with to({ dtype: "float32" })',
-      });
-  }
+  if (a.dtype !== "float32" || b.dtype !== "float32")
+    throw new DTypeError("matmul", "takes float32", {
+      shapes: [a.shape, b.shape],
+      hint: 'Convert with to({ dtype: "float32" })',
+    });
   if (a.ndim < 2 || b.ndim < 2)
     throw new ShapeError("matmul", "both operands need at least two axes", { shapes: [a.shape, b.shape] });
   const [m, k] = [a.shape[a.ndim - 2]!, a.shape[a.ndim - 1]!];
@@ -30,34 +28,41 @@ export function matmul(a: NDArray, b: NDArray, bias: NDArray | null = null): NDA
       return matmul(rows, b, bias).reshape([...a.shape.slice(0, -1), n]);
     });
   }
-  const batch = layout.broadcastShapes("matmul", a.shape.slice(0, -2), b.shape.slice(0, -2));
-  const out = NDArray.empty([...batch, m, n], a);
-  if (out.size === 0) return out;
+  const plain = a.ndim === 2 && b.ndim === 2; // by far the most frequent
+  const batch = plain ? [] : layout.broadcastShapes("matmul", a.shape.slice(0, -2), b.shape.slice(0, -2));
   const left = operand(a);
   const right = operand(b);
-  const strides = (of: NDArray) =>
-    layout.broadcastStrides("matmul", of.shape.slice(0, -2), of.strides.slice(0, -2), batch);
-  const header = [m, n, k, left.ld, right.ld, left.transposed, right.transposed, batch.length];
-  scratch.set([...header, ...batch, ...strides(left.array), ...strides(right.array)]);
-  const backend = a.device.backend;
-  const status = backend.th_matmul(
-    out.pointer,
-    left.array.pointer,
-    right.array.pointer,
-    bias?.pointer ?? null,
-    scratch,
-  );
-  check(status, backend, "matmul");
-  for (const { array } of [left, right]) if (array !== a && array !== b) array.dispose();
+  const out = NDArray.empty(plain ? [m, n] : [...batch, m, n], a);
+  if (out.size > 0) {
+    header[0] = m;
+    header[1] = n;
+    header[2] = k;
+    header[3] = left.ld;
+    header[4] = right.ld;
+    header[5] = left.transposed;
+    header[6] = right.transposed;
+    header[7] = batch.length;
+    if (!plain) header.set([...batch, ...batchStrides(left.array, batch), ...batchStrides(right.array, batch)], 8);
+    const { backend } = a.device;
+    const [x, y] = [left.array, right.array];
+    check(backend.th_matmul(out.pointer, x.pointer, y.pointer, bias?.pointer ?? null, header), backend, "matmul");
+  }
+  if (left.array !== a) left.array.dispose();
+  if (right.array !== b) right.array.dispose();
   return out;
 }
 
-const scratch = new Int32Array(new ArrayBuffer(4 * (8 + 3 * MAX_NDIM)));
+/** What the kernel is told: sizes, leading dimensions, orientations; the batch's sizes and both operands' strides in it. */
+const header = new Int32Array(new ArrayBuffer(4 * (8 + 3 * MAX_NDIM)));
+
+const batchStrides = (of: NDArray, batch: layout.Shape): number[] =>
+  layout.broadcastStrides("matmul", of.shape.slice(0, -2), of.strides.slice(0, -2), batch);
 
 /** A matrix as the kernel takes it: rows or columns adjacent, `ld` elements apart; anything else is copied first. */
 function operand(array: NDArray): { array: NDArray; ld: number; transposed: number } {
-  const [rows, cols] = array.shape.slice(-2) as [number, number];
-  const [rowStride, colStride] = array.strides.slice(-2) as [number, number];
+  const { shape, strides, ndim } = array;
+  const [rows, cols] = [shape[ndim - 2]!, shape[ndim - 1]!];
+  const [rowStride, colStride] = [strides[ndim - 2]!, strides[ndim - 1]!];
   if ((colStride === 1 || cols === 1) && (rowStride >= cols || rows === 1)) {
     return { array, ld: Math.max(rows === 1 ? cols : rowStride, 1), transposed: 0 };
   }

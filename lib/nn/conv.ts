@@ -2,11 +2,13 @@ import { gradEnabled } from "../autograd/mode.ts";
 import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
 import { ShapeError } from "../native/errors.ts";
-import { tidy } from "../ndarray/scope.ts";
 import { conv, convBatchNorm } from "../ops/conv.ts";
 import { checkFloat } from "../ops/support.ts";
 import { checkSize, keepsNothing, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
 import type { BatchNorm2d } from "./norm.ts";
+
+const TO_NHWC = [0, 2, 3, 1];
+const TO_NCHW = [0, 3, 1, 2];
 
 export interface ConvModuleOptions extends ModuleOptions {
   /** Default 1. */
@@ -53,22 +55,28 @@ export class Conv extends Module {
   }
 
   /**
-   * norm.forward(this.forward(x)). Where the norm uses its running statistics and nothing is recorded for backward, that
-   * is one pass over the images; Sequential does it for the two in a row.
+   * norm.forward(this.forward(x)), the pixels staying as they lie in between. Where the norm uses its running statistics and
+   * nothing is recorded for backward, that is one pass over the images; Sequential does it for the two in a row.
    */
   forwardNormalized(x: Tensor, norm: BatchNorm2d): Tensor {
-    if (!norm.training && !gradEnabled()) {
-      return this.onPixels(x, (pixels) => convBatchNorm(pixels, this.weight, norm, this));
-    }
-    const y = this.forward(x);
-    const normalized = norm.forward(y);
-    y.dispose();
-    return normalized;
+    const fixed = !norm.training && !gradEnabled();
+    return this.onPixels(x, (pixels) => {
+      if (fixed) return convBatchNorm(pixels, this.weight, norm, this);
+      const y = conv(pixels, this.weight, this);
+      const normalized = norm.normalize(y);
+      y.dispose();
+      return normalized;
+    });
   }
 
   private onPixels(x: Tensor, run: (pixels: Tensor) => Tensor): Tensor {
     checkFloat("Conv", x, "the input");
     if (x.ndim !== 4) throw new ShapeError("Conv", "takes images (N, C, H, W)", { shapes: [x.shape] });
-    return tidy(() => run(x.permute([0, 2, 3, 1])).permute([0, 3, 1, 2]));
+    const pixels = x.permute(TO_NHWC);
+    const y = run(pixels);
+    const images = y.permute(TO_NCHW);
+    pixels.dispose(); // both share their memory with what goes on
+    y.dispose();
+    return images;
   }
 }

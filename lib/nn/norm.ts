@@ -42,8 +42,8 @@ abstract class BatchNorm extends Module {
     this.relu = relu;
   }
 
-  /** Normalises x (…, features). */
-  protected normalize(x: Tensor): Tensor {
+  /** @internal Normalises x (…, features). */
+  normalize(x: Tensor): Tensor {
     const { weight, bias, runningMean, runningVar, training, momentum, eps, relu } = this;
     return batchNorm(x, weight, bias, { runningMean, runningVar, training, momentum, eps, relu });
   }

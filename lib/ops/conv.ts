@@ -6,7 +6,6 @@ import { check } from "../native/status.ts";
 import { sameDevice } from "../ndarray/operands.ts";
 import { checkSize, MAX_SIZE } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
-import { tidy } from "../ndarray/scope.ts";
 import {
   checkFloat,
   checkInteger,
@@ -15,6 +14,7 @@ import {
   checkShapeIs,
   contiguous,
   type PerChannel,
+  releaseCopy,
 } from "./support.ts";
 
 export interface ConvOptions {
@@ -66,7 +66,17 @@ function checkConv(
   }
   const outShape = [n!, outHeight, outWidth, outputs!];
   checkSize(name, outShape);
-  return { numbers: Int32Array.of(n!, height!, width!, channels!, outputs!, kh!, kw!, stride, padding), outShape };
+  const numbers = new Int32Array(9); // Int32Array.of would take as long as a small kernel
+  numbers[0] = n!;
+  numbers[1] = height!;
+  numbers[2] = width!;
+  numbers[3] = channels!;
+  numbers[4] = outputs!;
+  numbers[5] = kh!;
+  numbers[6] = kw!;
+  numbers[7] = stride;
+  numbers[8] = padding;
+  return { numbers, outShape };
 }
 
 /**
@@ -78,16 +88,14 @@ export function conv(x: Tensor, w: Tensor, options: ConvOptions = {}): Tensor {
   const { numbers: geometry, outShape } = checkConv("conv", x, w, options);
   const { bias = null } = options;
   const { backend } = x.device;
-  const image = x.data.compact();
-  const weight = w.data.compact();
+  const image = contiguous(x.data);
+  const weight = contiguous(w.data);
+  const offset = bias && contiguous(bias.data);
   const y = NDArray.empty(outShape, image);
-  const offset = bias?.data.compact() ?? null;
-  if (y.size > 0)
-    check(
-      backend.th_conv(y.pointer, image.pointer, weight.pointer, offset?.pointer ?? null, geometry),
-      backend,
-      "conv",
-    );
+  if (y.size > 0) {
+    const status = backend.th_conv(y.pointer, image.pointer, weight.pointer, offset?.pointer ?? null, geometry);
+    check(status, backend, "conv");
+  }
 
   const inputTensors = bias === null ? [x, w] : [x, w, bias];
   const result = record("conv", y, inputTensors, [image, weight], (g, { saved: [input, kernel], needs }) => {
@@ -111,9 +119,9 @@ export function conv(x: Tensor, w: Tensor, options: ConvOptions = {}): Tensor {
     }
     return [dx, needs[1] ? dw : null, db];
   });
-  image.dispose();
-  weight.dispose();
-  offset?.dispose();
+  releaseCopy(image, x.data); // the tape has its own
+  releaseCopy(weight, w.data);
+  if (offset !== null) releaseCopy(offset, bias!.data);
   return result;
 }
 
@@ -141,18 +149,23 @@ export function convBatchNorm(x: Tensor, w: Tensor, norm: FixedNorm, options: Co
   checkPerChannel(name, x, outShape[3]!, norm);
   checkNumber(name, "eps", eps, 0);
   const { backend } = x.device;
-  return tidy(() => {
-    const compact = (t: Tensor) => t.data.compact();
-    const [image, kernel, offset] = [compact(x), compact(w), bias && compact(bias)];
-    const [scale, shift, mean, variance] = [weight, beta, runningMean, runningVar].map(compact);
-    const y = NDArray.empty(outShape, image);
-    if (y.size > 0) {
-      const status = backend.th_conv_batch_norm(
-        y.pointer, image.pointer, kernel.pointer, offset?.pointer ?? null, scale!.pointer, shift!.pointer,
-        mean!.pointer, variance!.pointer, numbers, eps, relu ? 1 : 0,
-      ); // prettier-ignore
-      check(status, backend, name);
-    }
-    return new Tensor(y);
-  });
+  const [images, kernel, offset] = [contiguous(x.data), contiguous(w.data), bias && contiguous(bias.data)];
+  const [scale, shift] = [contiguous(weight.data), contiguous(beta.data)];
+  const [mean, variance] = [contiguous(runningMean.data), contiguous(runningVar.data)];
+  const y = NDArray.empty(outShape, images);
+  if (y.size > 0) {
+    const status = backend.th_conv_batch_norm(
+      y.pointer, images.pointer, kernel.pointer, offset?.pointer ?? null, scale.pointer, shift.pointer,
+      mean.pointer, variance.pointer, numbers, eps, relu ? 1 : 0,
+    ); // prettier-ignore
+    check(status, backend, name);
+  }
+  releaseCopy(images, x.data);
+  releaseCopy(kernel, w.data);
+  if (offset !== null) releaseCopy(offset, bias!.data);
+  releaseCopy(scale, weight.data);
+  releaseCopy(shift, beta.data);
+  releaseCopy(mean, runningMean.data);
+  releaseCopy(variance, runningVar.data);
+  return new Tensor(y);
 }

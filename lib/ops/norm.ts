@@ -5,7 +5,7 @@ import { check } from "../native/status.ts";
 import { unary } from "../ndarray/arithmetic.ts";
 import { sameDevice } from "../ndarray/operands.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
-import { checkFloat, checkNumber, checkPerChannel, checkShapeIs, contiguous } from "./support.ts";
+import { checkFloat, checkNumber, checkPerChannel, checkShapeIs, contiguous, releaseCopy } from "./support.ts";
 
 export interface BatchNormOptions {
   /** Moved by `momentum` towards the batch's statistics in training, used instead of them otherwise. Each (C). */
@@ -34,17 +34,17 @@ export function batchNorm(x: Tensor, weight: Tensor, bias: Tensor, options: Batc
   checkPerChannel(name, x, channels, { weight, bias, runningMean, runningVar });
   checkNumber(name, "momentum", momentum, 0, 1);
   checkNumber(name, "eps", eps, 0);
-  const input = x.data.compact();
-  const rows = input.size === 0 ? 0 : input.size / channels;
+  const rows = x.size === 0 ? 0 : x.size / channels;
   if (rows === 0) throw new ShapeError(name, "there are no statistics of no elements", { shapes: [x.shape] });
+  const input = contiguous(x.data);
   const { backend } = x.device;
   const fused = relu ? 1 : 0;
   const y = NDArray.empty(x.shape, input);
-  const mean = training ? NDArray.empty([channels], input) : runningMean.data.compact();
+  const mean = training ? NDArray.empty([channels], input) : contiguous(runningMean.data);
   const scale = contiguous(weight.data);
   const shift = contiguous(bias.data);
   // In training 1/√(var + eps) of the batch; else the variance, from which only a backward pass computes that.
-  const spread = training ? NDArray.empty([channels], input) : runningVar.data.compact();
+  const spread = training ? NDArray.empty([channels], input) : contiguous(runningVar.data);
   if (training) {
     const [movingMean, movingVar] = [runningMean.data, runningVar.data];
     if (!movingMean.isCompact() || !movingVar.isCompact()) {
@@ -78,7 +78,9 @@ export function batchNorm(x: Tensor, weight: Tensor, bias: Tensor, options: Batc
     check(status, backend, name);
     return [dx, dw, db];
   });
-  for (const array of [input, mean, spread]) array.dispose(); // the tape has what it needs
+  releaseCopy(input, x.data); // the tape has what it needs
+  releaseCopy(mean, runningMean.data);
+  releaseCopy(spread, runningVar.data);
   return result;
 }
 
@@ -96,7 +98,7 @@ export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, { eps = 1e-5 
   }
   checkNumber(name, "eps", eps, 0);
   const { backend } = x.device;
-  const input = x.data.compact();
+  const input = contiguous(x.data);
   const rows = input.size / cols;
   const y = NDArray.empty(x.shape, input);
   const mean = NDArray.empty([rows], input);
@@ -125,6 +127,8 @@ export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, { eps = 1e-5 
     check(code, backend, name);
     return [dx, dw, db];
   });
-  for (const array of [input, mean, istd]) array.dispose();
+  releaseCopy(input, x.data);
+  mean.dispose();
+  istd.dispose();
   return result;
 }

@@ -9,9 +9,14 @@ import { describe, sameDevice } from "../ndarray/operands.ts";
 /** In backward: write the result over the incoming gradient if nobody else owns its memory. */
 export const overGradient = { reuse: true } as const;
 
-/** `gradient` itself where its elements are in row-major order, so that its memory can be written over, else a copy. */
-export function contiguous(gradient: NDArray): NDArray {
-  return gradient.isCompact() ? gradient : gradient.compact();
+/** `array` itself where its elements are in row-major order, else a copy, which {@link releaseCopy} frees. */
+export function contiguous(array: NDArray): NDArray {
+  return array.isCompact() ? array : array.copy();
+}
+
+/** Frees what {@link contiguous} made of `array`, if that is a copy. */
+export function releaseCopy(copy: NDArray, array: NDArray): void {
+  if (copy !== array) copy.dispose();
 }
 
 /** Throws unless `value` is a Tensor. */
@@ -74,11 +79,16 @@ export interface PerChannel {
 
 /** Throws unless each is a Tensor (channels) of float32 on the device of `x`. */
 export function checkPerChannel(operation: string, x: Tensor, channels: number, norm: PerChannel): void {
-  for (const what of ["weight", "bias", "runningMean", "runningVar"] as const) {
-    checkFloat(operation, norm[what], what);
-    checkShapeIs(operation, what, norm[what], [channels]);
-    sameDevice(operation, x.data, norm[what].data);
-  }
+  checkChannels(operation, x, channels, "weight", norm.weight);
+  checkChannels(operation, x, channels, "bias", norm.bias);
+  checkChannels(operation, x, channels, "runningMean", norm.runningMean);
+  checkChannels(operation, x, channels, "runningVar", norm.runningVar);
+}
+
+function checkChannels(operation: string, x: Tensor, channels: number, what: string, value: Tensor): void {
+  checkFloat(operation, value, what);
+  if (value.ndim !== 1 || value.shape[0] !== channels) checkShapeIs(operation, what, value, [channels]);
+  sameDevice(operation, x.data, value.data);
 }
 
 /** The gradient of an operand of `shape` that was broadcast: summed over the axes that were added or stretched. */
