@@ -28,7 +28,7 @@
 extern "C" {
 #endif
 
-#define TH_ABI_VERSION 4
+#define TH_ABI_VERSION 5
 #define TH_MAX_NDIM 16
 
 /* TH_API: compiled once. TH_KERNEL: arithmetic, compiled once for each instruction set (see csrc/cpu/dispatch.gen.c). */
@@ -225,6 +225,14 @@ TH_KERNEL int32_t th_softmax_backward(float *dx, const float *dy, const float *y
     (softmax(x) - onehot) / rows. labels: int32 in [0, cols), else TH_STATUS_INDEX. */
 TH_KERNEL int32_t th_cross_entropy(float *loss, float *dx, const float *x, const int32_t *labels, int32_t rows,
                                    int32_t cols);
+/** The same of logits x · weight (+ bias (classes); NULL for none), x (rows, features), none of them empty, of which there are
+    never all at once. weight: row stride weight_row, features × classes or, transposed, stored classes × features.
+    correct: the number of rows whose first largest logit is the label's. The gradients dx (rows, features), dweight
+    (features, classes), dbias (classes) may be NULL. */
+TH_KERNEL int32_t th_linear_cross_entropy(float *loss, float *correct, float *dx, float *dweight, float *dbias,
+                                          const float *x, const float *weight, const float *bias, const int32_t *labels,
+                                          int32_t rows, int32_t features, int32_t classes, int32_t weight_row,
+                                          int32_t weight_transposed);
 
 /* ------------------------------------------------------------------------------------------------ embedding */
 

@@ -1,5 +1,5 @@
 import { ArgumentError, init, NDArray, nn, ops, ShapeError, Tensor } from "../lib/index.ts";
-import type { HiddenState } from "../lib/training/index.ts";
+import type { HiddenState, SequenceLoss } from "../lib/training/index.ts";
 
 const { Dropout, Embedding, Linear, LSTM, Module, Parameter, RNN } = nn;
 
@@ -32,6 +32,10 @@ class TiedLinear extends Module {
 
   override forward(x: Tensor): Tensor {
     return ops.linear(x, ops.transpose(this.weight), this.bias);
+  }
+
+  crossEntropy(x: Tensor, labels: Tensor): ops.LinearLoss {
+    return ops.linearCrossEntropy(x, ops.transpose(this.weight), this.bias, labels);
   }
 }
 
@@ -75,6 +79,25 @@ export class LanguageModel extends Module {
    * way round; ShapeError for one of other sizes.
    */
   override forward(x: Tensor, h: HiddenState | null = null): [logits: Tensor, h: HiddenState] {
+    const [rows, state] = this.outputs(x, h);
+    const logits = this.linear.forward(rows);
+    rows.dispose();
+    return [logits, state];
+  }
+
+  /**
+   * The cross-entropy of `forward(x, h)` against the next words, labels (L · N) int32, and the state behind them. The logits
+   * are made for some words at a time: see ops.linearCrossEntropy.
+   */
+  loss(x: Tensor, labels: Tensor, h: HiddenState | null = null): SequenceLoss {
+    const [rows, state] = this.outputs(x, h);
+    const { loss, correct } = this.linear.crossEntropy(rows, labels);
+    rows.dispose();
+    return { loss, correct, state };
+  }
+
+  /** What the output layer sees, a row for each word (L · N, hiddenSize). */
+  private outputs(x: Tensor, h: HiddenState | null): [rows: Tensor, h: HiddenState] {
     if (x instanceof Tensor && x.ndim !== 2) {
       throw new ShapeError("LanguageModel", "takes words (L, N) int32", { shapes: [x.shape] });
     }
@@ -83,10 +106,8 @@ export class LanguageModel extends Module {
     words.dispose();
     const seen = this.drop(output);
     const rows = seen.reshape([-1, seen.shape.at(-1)!]);
-    const logits = this.linear.forward(rows);
     seen.dispose();
-    rows.dispose();
-    return [logits, state];
+    return [rows, state];
   }
 
   private advance(x: Tensor, h: HiddenState | null): [output: Tensor, h: HiddenState] {

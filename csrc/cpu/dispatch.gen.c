@@ -23,6 +23,7 @@
   int32_t th_softmax_##ISA(float *y, const float *x, int32_t rows, int32_t cols, int32_t log_output); \
   int32_t th_softmax_backward_##ISA(float *dx, const float *dy, const float *y, int32_t rows, int32_t cols, int32_t log_output); \
   int32_t th_cross_entropy_##ISA(float *loss, float *dx, const float *x, const int32_t *labels, int32_t rows, int32_t cols); \
+  int32_t th_linear_cross_entropy_##ISA(float *loss, float *correct, float *dx, float *dweight, float *dbias, const float *x, const float *weight, const float *bias, const int32_t *labels, int32_t rows, int32_t features, int32_t classes, int32_t weight_row, int32_t weight_transposed); \
   int32_t th_embedding_##ISA(float *out, const float *table, const int32_t *ids, int32_t count, int32_t dim, int32_t rows); \
   int32_t th_embedding_backward_##ISA(float *dtable, const float *dy, const int32_t *ids, int32_t count, int32_t dim, int32_t rows); \
   int32_t th_rnn_##ISA(float *states, const float *x, const float *h0, const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden, int32_t relu); \
@@ -59,6 +60,7 @@
   th_softmax_##ISA, \
   th_softmax_backward_##ISA, \
   th_cross_entropy_##ISA, \
+  th_linear_cross_entropy_##ISA, \
   th_embedding_##ISA, \
   th_embedding_backward_##ISA, \
   th_rnn_##ISA, \
@@ -96,6 +98,7 @@ typedef struct {
   int32_t (*th_softmax)(float *y, const float *x, int32_t rows, int32_t cols, int32_t log_output);
   int32_t (*th_softmax_backward)(float *dx, const float *dy, const float *y, int32_t rows, int32_t cols, int32_t log_output);
   int32_t (*th_cross_entropy)(float *loss, float *dx, const float *x, const int32_t *labels, int32_t rows, int32_t cols);
+  int32_t (*th_linear_cross_entropy)(float *loss, float *correct, float *dx, float *dweight, float *dbias, const float *x, const float *weight, const float *bias, const int32_t *labels, int32_t rows, int32_t features, int32_t classes, int32_t weight_row, int32_t weight_transposed);
   int32_t (*th_embedding)(float *out, const float *table, const int32_t *ids, int32_t count, int32_t dim, int32_t rows);
   int32_t (*th_embedding_backward)(float *dtable, const float *dy, const int32_t *ids, int32_t count, int32_t dim, int32_t rows);
   int32_t (*th_rnn)(float *states, const float *x, const float *h0, const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden, int32_t relu);
@@ -208,6 +211,10 @@ int32_t th_softmax_backward(float *dx, const float *dy, const float *y, int32_t 
 
 int32_t th_cross_entropy(float *loss, float *dx, const float *x, const int32_t *labels, int32_t rows, int32_t cols) {
   return active->th_cross_entropy(loss, dx, x, labels, rows, cols);
+}
+
+int32_t th_linear_cross_entropy(float *loss, float *correct, float *dx, float *dweight, float *dbias, const float *x, const float *weight, const float *bias, const int32_t *labels, int32_t rows, int32_t features, int32_t classes, int32_t weight_row, int32_t weight_transposed) {
+  return active->th_linear_cross_entropy(loss, correct, dx, dweight, dbias, x, weight, bias, labels, rows, features, classes, weight_row, weight_transposed);
 }
 
 int32_t th_embedding(float *out, const float *table, const int32_t *ids, int32_t count, int32_t dim, int32_t rows) {

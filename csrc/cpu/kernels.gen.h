@@ -19,6 +19,7 @@
 #define th_softmax TH_ISA_NAME(th_softmax)
 #define th_softmax_backward TH_ISA_NAME(th_softmax_backward)
 #define th_cross_entropy TH_ISA_NAME(th_cross_entropy)
+#define th_linear_cross_entropy TH_ISA_NAME(th_linear_cross_entropy)
 #define th_embedding TH_ISA_NAME(th_embedding)
 #define th_embedding_backward TH_ISA_NAME(th_embedding_backward)
 #define th_rnn TH_ISA_NAME(th_rnn)

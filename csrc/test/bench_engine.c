@@ -94,6 +94,20 @@ static void bench_lstm(int steps, int batch, int hidden) {
   free(x), free(w), free(bias), free(states), free(cells), free(gates), free(dx), free(dw);
 }
 
+static void bench_linear_cross_entropy(int rows, int features, int classes) {
+  const ptrdiff_t inputs = (ptrdiff_t)rows * features, weights = (ptrdiff_t)features * classes;
+  float *x = test_random(inputs, 1), *w = test_random(weights, 2), *bias = test_random(classes, 3), loss, correct;
+  float *dx = test_floats(inputs), *dw = test_floats(weights), *dbias = test_floats(classes);
+  int32_t *labels = malloc(sizeof *labels * (size_t)rows);
+  for (int r = 0; r < rows; r++) labels[r] = (int)((ptrdiff_t)r * 7919 % classes);
+  char name[96];
+  snprintf(name, sizeof name, "linear cross entropy %dx%d to %d", rows, features, classes);
+  BENCH(
+      name, 6.0 * rows * (double)weights,
+      th_linear_cross_entropy(&loss, &correct, dx, dw, dbias, x, w, bias, labels, rows, features, classes, classes, 0));
+  free(x), free(w), free(bias), free(dx), free(dw), free(dbias), free(labels);
+}
+
 int main(int argc, char **argv) {
   if (argc > 1) th_set_threads(atoi(argv[1]));
   if (argc > 2) wanted = argv[2];
@@ -132,5 +146,8 @@ int main(int argc, char **argv) {
   bench_lstm(35, 20, 200);
   bench_lstm(35, 20, 650);
   bench_lstm(40, 16, 100);
+  bench_linear_cross_entropy(700, 200, 10000);
+  bench_linear_cross_entropy(700, 650, 10000);
+  bench_linear_cross_entropy(640, 100, 10000);
   return 0;
 }

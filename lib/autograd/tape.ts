@@ -131,6 +131,7 @@ export class Node implements Edge {
         if (out !== null) handedOn.add(out);
         return out;
       });
+      this.freeSaved(); // so that whoever takes over one of them is its only owner
       handles.forEach((handle, i) => {
         const input = inputs[i] ?? null;
         if (input === null) handle?.dispose();
@@ -138,6 +139,10 @@ export class Node implements Edge {
       });
       for (const gradient of given) if (gradient !== null && !handedOn.has(gradient)) gradient.dispose();
     }
+    this.freeSaved();
+  }
+
+  private freeSaved(): void {
     for (const array of this.saved) array.dispose();
     this.saved = [];
   }

@@ -4,7 +4,7 @@ import type { Pointer } from "bun:ffi";
 /** Native memory: a pointer, or a typed array whose memory is passed for the length of the call; null for none. */
 export type Address = Pointer | NodeJS.TypedArray | null;
 
-export const ABI_VERSION = 4;
+export const ABI_VERSION = 5;
 export const MAX_NDIM = 16;
 
 export const Status = {
@@ -123,6 +123,7 @@ export const symbols = {
   th_softmax: { args: ["ptr", "ptr", "i32", "i32", "i32"], returns: "i32" },
   th_softmax_backward: { args: ["ptr", "ptr", "ptr", "i32", "i32", "i32"], returns: "i32" },
   th_cross_entropy: { args: ["ptr", "ptr", "ptr", "ptr", "i32", "i32"], returns: "i32" },
+  th_linear_cross_entropy: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "i32", "i32", "i32"], returns: "i32" },
   th_embedding: { args: ["ptr", "ptr", "ptr", "i32", "i32", "i32"], returns: "i32" },
   th_embedding_backward: { args: ["ptr", "ptr", "ptr", "i32", "i32", "i32"], returns: "i32" },
   th_rnn: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "i32", "i32", "i32"], returns: "i32" },
@@ -178,6 +179,7 @@ export interface Backend {
   th_softmax(y: Address, x: Address, rows: number, cols: number, logOutput: number): number;
   th_softmax_backward(dx: Address, dy: Address, y: Address, rows: number, cols: number, logOutput: number): number;
   th_cross_entropy(loss: Address, dx: Address, x: Address, labels: Address, rows: number, cols: number): number;
+  th_linear_cross_entropy(loss: Address, correct: Address, dx: Address, dweight: Address, dbias: Address, x: Address, weight: Address, bias: Address, labels: Address, rows: number, features: number, classes: number, weightRow: number, weightTransposed: number): number;
   th_embedding(out: Address, table: Address, ids: Address, count: number, dim: number, rows: number): number;
   th_embedding_backward(dtable: Address, dy: Address, ids: Address, count: number, dim: number, rows: number): number;
   th_rnn(states: Address, x: Address, h0: Address, wIh: Address, wHh: Address, biasIh: Address, biasHh: Address, steps: number, batch: number, inputs: number, hidden: number, relu: number): number;

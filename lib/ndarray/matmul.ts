@@ -30,8 +30,8 @@ export function matmul(a: NDArray, b: NDArray, bias: NDArray | null = null): NDA
   }
   const plain = a.ndim === 2 && b.ndim === 2; // by far the most frequent
   const batch = plain ? [] : layout.broadcastShapes("matmul", a.shape.slice(0, -2), b.shape.slice(0, -2));
-  const left = operand(a);
-  const right = operand(b);
+  const left = matrixOperand(a);
+  const right = matrixOperand(b);
   const out = NDArray.empty(plain ? [m, n] : [...batch, m, n], a);
   if (out.size > 0) {
     header[0] = m;
@@ -58,8 +58,8 @@ const header = new Int32Array(new ArrayBuffer(4 * (8 + 3 * MAX_NDIM)));
 const batchStrides = (of: NDArray, batch: layout.Shape): number[] =>
   layout.broadcastStrides("matmul", of.shape.slice(0, -2), of.strides.slice(0, -2), batch);
 
-/** A matrix as the kernel takes it: rows or columns adjacent, `ld` elements apart; anything else is copied first. */
-function operand(array: NDArray): { array: NDArray; ld: number; transposed: number } {
+/** A matrix as kernels take it: rows or columns adjacent, `ld` elements apart; anything else is copied first. */
+export function matrixOperand(array: NDArray): { array: NDArray; ld: number; transposed: number } {
   const { shape, strides, ndim } = array;
   const [rows, cols] = [shape[ndim - 2]!, shape[ndim - 1]!];
   const [rowStride, colStride] = [strides[ndim - 2]!, strides[ndim - 1]!];

@@ -1,5 +1,6 @@
 import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
+import { linearCrossEntropy, type LinearLoss } from "../ops/linear-cross-entropy.ts";
 import { linear } from "../ops/matmul.ts";
 import { checkSize, keepsNothing, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
 
@@ -30,5 +31,10 @@ export class Linear extends Module {
 
   override forward(x: Tensor): Tensor {
     return linear(x, this.weight, this.bias);
+  }
+
+  /** The cross-entropy of `forward(x)`, x (N, in), against labels (N) int32, without making all logits at once. */
+  crossEntropy(x: Tensor, labels: Tensor): LinearLoss {
+    return linearCrossEntropy(x, this.weight, this.bias, labels);
   }
 }

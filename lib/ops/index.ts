@@ -5,6 +5,7 @@ export * from "./elementwise.ts";
 export * from "./reduce.ts";
 export * from "./matmul.ts";
 export * from "./softmax.ts";
+export * from "./linear-cross-entropy.ts";
 export * from "./shape.ts";
 export * from "./conv.ts";
 export * from "./norm.ts";

@@ -126,6 +126,11 @@ export const WORK: { readonly [Name in keyof Backend]?: (...args: Arguments[Name
   th_softmax_backward: (_dx, _dy, _y, rows, cols) => traffic("softmax backward", times([rows, cols]), 3 * rows * cols),
   th_cross_entropy: (_loss, dx, _x, _labels, rows, cols) =>
     traffic("cross entropy", times([rows, cols]), (dx === null ? 1 : 2) * rows * cols),
+  th_linear_cross_entropy(_loss, _correct, dx, dweight, _dbias, _x, _w, _b, _labels, rows, features, classes) {
+    const products = 1 + (dx === null ? 0 : 1) + (dweight === null ? 0 : 1);
+    const shape = times([rows, features, classes]);
+    return traffic("linear cross entropy", shape, products * (rows + classes) * features, products * 2 * rows * features * classes); // prettier-ignore
+  },
   th_embedding: (_out, _table, _ids, count, dim) => traffic("embedding", times([count, dim]), 2 * count * dim),
   th_embedding_backward: (_dtable, _dy, _ids, count, dim, rows) =>
     traffic("embedding backward", `${times([count, dim])} into ${rows} rows`, 2 * count * dim + rows * dim),

@@ -5,7 +5,9 @@ import { Adam } from "../optim/index.ts";
 import {
   type EpochResult,
   type EpochsOptions,
+  judge,
   type LoopOptions,
+  type Outcome,
   runEpoch,
   runEpochs,
   type StepReport,
@@ -28,11 +30,12 @@ export interface EpochOptions extends LoopOptions {
 export async function epochGeneralCifar10(
   loader: Batches,
   model: Classifier,
-  { onStep, ...options }: EpochOptions = {},
+  { onStep, lossFn, ...options }: EpochOptions = {},
 ): Promise<EpochResult> {
   function* steps() {
     for (const [x, labels] of loader) {
-      yield { inputs: [x], labels, forward: (): [Tensor, null] => [model.forward(x), null] };
+      const forward = (): Outcome<null> => ({ ...judge(model.forward(x), labels, lossFn), state: null });
+      yield { inputs: [x], labels, forward };
     }
   }
   const loop = { operation: "epochGeneralCifar10", model, steps: loader.length, each: steps() };

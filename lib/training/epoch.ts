@@ -5,6 +5,7 @@
 import type { Tensor } from "../autograd/tensor.ts";
 import { noGrad } from "../autograd/mode.ts";
 import { ArgumentError } from "../native/errors.ts";
+import type { NDArray } from "../ndarray/ndarray.ts";
 import { tidy } from "../ndarray/scope.ts";
 import { type Module, SoftmaxLoss } from "../nn/index.ts";
 import { clipGradNorm, type Optimizer } from "../optim/index.ts";
@@ -28,7 +29,7 @@ export interface StepReport extends EpochResult {
 
 export interface LoopOptions {
   /** Default SoftmaxLoss. */
-  lossFn?: { forward(logits: Tensor, labels: Tensor): Tensor } | undefined;
+  lossFn?: LossFunction | undefined;
   /** Trains with it; without one the epoch only evaluates. */
   opt?: Optimizer | undefined;
   /** Scales the gradients so that their common norm is at most this. Default: they are left alone. */
@@ -37,12 +38,36 @@ export interface LoopOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** What one step works on, made just before it. `state` is what the model carries to the next step. */
+/** What a forward pass gives. */
+export interface Outcome<State> {
+  loss: Tensor;
+  /** How many examples have their largest logit at the label, a scalar. */
+  correct: NDArray;
+  /** What the model carries to the next step: all of this one that stays. */
+  state: State;
+}
+
+/** What one step works on, made just before it. */
 export interface Step<State> {
   inputs: readonly Tensor[];
   labels: Tensor;
-  /** Within a tidy: logits (N, K), and the state, which is all of the step that stays. */
-  forward(): [logits: Tensor, state: State];
+  /** Within a tidy. */
+  forward(): Outcome<State>;
+}
+
+/** A loss of logits (N, K) and labels (N) int32. */
+export interface LossFunction {
+  forward(logits: Tensor, labels: Tensor): Tensor;
+}
+
+/** The loss of logits, by default SoftmaxLoss, and how many are right. */
+export function judge(
+  logits: Tensor,
+  labels: Tensor,
+  lossFn: LossFunction = new SoftmaxLoss(),
+): Omit<Outcome<null>, "state"> {
+  const loss = lossFn.forward(logits, labels);
+  return { loss, correct: logits.data.argMax({ axes: 1 }).equal(labels.data).sum() };
 }
 
 export interface Loop<State> {
@@ -58,7 +83,7 @@ export interface Loop<State> {
 /** One pass: training if `opt` is given, else evaluation. The model's mode is restored afterwards. */
 export async function runEpoch<State>(
   { operation, model, steps, each, onStep }: Loop<State>,
-  { lossFn = new SoftmaxLoss(), opt, clip, signal }: LoopOptions,
+  { opt, clip, signal }: Omit<LoopOptions, "lossFn">,
 ): Promise<EpochResult> {
   const learn = (loss: Tensor): void => {
     if (opt === undefined) return;
@@ -67,13 +92,11 @@ export async function runEpoch<State>(
     if (clip !== undefined) clipGradNorm(opt.params, clip);
     opt.step();
   };
-  const run = ({ labels, forward }: Step<State>) =>
+  const run = ({ forward }: Step<State>) =>
     tidy(() => {
-      const [logits, state] = forward();
-      const loss = lossFn.forward(logits, labels);
+      const { loss, correct, state } = forward();
       learn(loss);
-      const correct = logits.data.argMax({ axes: 1 }).equal(labels.data).sum().item();
-      return { loss: loss.item(), correct, state };
+      return { loss: loss.item(), correct: correct.item(), state };
     });
 
   const mode = model.training;

@@ -19,6 +19,7 @@ export {
   type PtbEpochOptions,
   type PtbOptions,
   type PtbTrainOptions,
+  type SequenceLoss,
   type SequenceModel,
   tensorsOf,
   trainPtb,

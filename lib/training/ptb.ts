@@ -11,7 +11,9 @@ import { SGD } from "../optim/index.ts";
 import {
   type EpochResult,
   type EpochsOptions,
+  judge,
   type LoopOptions,
+  type Outcome,
   runEpoch,
   runEpochs,
   type StepReport,
@@ -23,7 +25,18 @@ export type HiddenState = Tensor | LSTMState;
 /** What is trained: words (L, N) int32, and the state before them, to logits (L · N, K) and the state behind them. */
 export type SequenceModel = Module & {
   forward(x: Tensor, h?: HiddenState | null): readonly [logits: Tensor, h: HiddenState];
+  /** The softmax loss of the same, labels (L · N): where a model has it, it is used unless another loss is asked for. */
+  loss?(x: Tensor, labels: Tensor, h?: HiddenState | null): SequenceLoss;
 };
+
+export interface SequenceLoss {
+  /** The mean over all words, a scalar. */
+  loss: Tensor;
+  /** How many words have their largest logit at the label, a scalar. */
+  correct: Tensor;
+  /** The state behind the words. */
+  state: HiddenState;
+}
 
 /** Averages over the words so far; `examples` counts the words. */
 export interface ChunkReport extends StepReport {
@@ -60,7 +73,7 @@ export async function epochGeneralPtb(
   model: SequenceModel,
   options: PtbEpochOptions = {},
 ): Promise<EpochResult> {
-  const { seqLen = 40, start = { chunk: 0, hidden: null }, onStep, ...rest } = options;
+  const { seqLen = 40, start = { chunk: 0, hidden: null }, onStep, lossFn, ...rest } = options;
   const chunks = checkText("epochGeneralPtb", data, seqLen);
   if (!Number.isInteger(start.chunk) || start.chunk < 0 || start.chunk >= chunks) {
     throw new ArgumentError("epochGeneralPtb", `start.chunk ${String(start.chunk)} is outside [0, ${chunks})`);
@@ -69,9 +82,13 @@ export async function epochGeneralPtb(
   function* steps() {
     for (let chunk = start.chunk; chunk < chunks; chunk++) {
       const [x, labels] = getBatch(data, chunk * seqLen, seqLen);
-      const forward = (): [Tensor, HiddenState] => {
-        const [logits, next] = model.forward(x, hidden);
-        return [logits, detachState(next)];
+      const forward = (): Outcome<HiddenState> => {
+        if (lossFn === undefined && model.loss !== undefined && hasLossOfForward(model)) {
+          const { loss, correct, state } = model.loss(x, labels, hidden);
+          return { loss, correct: correct.data, state: detachState(state) };
+        }
+        const [logits, state] = model.forward(x, hidden);
+        return { ...judge(logits, labels, lossFn), state: detachState(state) };
       };
       yield { inputs: [x], labels, forward };
     }
@@ -103,6 +120,15 @@ export async function trainPtb(
 export async function evaluatePtb(model: SequenceModel, data: NDArray, options: PtbOptions = {}): Promise<EpochResult> {
   const { opt: _, ...rest }: PtbEpochOptions = options;
   return epochGeneralPtb(data, model, rest);
+}
+
+/** Whether `loss` is of the class that has `forward`, or of a subclass: an inherited one may be of other logits. */
+function hasLossOfForward(model: SequenceModel): boolean {
+  for (let of: unknown = model; of !== null; of = Object.getPrototypeOf(of)) {
+    if (Object.hasOwn(of as object, "loss")) return true;
+    if (Object.hasOwn(of as object, "forward")) return false;
+  }
+  return false;
 }
 
 /** The tensors that a state consists of. */

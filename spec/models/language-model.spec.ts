@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { ArgumentError, init, manualSeed, NDArray, nn, noGrad, optim, ShapeError, Tensor, tensor } from "thimble";
 import { LanguageModel } from "thimble/models";
-import { epochGeneralPtb } from "thimble/training";
+import { epochGeneralPtb, tensorsOf } from "thimble/training";
 
 import { recordedTensor } from "../support/check-op.ts";
 import { close, closeNumber } from "../support/close.ts";
@@ -54,12 +54,22 @@ onEachDevice("LanguageModel", (device) => {
         const states = state instanceof Tensor ? [state] : state;
         expect(states.length).toBe(recording.state.length);
         states.forEach((each, i) => close(each, recording.state[i]!, { rtol: 2e-5, atol: 1e-5, what: `state ${i}` }));
-        new nn.SoftmaxLoss().forward(logits, labels).backward();
         const parameters = Object.entries(model.namedParameters());
         expect(parameters.length).toBe(recording.gradients.length);
-        parameters.forEach(([name, { grad }], i) => {
-          close(grad!, recording.gradients[i]!, { rtol: 5e-5, atol: 1e-5, what: `gradient of ${name}` });
-        });
+        const atOnce = model.loss(x, labels);
+        const separate = new nn.SoftmaxLoss().forward(logits, labels);
+        closeNumber(atOnce.loss.item(), separate.item(), { rtol: 2e-6 });
+        for (const loss of [separate, atOnce.loss]) {
+          loss.backward();
+          parameters.forEach(([name, parameter], i) => {
+            const { grad } = parameter;
+            close(grad!, recording.gradients[i]!, { rtol: 5e-5, atol: 1e-5, what: `gradient of ${name}` });
+            parameter.grad = null;
+          });
+        }
+        for (const [i, each] of tensorsOf(atOnce.state).entries()) {
+          expect(each.toTypedArray()).toEqual(states[i]!.toTypedArray());
+        }
       });
 
       test("the losses of an epoch: clipped SGD, the state carried from chunk to chunk", async () => {

@@ -68,6 +68,24 @@ onEachDevice("language-model training", (device) => {
     expect(longer.accuracy).toBeCloseTo(result.accuracy, 4);
   });
 
+  test("the model's own loss, a loss that is given, and the loss of a subclass with logits of its own", async () => {
+    class Flat extends LanguageModel {
+      override forward(x: Tensor, h?: HiddenState | null): [Tensor, HiddenState] {
+        const [logits, state] = super.forward(x, h);
+        return [logits.mul(0), state];
+      }
+    }
+    const model = make();
+    const own = await evaluatePtb(model, text, { seqLen: 16 });
+    const given = await evaluatePtb(model, text, { seqLen: 16, lossFn: new nn.SoftmaxLoss() });
+    expect(given.loss).toBeCloseTo(own.loss, 5);
+    expect(given.accuracy).toBeCloseTo(own.accuracy, 6);
+    const twice = { forward: (logits: Tensor, y: Tensor) => new nn.SoftmaxLoss().forward(logits, y).mul(2) };
+    expect((await evaluatePtb(model, text, { seqLen: 16, lossFn: twice })).loss).toBeCloseTo(2 * own.loss, 4);
+    const flat = await evaluatePtb(new Flat(12, words, 12, { device }), text, { seqLen: 16 });
+    expect(flat.loss).toBeCloseTo(Math.log(words), 5);
+  });
+
   test("goes on within an epoch bit for bit, dropout included", async () => {
     const lr = { lr: 5 };
     const options = { seqLen: 10, clip: 0.5 };

@@ -1,5 +1,5 @@
 /** A training step of word-level language models: embedding, two recurrent layers, logits; SGD with clipped gradients. */
-import { type Device, nn, optim, tensor, tidy } from "thimble";
+import { type Device, optim, tensor, tidy } from "thimble";
 import { LanguageModel } from "thimble/models";
 import { detachState, type HiddenState, tensorsOf } from "thimble/training";
 
@@ -57,21 +57,19 @@ function trainingStep({ kind, embed, hidden, bptt, batch }: Size, device?: Devic
   const x = tensor(ids(7919, 0), { shape: [bptt, batch], device });
   const labels = tensor(ids(104_729, 1), { device });
   const optimizer = new optim.SGD(model.parameters(), { lr: 1 });
-  const lossFunction = new nn.SoftmaxLoss();
   let state: HiddenState | null = null;
   return () => {
-    const { loss, next } = tidy(() => {
+    const [value, next] = tidy(() => {
       optimizer.zeroGrad();
-      const [logits, h] = model.forward(x, state);
-      const y = lossFunction.forward(logits, labels);
-      y.backward();
+      const { loss, state: after } = model.loss(x, labels, state);
+      loss.backward();
       optim.clipGradNorm(model.parameters(), 0.25);
       optimizer.step();
-      return { loss: y.item(), next: detachState(h) };
+      return [loss.item(), detachState(after)] as const;
     });
     if (state !== null) for (const old of tensorsOf(state)) old.dispose();
     state = next;
-    return loss;
+    return value;
   };
 }
 

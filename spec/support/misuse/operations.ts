@@ -74,6 +74,20 @@ for (const operand of notTensors)
 add("NDArray matmul with a list", () => a23().matmul(wrong([[1]])), /^matmul/); // prettier-ignore
 const image = (): Tensor => t(1, 5, 5, 2);
 const kernel = (): Tensor => t(3, 3, 2, 4);
+for (const [what, x, w, b, labels, message] of [
+  ["features that differ", t(2, 4), t(3, 5), t(5), ids(0, 1), /\(2, 4\).*\(3, 5\)/],
+  ["x of three axes", t(1, 2, 3), t(3, 5), t(5), ids(0, 1), /\(1, 2, 3\)/],
+  ["a vector for weight", t(2, 3), t(3), null, ids(0, 1), /\(3,\)/],
+  ["too few labels", t(2, 3), t(3, 5), t(5), ids(0), /\(2, 3\).*\(1,\)/],
+  ["float labels", t(2, 3), t(3, 5), t(5), t(2), /int32/],
+  ["a bias of another size", t(2, 3), t(3, 5), t(3), ids(0, 1), /bias.*\(5\).*\(3,\)/],
+  ["no rows", t(0, 3), t(3, 5), t(5), ids(), /\(0, 3\)/],
+  ["no features", t(2, 0), t(0, 5), t(5), ids(0, 1), /\(2, 0\)/],
+  ["int32 x", ids(2, 3), t(3, 5), t(5), ids(0, 1), /float32/],
+] as const) {
+  const run = () => ops.linearCrossEntropy(x, w, b, labels);
+  add(`linearCrossEntropy with ${what}`, run, new RegExp(`^linearCrossEntropy.*${message.source}`));
+}
 add("conv with channels that differ", () => ops.conv(image(), t(3, 3, 3, 4)), /^conv.*\(1, 5, 5, 2\).*\(3, 3, 3, 4\)/);
 add("conv of three axes", () => ops.conv(t(5, 5, 2), kernel()), /^conv.*\(5, 5, 2\).*\(3, 3, 2, 4\)/);
 add("conv with a kernel of three axes", () => ops.conv(image(), t(3, 3, 2)), /^conv.*\(1, 5, 5, 2\).*\(3, 3, 2\)/);
@@ -120,6 +134,7 @@ for (const operand of notTensors) {
 for (const id of [2, -1, 2 ** 31 - 1, -(2 ** 31)]) {
   add(`embedding of id ${id}`, () => ops.embedding(t23(), ids(0, id)), new RegExp(`^embedding.*${id}`));
   add(`a label ${id} of 2 classes`, () => new nn.SoftmaxLoss().forward(t(2, 2), ids(0, id)), new RegExp(`${id}`));
+  add(`a label ${id} of a layer of 2`, () => ops.linearCrossEntropy(t(2, 3), t(3, 2), null, ids(0, id)), /of row 1/);
 }
 add("embedding of floats", () => ops.embedding(t23(), t(2)), /^embedding.*int32.*\(2, 3\).*\(2,\)/);
 add("embedding in a table of one axis", () => ops.embedding(t(2), ids(0)), /^embedding.*\(2,\)/);
