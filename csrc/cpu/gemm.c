@@ -14,6 +14,8 @@
 #include "parallel.h"
 
 enum {
+  SHORT_SUM = 64,         /* with so few summed, writing C is most of the work, … */
+  LARGE_C = 2048 * 1024,  /* … if it is this large, from where it must go to memory */
   FEW_ROWS = 130,         /* with so few rows of A, packing B would not pay */
   L2_FLOATS = 64 * 1024,  /* for a block of A: 256 KB */
   L3_FLOATS = 512 * 1024, /* for a block of B: 2 MB */
@@ -31,7 +33,10 @@ static th_blocking plan(const th_gemm *g) {
   const ptrdiff_t rows = tile_rows(g->n);
   p.runs = g->k <= KC ? 1 : th_ceil_div(g->k, KC);
   p.kc = g->k <= KC ? th_max(1, g->k) : th_ceil_div(g->k, p.runs);
-  if (g->m * p.kc <= L2_FLOATS) {
+  if (g->k <= SHORT_SUM && g->k * g->n <= L2_FLOATS && g->m * g->n >= LARGE_C) { /* C is written row after row */
+    p.mc = rows;
+    p.nc = round_up(th_max(1, g->n), NR);
+  } else if (g->m * p.kc <= L2_FLOATS) {
     p.mc = round_up(th_max(1, g->m), rows);
     p.nc = NR;
   } else {
