@@ -3,7 +3,11 @@
 
 #include <string.h>
 
-enum { CHUNK = 512 };
+enum {
+  CHUNK = 512,     /* elements of an operand that is packed */
+  LONG_ROW = 256,  /* rows this long are worth a visit each */
+  LONGEST = 16384, /* elements of a row in one visit */
+};
 
 /* --------------------------------------------------------------------------------------- pack and unpack */
 
@@ -17,6 +21,8 @@ TH_INLINE void copy_row(th_word *buffer, th_word *row, ptrdiff_t stride, ptrdiff
     for (ptrdiff_t i = 0; i < n; i++) buffer[i] = row[i];
   } else if (stride == 0) {
     for (ptrdiff_t i = 0; i < n; i++) buffer[i] = *row;
+  } else if (stride == 2) { /* a constant: the compiler shuffles vectors */
+    for (ptrdiff_t i = 0; i < n; i++) buffer[i] = row[2 * i];
   } else {
     for (ptrdiff_t i = 0; i < n; i++) buffer[i] = row[i * stride];
   }
@@ -70,7 +76,19 @@ typedef struct {
   int direct[TH_MAX_OPERANDS]; /* contiguous: the loop gets the array itself */
   int once[TH_MAX_OPERANDS];   /* the same in every chunk: packed once */
   ptrdiff_t chunk;
+  ptrdiff_t of_row; /* chunks of a row of the last axis, where they end with it; else 0 */
 } plan;
+
+/** Long rows are visited one by one: of an operand that is contiguous along them nothing is packed. */
+static void plan_rows(plan *p, const th_layout *layout, int operands) {
+  const int inner = layout->ndim - 1;
+  p->chunk = LONGEST;
+  for (int k = 0; k < operands; k++) {
+    p->direct[k] = layout->stride[k][inner] == 1;
+    if (!p->direct[k]) p->chunk = CHUNK;
+  }
+  p->of_row = (layout->shape[inner] + p->chunk - 1) / p->chunk;
+}
 
 static plan make_plan(const th_layout *layout, int operands) {
   plan p = {.chunk = CHUNK};
@@ -86,16 +104,23 @@ static plan make_plan(const th_layout *layout, int operands) {
     p.once[k] = 1;
     p.chunk -= p.chunk % period;
   }
-  for (int k = 1; k < operands; k++) p.once[k] = p.once[k] && p.chunk % period_of(layout, k) == 0;
+  int all_good = 1;
+  for (int k = 0; k < operands; k++) {
+    p.once[k] = p.once[k] && p.chunk % period_of(layout, k) == 0;
+    all_good &= p.direct[k] || p.once[k];
+  }
+  if (!all_good && layout->ndim > 1 && layout->shape[layout->ndim - 1] >= LONG_ROW) plan_rows(&p, layout, operands);
   return p;
 }
 
+/** Elements `from` to `to` - 1, of those that there are. */
 static void run_range(const plan *p, const th_layout *layout, int operands, void *const pointers[], th_chunk_loop loop,
                       const void *context, ptrdiff_t from, ptrdiff_t to) {
   _Alignas(64) th_word buffers[TH_MAX_OPERANDS][CHUNK];
   int ready[TH_MAX_OPERANDS] = {0};
-  for (ptrdiff_t start = from; start < to; start += p->chunk) {
-    const ptrdiff_t n = to - start < p->chunk ? to - start : p->chunk;
+  const ptrdiff_t end = to < layout->count ? to : layout->count;
+  for (ptrdiff_t start = from; start < end; start += p->chunk) {
+    const ptrdiff_t n = end - start < p->chunk ? end - start : p->chunk;
     void *arguments[TH_MAX_OPERANDS] = {0};
     for (int k = 0; k < operands; k++) {
       arguments[k] = p->direct[k] ? (th_word *)pointers[k] + start : buffers[k];
@@ -108,21 +133,50 @@ static void run_range(const plan *p, const th_layout *layout, int operands, void
   }
 }
 
+/** Chunks `from` to `to` - 1 of all rows. */
+static void run_rows(const plan *p, const th_layout *layout, int operands, void *const pointers[], th_chunk_loop loop,
+                     const void *context, ptrdiff_t from, ptrdiff_t to) {
+  _Alignas(64) th_word buffers[TH_MAX_OPERANDS][CHUNK];
+  const int inner = layout->ndim - 1;
+  for (ptrdiff_t i = from; i < to; i++) {
+    const ptrdiff_t start = i % p->of_row * p->chunk, left = layout->shape[inner] - start;
+    const ptrdiff_t n = left < p->chunk ? left : p->chunk;
+    th_word *at[TH_MAX_OPERANDS];
+    void *arguments[TH_MAX_OPERANDS] = {0};
+    for (int k = 0; k < operands; k++) at[k] = (th_word *)pointers[k] + start * layout->stride[k][inner];
+    ptrdiff_t rest = i / p->of_row;
+    for (int axis = inner - 1; axis >= 0; rest /= layout->shape[axis--])
+      for (int k = 0; k < operands; k++) at[k] += rest % layout->shape[axis] * layout->stride[k][axis];
+    for (int k = 0; k < operands; k++) {
+      arguments[k] = p->direct[k] ? at[k] : buffers[k];
+      const int has_it = layout->stride[k][inner] == 0 && start > 0 && i > from; /* from the chunk before */
+      if (k > 0 && !p->direct[k] && !has_it) copy_row(buffers[k], at[k], layout->stride[k][inner], n, 0);
+    }
+    loop(arguments[0], arguments[1], arguments[2], n, context);
+    if (!p->direct[0]) copy_row(buffers[0], at[0], layout->stride[0][inner], n, 1);
+  }
+}
+
+static void run(const plan *p, const th_layout *layout, int operands, void *const pointers[], th_chunk_loop loop,
+                const void *context, ptrdiff_t from, ptrdiff_t to) {
+  (p->of_row ? run_rows : run_range)(p, layout, operands, pointers, loop, context, from, to);
+}
+
 void th_for_chunks(const th_layout *layout, int operands, void *const pointers[], th_chunk_loop loop,
                    const void *context, double grain) {
   const ptrdiff_t count = layout->count;
   if (count == 0) return;
   const plan p = make_plan(layout, operands);
   const int parts = th_threads_for((double)count, grain);
-  if (parts == 1) {
-    run_range(&p, layout, operands, pointers, loop, context, 0, count);
+  /* Parts begin at a multiple of the chunk, or of a cache line where the whole array is one chunk. */
+  const ptrdiff_t unit = p.of_row ? 1 : p.chunk == count ? 16 : p.chunk;
+  const ptrdiff_t units = p.of_row ? count / layout->shape[layout->ndim - 1] * p.of_row : (count + unit - 1) / unit;
+  if (parts == 1) { /* what OpenMP does for one thread would be felt by small arrays */
+    run(&p, layout, operands, pointers, loop, context, 0, units * unit);
     return;
   }
-  /* Parts begin at a multiple of the chunk, or of a cache line where the whole array is one chunk. */
-  const ptrdiff_t unit = p.chunk == count ? 16 : p.chunk, units = (count + unit - 1) / unit;
 #pragma omp parallel for num_threads(parts) schedule(static)
-  for (int part = 0; part < parts; part++) {
-    const ptrdiff_t from = th_split(units, part, parts) * unit, end = th_split(units, part + 1, parts) * unit;
-    run_range(&p, layout, operands, pointers, loop, context, from, end < count ? end : count);
-  }
+  for (int part = 0; part < parts; part++)
+    run(&p, layout, operands, pointers, loop, context, th_split(units, part, parts) * unit,
+        th_split(units, part + 1, parts) * unit);
 }
