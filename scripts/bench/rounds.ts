@@ -10,6 +10,8 @@ export interface Effort {
   rounds: number;
   /** Milliseconds that each contestant runs in a round, about. */
   budget: number;
+  /** Milliseconds before the first turn. Default 400: just-in-time compilers need hundreds of runs. */
+  warmUp?: number | undefined;
 }
 
 export interface Timing {
@@ -27,8 +29,6 @@ const PAUSE = 30;
 const HOPELESS = 2;
 /** Samples of a turn, however long one takes. */
 const FEWEST = 3;
-/** Milliseconds before the first turn: just-in-time compilers need hundreds of steps. */
-const FIRST_WARM_UP = 400;
 /** Milliseconds at the beginning of a turn that do not count: others' data is in the caches, and the clocks are low. */
 const WARM_UP = 40;
 /** Runs shorter than this are repeated within a sample: clocks and pipes have noise of their own. */
@@ -46,7 +46,7 @@ export async function timeCase(
     const values = await contestant.prepare(workload);
     if (values === null) continue;
     expected ??= values;
-    const estimate = await warmUp(contestant, FIRST_WARM_UP);
+    const estimate = await warmUp(contestant, effort.warmUp ?? 400);
     runners.push({ contestant, agrees: agree(expected, values), estimate, times: [] });
     await Bun.sleep(PAUSE);
   }

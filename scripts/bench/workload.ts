@@ -25,6 +25,8 @@ export interface Case {
   readonly bytes?: number;
   /** Images or words in one run, for throughputs. */
   readonly items?: { readonly count: number; readonly unit: string };
+  /** Milliseconds of warm-up, where 400 are too few: a whole training step is much to compile. */
+  readonly warmUp?: number;
   /** Whether the quick benchmark has it. */
   readonly quick?: boolean;
   prepare(): Workload;

@@ -37,6 +37,7 @@ export function languageModel(size: Size, device?: Device): Case {
     workload: `lm ${kind} ${embed} ${hidden} ${bptt} ${batch} ${VOCABULARY}`,
     peers: device === undefined ? ["torch"] : ["torch-cuda"],
     flops: 3 * forwardFlops(size),
+    warmUp: 2000,
     items: { count: words, unit: "words/s" },
     quick: embed === 200 && device === undefined,
     prepare() {

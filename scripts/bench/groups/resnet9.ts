@@ -50,6 +50,7 @@ export function trainCase(batch: number, device?: Device): Case {
     workload: `resnet9 train ${batch}`,
     peers: device === undefined ? [...TORCH, "tfjs-cpu"] : ["torch-cuda"],
     flops: flops(batch, true),
+    warmUp: 2000,
     items: { count: batch, unit: "images/s" },
     quick: device === undefined,
     prepare() {
