@@ -290,7 +290,8 @@ TH_KERNEL int32_t th_permutation(int32_t *host_out, int32_t n, int32_t seed, int
 
 /* --------------------------------------------------------------------------------------------- optimization */
 
-/* Whole parameter lists in one call. host_table: `count` rows of doubles, device pointers stored as numbers, n the elements. */
+/* Whole parameter lists in one call. host_table: `count` rows of doubles, device pointers stored as numbers, n the elements.
+   On a processor the steps take subnormal numbers as zero. */
 
 /** rows {parameter, gradient, momentum buffer (0 when momentum is 0), n}:
     g += weight_decay · p; buffer = momentum · buffer + g; p -= lr · buffer. */

@@ -69,6 +69,22 @@ TEST_SUITE(adam) {
   for (int i = 0; i < LISTS; i++) free(p[i]), free(g[i]), free(m[i]), free(v[i]), free(p2[i]), free(m2[i]), free(v2[i]);
 }
 
+/** Subnormal numbers are taken as zero, within the kernels only. The emulated device, like a real one, keeps them. */
+TEST_SUITE(subnormal_parameters) {
+  float *p = test_floats(2), *g = test_floats(2), *m = test_floats(2), *v = test_floats(2);
+  for (int i = 0; i < 2; i++) p[i] = i ? 1 : 1e-40f, g[i] = m[i] = v[i] = 0;
+  const double adam[] = {number_of(p), number_of(g), number_of(m), number_of(v), 2};
+  th_adam(adam, 1, 0.1, 0.9, 0.999, 1e-8, 1e-3, 0.1, 0.001);
+  check(test_settled(TH_STATUS_OK) == TH_STATUS_OK && p[0] >= 0 && p[0] <= 1e-40f && p[1] < 1, "Adam: %g and %g",
+        (double)p[0], (double)p[1]);
+#ifndef TH_EMULATED
+  check(p[0] == 0, "a subnormal parameter becomes zero, not %g", (double)p[0]);
+#endif
+  volatile float small = 1e-30f;
+  check(small * 1e-10f > 0, "the caller's arithmetic keeps subnormal numbers");
+  free(p), free(g), free(m), free(v);
+}
+
 TEST_SUITE(clip_grad_norm) {
   for (int clipped = 0; clipped < 2; clipped++) {
     double table[LISTS * 2], squares = 0;
