@@ -9,7 +9,7 @@
 
 #include <math.h>
 
-static const double GRAIN = 16384; /* elements worth a thread */
+static const double GRAIN = 8192; /* elements worth a thread */
 
 /* ------------------------------------------------------------------------------------------- work space */
 

@@ -9,6 +9,9 @@
 
 static const double GRAIN = 4096; /* elements worth a thread */
 
+/** Threads for so many rows; each row costs as much as some 64 elements before the first of them. */
+static int threads_for(int32_t rows, int32_t cols) { return th_threads_for((double)rows * (cols + 64), GRAIN); }
+
 /** out = e^(x - shift); returns the sum. out may be x. */
 static double exp_row(float *out, const float *x, ptrdiff_t n, float shift) {
   double total = 0;
@@ -47,7 +50,7 @@ static void softmax_row(float *y, const float *x, ptrdiff_t n, int log_output) {
 int32_t th_softmax(float *y, const float *x, int32_t rows, int32_t cols, int32_t log_output) {
   const ptrdiff_t n = cols;
   if (n == 0) return TH_STATUS_OK;
-  const int parts = th_threads_for((double)rows * cols, GRAIN);
+  const int parts = threads_for(rows, cols);
 #pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
   for (ptrdiff_t r = 0; r < rows; r++) softmax_row(y + r * n, x + r * n, n, log_output);
   return TH_STATUS_OK;
@@ -71,7 +74,7 @@ static void softmax_backward_row(float *dx, const float *dy, const float *y, ptr
 int32_t th_softmax_backward(float *dx, const float *dy, const float *y, int32_t rows, int32_t cols,
                             int32_t log_output) {
   const ptrdiff_t n = cols;
-  const int parts = th_threads_for((double)rows * cols, GRAIN);
+  const int parts = threads_for(rows, cols);
 #pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
   for (ptrdiff_t r = 0; r < rows; r++) softmax_backward_row(dx + r * n, dy + r * n, y + r * n, n, log_output);
   return TH_STATUS_OK;
@@ -96,7 +99,7 @@ int32_t th_cross_entropy(float *loss, float *dx, const float *x, const int32_t *
     if (labels[r] < 0 || labels[r] >= cols)
       return th_fail(TH_STATUS_INDEX, "cross entropy: label %d of row %d is outside the %d classes", labels[r], r,
                      cols);
-  const int parts = th_threads_for((double)rows * cols, GRAIN);
+  const int parts = threads_for(rows, cols);
   double *partial = th_scratch(5, (size_t)parts * sizeof *partial);
   if (!partial) return TH_STATUS_OUT_OF_MEMORY;
 #pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
