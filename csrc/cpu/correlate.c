@@ -87,14 +87,14 @@ TH_INLINE ptrdiff_t row_width(const th_correlation *r, ptrdiff_t j) {
 }
 
 /** One tile, unless the box does nothing there. */
-TH_INLINE void tile_at(const th_correlation *r, const place *p, const th_walk *walk, ptrdiff_t x, ptrdiff_t y,
-                       ptrdiff_t j, ptrdiff_t rows) {
+TH_INLINE void tile_at(const th_correlation *r, const place *p, th_walk *walk, ptrdiff_t x, ptrdiff_t y, ptrdiff_t j,
+                       ptrdiff_t rows) {
   if (p->touch == TOUCH_NONE) return;
   const float *panel = r->weights + (r->row ? j : j * r->kh * r->kw * r->c) + p->panel;
   const float *bias = r->bias && p->touch == TOUCH_FIRST ? r->bias + j : NULL;
   const ptrdiff_t cols = th_min(NR, r->f - j);
+  walk->epilogue = epilogue_at(&r->epilogue, j, p->is_last);
   multiply_tile(walk, r->x + p->x + x, panel, r->y + y + j, rows, cols, bias, p->touch == TOUCH_MORE);
-  if (r->epilogue.scale && p->is_last) finish_tile(&r->epilogue, j, r->y + y + j, walk->ldc, rows, cols);
 }
 
 /** Output pixels begin to end of all images: each tile is one pixel of a group of images. */

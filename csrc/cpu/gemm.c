@@ -88,7 +88,6 @@ static void pack_a(const th_gemm *g, const th_blocking *p, const float *a, ptrdi
 static void multiply_block(const th_gemm *g, const th_blocking *p, ptrdiff_t k0, ptrdiff_t n0, float *scratch) {
   const ptrdiff_t kc = th_min(p->kc, g->k - k0), nc = th_min(p->nc, g->n - n0), rows = tile_rows(g->n);
   const int keeps_a = g->m <= p->mc; /* packed for the first columns, A is there for all */
-  const int finishes = g->epilogue.scale && k0 + kc == g->k;
   float *const packed_a = scratch + (p->whole_a ? k0 / p->kc * p->a_floats : 0);
   float *const packed_b = scratch + packed_a_floats(p);
   const ptrdiff_t a_row = g->a_transposed ? 1 : p->pack_a ? p->a_stride : g->lda;
@@ -111,6 +110,7 @@ static void multiply_block(const th_gemm *g, const th_blocking *p, ptrdiff_t k0,
       const float *const b = packed ? packed_b + j * kc : g->b + k0 * g->ldb + n0 + j;
       const float *const bias = g->bias && k0 == 0 ? g->bias + n0 + j : NULL;
       walk.inner.b = packed ? panel_width(cols) : g->ldb;
+      walk.epilogue = epilogue_at(&g->epilogue, n0 + j, k0 + kc == g->k);
       for (ptrdiff_t t = 0; t < tiles; t++) {
         const ptrdiff_t i = share(mc, t, tiles), end = share(mc, t + 1, tiles);
         const float *tile = a + i * a_row;
@@ -118,7 +118,6 @@ static void multiply_block(const th_gemm *g, const th_blocking *p, ptrdiff_t k0,
         else if (p->pack_a) tile = packed_a + i * a_row;
         float *const c = g->c + (m0 + i) * g->ldc + n0 + j;
         multiply_tile(&walk, tile, b, c, end - i, cols, bias, k0 > 0);
-        if (finishes) finish_tile(&g->epilogue, n0 + j, c, g->ldc, end - i, cols);
       }
     }
   }

@@ -18,6 +18,16 @@ enum { ROWS_A_BASE = 3, BASES = (2 * MR + ROWS_A_BASE - 1) / ROWS_A_BASE };
     }                                                                                                                  \
   } while (0)
 
+/** The epilogue, while the sums are in registers. */
+TH_INLINE void finish(const int rows, const int vectors, vec sum[][2], const th_epilogue *e, ptrdiff_t last) {
+  TH_UNROLL for (int v = 0; v < vectors; v++) {
+    const ptrdiff_t n = v == vectors - 1 ? last : VL;
+    const vec scale = vec_load_part(e->scale + v * VL, n), shift = vec_load_part(e->shift + v * VL, n);
+    TH_UNROLL for (int i = 0; i < rows; i++) sum[i][v] = sum[i][v] * scale + shift;
+    if (e->relu) TH_UNROLL for (int i = 0; i < rows; i++) sum[i][v] = drop_where(sum[i][v] < 0, sum[i][v]);
+  }
+}
+
 TH_INLINE void tile(const int rows, const int vectors, const th_form form, const th_walk *walk, const float *a,
                     const float *b, float *c, ptrdiff_t cols, const float *bias, int accumulate) {
   const ptrdiff_t ldc = walk->ldc, last = cols - (vectors - 1) * VL; /* columns in the last vector */
@@ -52,16 +62,18 @@ TH_INLINE void tile(const int rows, const int vectors, const th_form form, const
     }
   }
 
-  TH_UNROLL for (int i = 0; i < rows; i++, c += ldc) {
-    float *const end = c + (vectors - 1) * VL; /* the last vector may be part of one */
-    vec *const sum_end = &sum[i][vectors - 1];
-    if (accumulate) {
-      if (vectors > 1) sum[i][0] += vec_load(c);
-      *sum_end += last == VL ? vec_load(end) : vec_load_part(end, last);
+  if (accumulate) TH_UNROLL for (int i = 0; i < rows; i++) {
+      const float *const at = c + i * ldc, *const end =
+                                               at + (vectors - 1) * VL; /* the last vector may be part of one */
+      if (vectors > 1) sum[i][0] += vec_load(at);
+      sum[i][vectors - 1] += last == VL ? vec_load(end) : vec_load_part(end, last);
     }
+  if (walk->epilogue.scale) finish(rows, vectors, sum, &walk->epilogue, last);
+  TH_UNROLL for (int i = 0; i < rows; i++, c += ldc) {
+    float *const end = c + (vectors - 1) * VL;
     if (vectors > 1) vec_store(c, sum[i][0]);
-    if (last == VL) vec_store(end, *sum_end);
-    else vec_store_part(end, *sum_end, last);
+    if (last == VL) vec_store(end, sum[i][vectors - 1]);
+    else vec_store_part(end, sum[i][vectors - 1], last);
   }
 }
 

@@ -23,13 +23,26 @@ typedef struct {
     TH_COLUMNS: rows are adjacent in A, a_row = 1, as in a transposed matrix. */
 typedef enum { TH_ROWS = 0, TH_COLUMNS = 1 } th_form;
 
+/** What is done to finished sums before they are stored: c · scale + shift for each column, then ReLU if `relu`, which
+    passes NaN. NULL scale: nothing. */
+typedef struct {
+  const float *scale, *shift;
+  int relu;
+} th_epilogue;
+
 /** How a tile reads A and B and writes C. A row of B is NR floats, or VL where cols ≤ VL: all of them are read. */
 typedef struct {
   th_loop outer, middle, inner;
   ptrdiff_t a_row;
   ptrdiff_t ldc;
   th_form form;
+  th_epilogue epilogue; /* of the tile's columns */
 } th_walk;
+
+/** The epilogue for the columns from `column` on, or that which does nothing. */
+TH_INLINE th_epilogue epilogue_at(const th_epilogue *e, ptrdiff_t column, int applies) {
+  return applies && e->scale ? (th_epilogue){e->scale + column, e->shift + column, e->relu} : (th_epilogue){0};
+}
 
 /** c = a · b + bias (cols; NULL for none) or, with `accumulate`, c += a · b. */
 typedef void th_tile(const th_walk *walk, const float *a, const float *b, float *c, ptrdiff_t cols, const float *bias,
@@ -42,27 +55,6 @@ extern th_tile *const th_tiles[2][2][2 * MR];
 TH_INLINE void multiply_tile(const th_walk *walk, const float *a, const float *b, float *c, ptrdiff_t rows,
                              ptrdiff_t cols, const float *bias, int accumulate) {
   th_tiles[walk->form][cols > VL][rows - 1](walk, a, b, c, cols, bias, accumulate);
-}
-
-/** What is done to a finished tile while it is in the L1 cache: c = c · scale + shift for each column, then ReLU if `relu`,
-    which passes NaN. NULL scale: nothing. */
-typedef struct {
-  const float *scale, *shift;
-  int relu;
-} th_epilogue;
-
-/** The epilogue of the columns from `column` on, to the tile c (rows × cols, cols ≤ NR). */
-TH_INLINE void finish_tile(const th_epilogue *e, ptrdiff_t column, float *c, ptrdiff_t ldc, ptrdiff_t rows,
-                           ptrdiff_t cols) {
-  for (ptrdiff_t j = 0; j < cols; j += VL) {
-    const ptrdiff_t n = th_min(VL, cols - j);
-    const vec scale = vec_load_part(e->scale + column + j, n), shift = vec_load_part(e->shift + column + j, n);
-    for (ptrdiff_t i = 0; i < rows; i++) {
-      float *const at = c + i * ldc + j;
-      const vec y = vec_load_part(at, n) * scale + shift;
-      vec_store_part(at, e->relu ? drop_where(y < 0, y) : y, n);
-    }
-  }
 }
 
 /** Rows that a tile may have in a product of n columns. */
