@@ -42,7 +42,9 @@ async function runGroup(group: Group, effort: Effort): Promise<GroupResult> {
   for (const [i, item] of cases.entries()) {
     if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${group.name} ${i + 1}/${cases.length}: ${item.name}`);
     const contestants = [ours(item), ...(await peers.get(item.peers))];
-    results.push(caseResult(item, await timeCase(contestants, item.workload, { ...effort, warmUp: item.warmUp }), machine));
+    results.push(
+      caseResult(item, await timeCase(contestants, item.workload, { ...effort, warmUp: item.warmUp }), machine),
+    );
   }
   if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
   return groupResult(group.name, group.title, results);
