@@ -1,6 +1,6 @@
 /** The linear layer with its cross-entropy in one, against the two operations one after the other. */
 import { expect, test } from "bun:test";
-import { nn, noGrad, ops, type Tensor, tensor } from "thimble";
+import { nn, noGrad, ops, type Tensor, tensor, tidy } from "thimble";
 
 import { close, closeNumber } from "../support/close.ts";
 import { onEachDevice } from "../support/devices.ts";
@@ -134,6 +134,19 @@ onEachDevice("linearCrossEntropy", (device) => {
       const labels = tensor([0, 1, label, 2, 3], { dtype: "int32", device });
       expect(() => ops.linearCrossEntropy(x, weight, b, labels).loss.item()).toThrow(new RegExp(`${label} of row 2`));
     }
+  });
+
+  test("the logits are never all in arrays at once", () => {
+    const { x, table, b, labels } = make({ rows: 400, features: 2, classes: 1000 });
+    const peakOf = (run: () => Tensor): number => {
+      device.resetPeakMemory();
+      const before = device.memory().peak;
+      tidy(() => void run());
+      return device.memory().peak - before;
+    };
+    const logitBytes = 4 * 400 * 1000;
+    expect(peakOf(() => ops.crossEntropy(ops.linear(x, table, b), labels))).toBeGreaterThan(2 * logitBytes);
+    expect(peakOf(() => ops.linearCrossEntropy(x, table, b, labels).loss)).toBeLessThan(logitBytes / 4);
   });
 
   test("as the method of Linear", () => {
