@@ -89,7 +89,7 @@ export class LanguageModel extends Module {
    * The cross-entropy of `forward(x, h)` against the next words, labels (L · N) int32, and the state behind them. The logits
    * are made for some words at a time: see ops.linearCrossEntropy.
    */
-  loss(x: Tensor, labels: Tensor, h: HiddenState | null = null): SequenceLoss {
+  crossEntropy(x: Tensor, labels: Tensor, h: HiddenState | null = null): SequenceLoss {
     const [rows, state] = this.outputs(x, h);
     const { loss, correct } = this.linear.crossEntropy(rows, labels);
     rows.dispose();

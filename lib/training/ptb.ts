@@ -26,7 +26,7 @@ export type HiddenState = Tensor | LSTMState;
 export type SequenceModel = Module & {
   forward(x: Tensor, h?: HiddenState | null): readonly [logits: Tensor, h: HiddenState];
   /** The softmax loss of the same, labels (L · N): where a model has it, it is used unless another loss is asked for. */
-  loss?(x: Tensor, labels: Tensor, h?: HiddenState | null): SequenceLoss;
+  crossEntropy?(x: Tensor, labels: Tensor, h?: HiddenState | null): SequenceLoss;
 };
 
 export interface SequenceLoss {
@@ -83,8 +83,8 @@ export async function epochGeneralPtb(
     for (let chunk = start.chunk; chunk < chunks; chunk++) {
       const [x, labels] = getBatch(data, chunk * seqLen, seqLen);
       const forward = (): Outcome<HiddenState> => {
-        if (lossFn === undefined && model.loss !== undefined && hasLossOfForward(model)) {
-          const { loss, correct, state } = model.loss(x, labels, hidden);
+        if (lossFn === undefined && model.crossEntropy !== undefined && hasLossOfForward(model)) {
+          const { loss, correct, state } = model.crossEntropy(x, labels, hidden);
           return { loss, correct: correct.data, state: detachState(state) };
         }
         const [logits, state] = model.forward(x, hidden);
@@ -122,10 +122,10 @@ export async function evaluatePtb(model: SequenceModel, data: NDArray, options: 
   return epochGeneralPtb(data, model, rest);
 }
 
-/** Whether `loss` is of the class that has `forward`, or of a subclass: an inherited one may be of other logits. */
+/** Whether `crossEntropy` is of the class that has `forward`, or of a subclass: an inherited one may be of other logits. */
 function hasLossOfForward(model: SequenceModel): boolean {
   for (let of: unknown = model; of !== null; of = Object.getPrototypeOf(of)) {
-    if (Object.hasOwn(of as object, "loss")) return true;
+    if (Object.hasOwn(of as object, "crossEntropy")) return true;
     if (Object.hasOwn(of as object, "forward")) return false;
   }
   return false;

@@ -56,7 +56,7 @@ onEachDevice("LanguageModel", (device) => {
         states.forEach((each, i) => close(each, recording.state[i]!, { rtol: 2e-5, atol: 1e-5, what: `state ${i}` }));
         const parameters = Object.entries(model.namedParameters());
         expect(parameters.length).toBe(recording.gradients.length);
-        const atOnce = model.loss(x, labels);
+        const atOnce = model.crossEntropy(x, labels);
         const separate = new nn.SoftmaxLoss().forward(logits, labels);
         closeNumber(atOnce.loss.item(), separate.item(), { rtol: 2e-6 });
         for (const loss of [separate, atOnce.loss]) {

@@ -62,7 +62,7 @@ function trainingStep({ kind, embed, hidden, bptt, batch }: Size, device?: Devic
   return () => {
     const [value, next] = tidy(() => {
       optimizer.zeroGrad();
-      const { loss, state: after } = model.loss(x, labels, state);
+      const { loss, state: after } = model.crossEntropy(x, labels, state);
       loss.backward();
       optim.clipGradNorm(model.parameters(), 0.25);
       optimizer.step();
