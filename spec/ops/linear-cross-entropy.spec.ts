@@ -5,6 +5,7 @@ import { nn, noGrad, ops, type Tensor, tensor, tidy } from "thimble";
 import { close, closeNumber } from "../support/close.ts";
 import { onEachDevice } from "../support/devices.ts";
 import { checkGradients } from "../support/finite-differences.ts";
+import { liveBytes } from "../support/live-bytes.ts";
 import { Random } from "../support/random.ts";
 
 interface Sizes {
@@ -139,8 +140,8 @@ onEachDevice("linearCrossEntropy", (device) => {
   test("the logits are never all in arrays at once", () => {
     const { x, table, b, labels } = make({ rows: 400, features: 2, classes: 1000 });
     const peakOf = (run: () => Tensor): number => {
+      const before = liveBytes(device);
       device.resetPeakMemory();
-      const before = device.memory().peak;
       tidy(() => void run());
       return device.memory().peak - before;
     };
