@@ -310,10 +310,8 @@ int32_t th_linear_cross_entropy(float *loss, float *correct, float *dx, float *d
             .dx = dx,
             .dweight = dweight,
             .dbias = dbias};
-  for (int32_t r = 0; r < rows; r++)
-    if (labels[r] < 0 || labels[r] >= classes)
-      return th_fail(TH_STATUS_INDEX, "cross entropy: label %d of row %d is outside the %d classes", labels[r], r,
-                     classes);
+  const int32_t status = th_check_labels(labels, rows, classes);
+  if (status) return status;
   const int wanted = th_threads_for(2.0 * rows * features * classes, GRAIN);
   const int threads = (int)th_min(wanted, th_ceil_div(classes, NR));
   if (!prepare(&h, threads)) return TH_STATUS_OUT_OF_MEMORY;

@@ -95,10 +95,8 @@ static double cross_entropy_row(float *dx, const float *x, int32_t label, ptrdif
 
 int32_t th_cross_entropy(float *loss, float *dx, const float *x, const int32_t *labels, int32_t rows, int32_t cols) {
   const ptrdiff_t n = cols;
-  for (int32_t r = 0; r < rows; r++)
-    if (labels[r] < 0 || labels[r] >= cols)
-      return th_fail(TH_STATUS_INDEX, "cross entropy: label %d of row %d is outside the %d classes", labels[r], r,
-                     cols);
+  const int32_t status = th_check_labels(labels, rows, cols);
+  if (status) return status;
   const int parts = threads_for(rows, cols);
   double *partial = th_scratch(5, (size_t)parts * sizeof *partial);
   if (!partial) return TH_STATUS_OUT_OF_MEMORY;

@@ -15,10 +15,6 @@ constexpr int64_t BLOCK_FLOATS = 16 << 10;
 constexpr int64_t BLOCK_FLOATS = 32 << 20;
 #endif
 
-__global__ void add(float *sum, const float *x, uint32_t count) {
-  for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) sum[i] += x[i];
-}
-
 } // namespace
 
 int32_t th_linear_cross_entropy(float *loss, float *correct, float *dx, float *dweight, float *dbias, const float *x,
@@ -35,6 +31,7 @@ int32_t th_linear_cross_entropy(float *loss, float *correct, float *dx, float *d
   TH_TRY(share.status("linearCrossEntropy"));
 
   const th_matrix w = {weight, weight_row, weight_transposed}, w_transposed = {weight, weight_row, !weight_transposed};
+  const int32_t contiguous[] = {1, classes, 1, 1, 1}; /* layout of the bias: its gradient so far, and a block's share */
   for (int32_t first = 0; first < rows; first += block) {
     const int32_t n = rows - first < block ? rows - first : block;
     const float *const in = x + (size_t)first * features;
@@ -48,8 +45,7 @@ int32_t th_linear_cross_entropy(float *loss, float *correct, float *dx, float *d
       TH_TRY(th_multiply_matrices(dweight, {in, features, 1}, {logits, classes, 0}, nullptr, features, classes, n,
                                   first > 0));
     if (dbias) TH_TRY(th_column_sum(first > 0 ? (float *)share : dbias, logits, n, classes));
-    if (dbias && first > 0)
-      TH_TRY(th_launch("add", add, th_blocks_for(classes), TH_BLOCK, dbias, (const float *)share, (uint32_t)classes));
+    if (dbias && first > 0) TH_TRY(th_binary(dbias, dbias, share, contiguous, TH_BINARY_ADD, TH_DTYPE_FLOAT32, 0));
   }
   return th_sum_row_results(loss, correct, {losses, right, nullptr}, rows);
 }

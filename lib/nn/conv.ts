@@ -6,9 +6,7 @@ import { conv, convBatchNorm } from "../ops/conv.ts";
 import { checkFloat } from "../ops/support.ts";
 import { checkSize, keepsNothing, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
 import type { BatchNorm2d } from "./norm.ts";
-
-const TO_NHWC = [0, 2, 3, 1];
-const TO_NCHW = [0, 3, 1, 2];
+import { onPixels } from "./pixels.ts";
 
 export interface ConvModuleOptions extends ModuleOptions {
   /** Default 1. */
@@ -72,11 +70,6 @@ export class Conv extends Module {
   private onPixels(x: Tensor, run: (pixels: Tensor) => Tensor): Tensor {
     checkFloat("Conv", x, "the input");
     if (x.ndim !== 4) throw new ShapeError("Conv", "takes images (N, C, H, W)", { shapes: [x.shape] });
-    const pixels = x.permute(TO_NHWC);
-    const y = run(pixels);
-    const images = y.permute(TO_NCHW);
-    pixels.dispose(); // both share their memory with what goes on
-    y.dispose();
-    return images;
+    return onPixels(x, run);
   }
 }

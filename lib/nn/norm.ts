@@ -1,10 +1,10 @@
 import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
 import { ShapeError } from "../native/errors.ts";
-import { tidy } from "../ndarray/scope.ts";
 import { batchNorm, layerNorm } from "../ops/norm.ts";
 import { checkFloat } from "../ops/support.ts";
 import { checkSize, keepsNothing, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
+import { onPixels } from "./pixels.ts";
 
 export interface BatchNormModuleOptions extends ModuleOptions {
   /** Added to the variance. Default 1e-5. */
@@ -71,7 +71,7 @@ export class BatchNorm2d extends BatchNorm {
     if (x.ndim !== 4 || x.shape[1] !== this.features) {
       throw new ShapeError("BatchNorm2d", `takes images (N, ${this.features}, H, W)`, { shapes: [x.shape] });
     }
-    return tidy(() => this.normalize(x.permute([0, 2, 3, 1])).permute([0, 3, 1, 2]));
+    return onPixels(x, (pixels) => this.normalize(pixels));
   }
 }
 

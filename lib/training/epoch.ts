@@ -38,11 +38,15 @@ export interface LoopOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** What a forward pass gives. */
-export interface Outcome<State> {
+/** How good logits are. */
+export interface Judgement {
   loss: Tensor;
   /** How many examples have their largest logit at the label, a scalar. */
   correct: NDArray;
+}
+
+/** What a forward pass gives. */
+export interface Outcome<State> extends Judgement {
   /** What the model carries to the next step: all of this one that stays. */
   state: State;
 }
@@ -61,11 +65,7 @@ export interface LossFunction {
 }
 
 /** The loss of logits, by default SoftmaxLoss, and how many are right. */
-export function judge(
-  logits: Tensor,
-  labels: Tensor,
-  lossFn: LossFunction = new SoftmaxLoss(),
-): Omit<Outcome<null>, "state"> {
+export function judge(logits: Tensor, labels: Tensor, lossFn: LossFunction = new SoftmaxLoss()): Judgement {
   const loss = lossFn.forward(logits, labels);
   return { loss, correct: logits.data.argMax({ axes: 1 }).equal(labels.data).sum() };
 }
