@@ -28,7 +28,7 @@
 extern "C" {
 #endif
 
-#define TH_ABI_VERSION 5
+#define TH_ABI_VERSION 6
 #define TH_MAX_NDIM 16
 
 /* TH_API: compiled once. TH_KERNEL: arithmetic, compiled once for each instruction set (see csrc/cpu/dispatch.gen.c). */
@@ -180,15 +180,48 @@ TH_KERNEL int32_t th_matmul(float *c, const float *a, const float *b, const floa
 
 /** y = conv(x, weight) (+ bias (f); NULL for none). */
 TH_KERNEL int32_t th_conv(float *y, const float *x, const float *weight, const float *bias, const int32_t *geometry);
-/** Convolution, batch normalisation with given statistics and, if `relu`, ReLU, for inference:
-    y = (conv(x, weight) + bias - mean) / √(var + eps) · gamma + beta. bias (f; NULL for none); gamma, beta, mean, var (f). */
-TH_KERNEL int32_t th_conv_batch_norm(float *y, const float *x, const float *weight, const float *bias,
-                                     const float *gamma, const float *beta, const float *mean, const float *var,
-                                     const int32_t *geometry, double eps, int32_t relu);
 TH_KERNEL int32_t th_conv_backward_data(float *dx, const float *dy, const float *weight, const int32_t *geometry);
 /** dbias (f) may be NULL. */
 TH_KERNEL int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, const float *dy,
                                           const int32_t *geometry);
+
+/** An entry of a layer in th_layers' table. */
+typedef enum {
+  TH_LAYER_IN = 0, /* its images: TH_LAYERS_X, TH_LAYERS_Y or where in the work space, in floats an image */
+  TH_LAYER_OUT = 1,
+  TH_LAYER_ADD = 2, /* images added to its result, or TH_LAYERS_NONE */
+  TH_LAYER_H = 3,
+  TH_LAYER_W = 4,
+  TH_LAYER_C = 5,
+  TH_LAYER_F = 6,
+  TH_LAYER_KH = 7,
+  TH_LAYER_KW = 8,
+  TH_LAYER_STRIDE = 9,
+  TH_LAYER_PADDING = 10,
+  TH_LAYER_WEIGHT = 11, /* addresses; 0 for none */
+  TH_LAYER_BIAS = 12,
+  TH_LAYER_GAMMA = 13, /* of batch normalisation, 0 for none; then the others count */
+  TH_LAYER_BETA = 14,
+  TH_LAYER_MEAN = 15,
+  TH_LAYER_VAR = 16,
+  TH_LAYER_EPS = 17,
+  TH_LAYER_RELU = 18,       /* 1: of the layer's result before `add` */
+  TH_LAYER_RELU_AFTER = 19, /* 1: after it */
+  TH_LAYER_ENTRIES = 20,
+} th_layer;
+
+/* Places other than in the work space. */
+#define TH_LAYERS_X (-1)
+#define TH_LAYERS_Y (-2)
+#define TH_LAYERS_NONE (-3)
+
+/** Layers one after another, for inference: host_layers (count, TH_LAYER_ENTRIES), each a convolution, or a linear layer as
+    one of 1 × 1 images and taps, with what follows it:
+    relu((conv(in, weight) + bias - mean) / √(var + eps) · gamma + beta) + add, and perhaps ReLU once more.
+    x and y hold n images. work: n times work_floats, what the layers before the last write; no layer writes over what it or a
+    later one reads. */
+TH_KERNEL int32_t th_layers(float *y, const float *x, float *work, const double *host_layers, int32_t count, int32_t n,
+                            double work_floats);
 
 /* ------------------------------------------------------------------------------------------- normalisation */
 

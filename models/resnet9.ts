@@ -1,30 +1,12 @@
 import { nn, type Tensor } from "../lib/index.ts";
 
-const { BatchNorm2d, Conv, Flatten, keepsNothing, Linear, Module, ReLU, Residual, Sequential } = nn;
+const { BatchNorm2d, Conv, Flatten, Linear, Module, ReLU, Residual, Sequential } = nn;
 
 /**
  * Weights start from U(±1/√fan), PyTorch's default. After batch normalisation the scale of a weight does not matter, and a
  * step moves a smaller one further: 10 epochs then reach 2 to 3 points more than from the homework's Kaiming default.
  */
 const GAIN = 1 / Math.sqrt(3);
-
-/** Convolution (a to b channels, kernel k, stride s), batch normalisation and ReLU: the last two in one pass, all three for inference. */
-class ConvBN extends Module {
-  static readonly [keepsNothing] = true;
-
-  readonly conv: nn.Conv;
-  readonly norm: nn.BatchNorm2d;
-
-  constructor(a: number, b: number, k: number, s: number, options: nn.ModuleOptions) {
-    super();
-    this.conv = new Conv(a, b, k, { stride: s, gain: GAIN, ...options });
-    this.norm = new BatchNorm2d(b, { relu: true, ...options });
-  }
-
-  override forward(x: Tensor): Tensor {
-    return this.conv.forwardNormalized(x, this.norm);
-  }
-}
 
 /**
  * The ResNet-9 of CMU 10-714's homework 4 for CIFAR-10: strides in place of pooling and a quarter of the usual channels,
@@ -35,7 +17,12 @@ export class ResNet9 extends Module {
 
   constructor(options: nn.ModuleOptions = {}) {
     super();
-    const block = (a: number, b: number, k: number, s: number) => new ConvBN(a, b, k, s, options);
+    /** Convolution (a to b channels, kernel k, stride s), batch normalisation and ReLU. */
+    const block = (a: number, b: number, k: number, s: number) =>
+      new Sequential(
+        new Conv(a, b, k, { stride: s, gain: GAIN, ...options }),
+        new BatchNorm2d(b, { relu: true, ...options }),
+      );
     this.layers = new Sequential(
       block(3, 16, 7, 4), // 32 × 32 to 8 × 8
       block(16, 32, 3, 2), // to 4 × 4

@@ -8,13 +8,11 @@
  * channels: that is cheaper than to read what another core has just written.
  */
 #include "col2im.h"
-#include "conv_shape.h"
+#include "convolve.h"
 #include "correlate.h"
 #include "gemm.h"
 #include "pack.h"
 #include "parallel.h"
-
-#include <math.h>
 
 enum { FEW_PIXELS = 32 }; /* with so few of them, packing the weights would not pay */
 
@@ -46,7 +44,7 @@ static ptrdiff_t take_channels(const job *w, th_correlation *r, ptrdiff_t part) 
   r->y += begin;
   if (r->weights) r->weights += begin;
   if (r->bias) r->bias += begin;
-  if (r->epilogue.scale) r->epilogue.scale += begin, r->epilogue.shift += begin;
+  r->epilogue = epilogue_at(&r->epilogue, begin, 1);
   return begin;
 }
 
@@ -138,13 +136,13 @@ static void pack_forward(const job *w, const th_correlation *r, tap first, ptrdi
   }
 }
 
-static int32_t convolve(float *y, const float *x, const float *weight, const float *bias, th_epilogue epilogue,
-                        const int32_t *geometry) {
-  job w = {.shape = read_conv_shape(geometry),
+int32_t convolve(float *y, const float *x, const float *weight, const float *bias, const th_epilogue *epilogue,
+                 const th_conv_shape *shape) {
+  job w = {.shape = *shape,
            .in = x,
            .weight = weight,
            .bias = bias,
-           .epilogue = epilogue,
+           .epilogue = *epilogue,
            .out = y,
            .phases = 1,
            .phase = forward,
@@ -161,26 +159,13 @@ static int32_t convolve(float *y, const float *x, const float *weight, const flo
                      .c = y,
                      .ldc = s->f,
                      .bias = bias,
-                     .epilogue = epilogue};
+                     .epilogue = *epilogue};
   return gemm(&g, conv_threads(s));
 }
 
 int32_t th_conv(float *y, const float *x, const float *weight, const float *bias, const int32_t *geometry) {
-  return convolve(y, x, weight, bias, (th_epilogue){0}, geometry);
-}
-
-/** The sums of a tile start from bias - mean; the epilogue does the rest. */
-int32_t th_conv_batch_norm(float *y, const float *x, const float *weight, const float *bias, const float *gamma,
-                           const float *beta, const float *mean, const float *var, const int32_t *geometry, double eps,
-                           int32_t relu) {
-  const ptrdiff_t f = read_conv_shape(geometry).f;
-  float *const start = th_scratch(5, (size_t)(2 * f) * sizeof *start), *const scale = start + f;
-  if (!start) return TH_STATUS_OUT_OF_MEMORY;
-  for (ptrdiff_t i = 0; i < f; i++) {
-    start[i] = (bias ? bias[i] : 0) - mean[i];
-    scale[i] = (float)(1 / sqrt((double)var[i] + eps)) * gamma[i];
-  }
-  return convolve(y, x, weight, start, (th_epilogue){scale, beta, relu}, geometry);
+  const th_conv_shape s = read_conv_shape(geometry);
+  return convolve(y, x, weight, bias, &(th_epilogue){0}, &s);
 }
 
 /** One axis of a phase: pixels phase, phase + stride, … of dx meet taps …, last - stride, last. */

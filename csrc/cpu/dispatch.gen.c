@@ -12,9 +12,9 @@
   int32_t th_reduce_##ISA(void *out, const void *in, const int32_t *layout, int32_t reduced, int32_t op, int32_t dtype, double scale); \
   int32_t th_matmul_##ISA(float *c, const float *a, const float *b, const float *bias, const int32_t *shape); \
   int32_t th_conv_##ISA(float *y, const float *x, const float *weight, const float *bias, const int32_t *geometry); \
-  int32_t th_conv_batch_norm_##ISA(float *y, const float *x, const float *weight, const float *bias, const float *gamma, const float *beta, const float *mean, const float *var, const int32_t *geometry, double eps, int32_t relu); \
   int32_t th_conv_backward_data_##ISA(float *dx, const float *dy, const float *weight, const int32_t *geometry); \
   int32_t th_conv_backward_weight_##ISA(float *dweight, float *dbias, const float *x, const float *dy, const int32_t *geometry); \
+  int32_t th_layers_##ISA(float *y, const float *x, float *work, const double *host_layers, int32_t count, int32_t n, double work_floats); \
   int32_t th_batch_norm_##ISA(float *y, float *mean, float *istd, float *running_mean, float *running_var, const float *x, const float *weight, const float *bias, int32_t rows, int32_t channels, double eps, double momentum, int32_t relu); \
   int32_t th_batch_norm_inference_##ISA(float *y, const float *x, const float *weight, const float *bias, const float *mean, const float *var, int32_t rows, int32_t channels, double eps, int32_t relu); \
   int32_t th_batch_norm_backward_##ISA(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *bias, const float *mean, const float *istd, int32_t rows, int32_t channels, int32_t relu, int32_t fixed); \
@@ -49,9 +49,9 @@
   th_reduce_##ISA, \
   th_matmul_##ISA, \
   th_conv_##ISA, \
-  th_conv_batch_norm_##ISA, \
   th_conv_backward_data_##ISA, \
   th_conv_backward_weight_##ISA, \
+  th_layers_##ISA, \
   th_batch_norm_##ISA, \
   th_batch_norm_inference_##ISA, \
   th_batch_norm_backward_##ISA, \
@@ -87,9 +87,9 @@ typedef struct {
   int32_t (*th_reduce)(void *out, const void *in, const int32_t *layout, int32_t reduced, int32_t op, int32_t dtype, double scale);
   int32_t (*th_matmul)(float *c, const float *a, const float *b, const float *bias, const int32_t *shape);
   int32_t (*th_conv)(float *y, const float *x, const float *weight, const float *bias, const int32_t *geometry);
-  int32_t (*th_conv_batch_norm)(float *y, const float *x, const float *weight, const float *bias, const float *gamma, const float *beta, const float *mean, const float *var, const int32_t *geometry, double eps, int32_t relu);
   int32_t (*th_conv_backward_data)(float *dx, const float *dy, const float *weight, const int32_t *geometry);
   int32_t (*th_conv_backward_weight)(float *dweight, float *dbias, const float *x, const float *dy, const int32_t *geometry);
+  int32_t (*th_layers)(float *y, const float *x, float *work, const double *host_layers, int32_t count, int32_t n, double work_floats);
   int32_t (*th_batch_norm)(float *y, float *mean, float *istd, float *running_mean, float *running_var, const float *x, const float *weight, const float *bias, int32_t rows, int32_t channels, double eps, double momentum, int32_t relu);
   int32_t (*th_batch_norm_inference)(float *y, const float *x, const float *weight, const float *bias, const float *mean, const float *var, int32_t rows, int32_t channels, double eps, int32_t relu);
   int32_t (*th_batch_norm_backward)(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *bias, const float *mean, const float *istd, int32_t rows, int32_t channels, int32_t relu, int32_t fixed);
@@ -169,16 +169,16 @@ int32_t th_conv(float *y, const float *x, const float *weight, const float *bias
   return active->th_conv(y, x, weight, bias, geometry);
 }
 
-int32_t th_conv_batch_norm(float *y, const float *x, const float *weight, const float *bias, const float *gamma, const float *beta, const float *mean, const float *var, const int32_t *geometry, double eps, int32_t relu) {
-  return active->th_conv_batch_norm(y, x, weight, bias, gamma, beta, mean, var, geometry, eps, relu);
-}
-
 int32_t th_conv_backward_data(float *dx, const float *dy, const float *weight, const int32_t *geometry) {
   return active->th_conv_backward_data(dx, dy, weight, geometry);
 }
 
 int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, const float *dy, const int32_t *geometry) {
   return active->th_conv_backward_weight(dweight, dbias, x, dy, geometry);
+}
+
+int32_t th_layers(float *y, const float *x, float *work, const double *host_layers, int32_t count, int32_t n, double work_floats) {
+  return active->th_layers(y, x, work, host_layers, count, n, work_floats);
 }
 
 int32_t th_batch_norm(float *y, float *mean, float *istd, float *running_mean, float *running_var, const float *x, const float *weight, const float *bias, int32_t rows, int32_t channels, double eps, double momentum, int32_t relu) {

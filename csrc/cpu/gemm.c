@@ -125,7 +125,7 @@ static void multiply_block(const th_gemm *g, const th_blocking *p, ptrdiff_t k0,
 
 /** The product if one side is a vector that gemv.h takes; whether it was. */
 static int multiply_vector(const th_gemm *g) {
-  if (g->epilogue.scale) return 0;
+  if (g->epilogue.does) return 0;
   const int column = g->n == 1, b_is_run = g->b_transposed || g->ldb == 1;
   if (column && !g->a_transposed && b_is_run) {
     gemv(g->c, g->ldc, g->a, g->lda, g->b, g->m, g->k, g->bias);
@@ -185,7 +185,7 @@ static grid cut(const th_gemm *g, int threads) {
   const double m = (double)g->m, n = (double)g->n, k = (double)g->k, parts = threads;
   const double by_grid = k * (m / (double)s.row_parts + n / (double)s.col_parts);
   const double by_k = k * (m + n) / parts + 4 * m * n * (parts - 1); /* and the sums are added up on one thread */
-  if (by_k < 0.8 * by_grid && !is_flipped(g) && !g->epilogue.scale) s.row_parts = s.col_parts = 1, s.k_parts = threads;
+  if (by_k < 0.8 * by_grid && !is_flipped(g) && !g->epilogue.does) s.row_parts = s.col_parts = 1, s.k_parts = threads;
   return s;
 }
 
@@ -210,7 +210,7 @@ static th_gemm part(const grid *s, ptrdiff_t i) {
   g.b += g.b_transposed ? n0 * g.ldb : n0;
   g.c += m0 * g.ldc + n0;
   if (g.bias) g.bias += n0;
-  if (g.epilogue.scale) g.epilogue.scale += n0, g.epilogue.shift += n0;
+  g.epilogue = epilogue_at(&g.epilogue, n0, 1);
   return g;
 }
 
@@ -226,7 +226,7 @@ static void multiply_part(int thread, int threads, void *context) {
 /** The product if it is a single tile, read where it lies: planning would take as long. Whether it was. */
 static int multiply_one_tile(const th_gemm *g) {
   const int is_one = g->m <= tile_rows(g->n) && (g->n == NR || g->n == VL) && g->k <= KC;
-  if (!is_one || g->b_transposed || g->epilogue.scale) return 0;
+  if (!is_one || g->b_transposed || g->epilogue.does) return 0;
   th_walk walk = {.outer = {1, 0, 0}, .middle = {1, 0, 0}, .inner = {g->k, 1, g->ldb}};
   walk.a_row = g->lda, walk.ldc = g->ldc, walk.form = TH_ROWS;
   if (g->a_transposed) walk.a_row = 1, walk.inner.a = g->lda, walk.form = TH_COLUMNS;

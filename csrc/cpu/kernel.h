@@ -23,7 +23,8 @@
 
 #define TH_INLINE static inline __attribute__((always_inline))
 
-/** Threads worth using for `work` units when one thread should have at least `grain`. A fork costs about a microsecond. */
+/** Threads worth using for `work` units when one thread should have at least `grain`: a fork costs about a microsecond. One
+    on a thread that was forked itself. */
 int th_threads_for(double work, double grain);
 
 /** Scratch memory of the calling thread, at least `bytes`, 64-byte aligned, kept and grown between calls; NULL when out of

@@ -36,7 +36,7 @@ int32_t th_set_threads(int32_t count) {
 }
 
 int th_threads_for(double work, double grain) {
-  const int limit = th_get_threads();
+  const int limit = omp_in_parallel() ? 1 : th_get_threads();
   const double wanted = work / grain;
   return wanted >= limit ? limit : wanted < 2 ? 1 : (int)wanted;
 }

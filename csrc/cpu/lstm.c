@@ -3,7 +3,7 @@
 
 #include "../common/vmath.h"
 
-static void forward_cell(const th_layer *l, ptrdiff_t t, const th_part *part) {
+static void forward_cell(const th_recurrent *l, ptrdiff_t t, const th_part *part) {
   const ptrdiff_t unit = part->unit, count = part->unit_end - unit;
   const ptrdiff_t hidden = l->hidden, state = l->batch * hidden;
   for (ptrdiff_t row = part->row; row < part->row_end; row++) {
@@ -24,7 +24,7 @@ static void forward_cell(const th_layer *l, ptrdiff_t t, const th_part *part) {
 }
 
 /** From dy + dh and dc: the gradients before the gates' activations, and dc of the step before. */
-static void backward_cell(const th_layer *l, ptrdiff_t t, const th_part *part) {
+static void backward_cell(const th_recurrent *l, ptrdiff_t t, const th_part *part) {
   const ptrdiff_t unit = part->unit, count = part->unit_end - unit;
   const ptrdiff_t hidden = l->hidden, state = l->batch * hidden;
   const int carried = t < l->steps - 1; /* dh holds nothing yet at the last step */
@@ -51,25 +51,25 @@ static void backward_cell(const th_layer *l, ptrdiff_t t, const th_part *part) {
 int32_t th_lstm(float *states, float *cells, float *gates, const float *x, const float *h0, const float *c0,
                 const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh, int32_t steps,
                 int32_t batch, int32_t inputs, int32_t hidden) {
-  const th_layer layer = {.name = "lstm",
-                          .steps = steps,
-                          .batch = batch,
-                          .inputs = inputs,
-                          .hidden = hidden,
-                          .gates = 4,
-                          .x = x,
-                          .w_ih = w_ih,
-                          .w_hh = w_hh,
-                          .h0 = h0,
-                          .c0 = c0,
-                          .bias_ih = bias_ih,
-                          .bias_hh = bias_hh,
-                          .states = states,
-                          .new_states = states,
-                          .cells = cells,
-                          .new_cells = cells,
-                          .gate = gates,
-                          .cell = forward_cell};
+  const th_recurrent layer = {.name = "lstm",
+                              .steps = steps,
+                              .batch = batch,
+                              .inputs = inputs,
+                              .hidden = hidden,
+                              .gates = 4,
+                              .x = x,
+                              .w_ih = w_ih,
+                              .w_hh = w_hh,
+                              .h0 = h0,
+                              .c0 = c0,
+                              .bias_ih = bias_ih,
+                              .bias_hh = bias_hh,
+                              .states = states,
+                              .new_states = states,
+                              .cells = cells,
+                              .new_cells = cells,
+                              .gate = gates,
+                              .cell = forward_cell};
   return recurrent_forward(&layer);
 }
 
@@ -77,26 +77,26 @@ int32_t th_lstm_backward(float *dx, float *dh0, float *dc0, float *dw_ih, float 
                          const float *dy, const float *dc_last, const float *x, const float *states, const float *cells,
                          const float *w_ih, const float *w_hh, int32_t steps, int32_t batch, int32_t inputs,
                          int32_t hidden) {
-  th_layer layer = {.name = "lstm",
-                    .steps = steps,
-                    .batch = batch,
-                    .inputs = inputs,
-                    .hidden = hidden,
-                    .gates = 4,
-                    .x = x,
-                    .w_ih = w_ih,
-                    .w_hh = w_hh,
-                    .states = states,
-                    .cells = cells,
-                    .gate = gates,
-                    .cell = backward_cell,
-                    .dy = dy,
-                    .dc_last = dc_last,
-                    .dx = dx,
-                    .dh0 = dh0,
-                    .dc0 = dc0,
-                    .dw_ih = dw_ih,
-                    .dw_hh = dw_hh,
-                    .dbias = dbias};
+  th_recurrent layer = {.name = "lstm",
+                        .steps = steps,
+                        .batch = batch,
+                        .inputs = inputs,
+                        .hidden = hidden,
+                        .gates = 4,
+                        .x = x,
+                        .w_ih = w_ih,
+                        .w_hh = w_hh,
+                        .states = states,
+                        .cells = cells,
+                        .gate = gates,
+                        .cell = backward_cell,
+                        .dy = dy,
+                        .dc_last = dc_last,
+                        .dx = dx,
+                        .dh0 = dh0,
+                        .dc0 = dc0,
+                        .dw_ih = dw_ih,
+                        .dw_hh = dw_hh,
+                        .dbias = dbias};
   return recurrent_backward(&layer);
 }

@@ -19,12 +19,19 @@ enum { ROWS_A_BASE = 3, BASES = (2 * MR + ROWS_A_BASE - 1) / ROWS_A_BASE };
   } while (0)
 
 /** The epilogue, while the sums are in registers. */
-TH_INLINE void finish(const int rows, const int vectors, vec sum[][2], const th_epilogue *e, ptrdiff_t last) {
+TH_INLINE void finish(const int rows, const int vectors, vec sum[][2], const th_epilogue *e, const float *c,
+                      ptrdiff_t ldc, ptrdiff_t last) {
   TH_UNROLL for (int v = 0; v < vectors; v++) {
     const ptrdiff_t n = v == vectors - 1 ? last : VL;
-    const vec scale = vec_load_part(e->scale + v * VL, n), shift = vec_load_part(e->shift + v * VL, n);
-    TH_UNROLL for (int i = 0; i < rows; i++) sum[i][v] = sum[i][v] * scale + shift;
-    if (e->relu) TH_UNROLL for (int i = 0; i < rows; i++) sum[i][v] = drop_where(sum[i][v] < 0, sum[i][v]);
+    if (e->does & TH_SCALE) {
+      const vec scale = vec_load_part(e->scale + v * VL, n), shift = vec_load_part(e->shift + v * VL, n);
+      TH_UNROLL for (int i = 0; i < rows; i++) sum[i][v] = sum[i][v] * scale + shift;
+    }
+    if (e->does & TH_RELU) TH_UNROLL for (int i = 0; i < rows; i++) sum[i][v] = drop_where(sum[i][v] < 0, sum[i][v]);
+    if (e->does & TH_ADD)
+      TH_UNROLL for (int i = 0; i < rows; i++) sum[i][v] += vec_load_part(c + i * ldc + v * VL + e->add, n);
+    if (e->does & TH_RELU_AFTER)
+      TH_UNROLL for (int i = 0; i < rows; i++) sum[i][v] = drop_where(sum[i][v] < 0, sum[i][v]);
   }
 }
 
@@ -68,7 +75,7 @@ TH_INLINE void tile(const int rows, const int vectors, const th_form form, const
       if (vectors > 1) sum[i][0] += vec_load(at);
       sum[i][vectors - 1] += last == VL ? vec_load(end) : vec_load_part(end, last);
     }
-  if (walk->epilogue.scale) finish(rows, vectors, sum, &walk->epilogue, last);
+  if (walk->epilogue.does) finish(rows, vectors, sum, &walk->epilogue, c, ldc, last);
   TH_UNROLL for (int i = 0; i < rows; i++, c += ldc) {
     float *const end = c + (vectors - 1) * VL;
     if (vectors > 1) vec_store(c, sum[i][0]);

@@ -23,11 +23,11 @@ typedef struct {
     TH_COLUMNS: rows are adjacent in A, a_row = 1, as in a transposed matrix. */
 typedef enum { TH_ROWS = 0, TH_COLUMNS = 1 } th_form;
 
-/** What is done to finished sums before they are stored: c · scale + shift for each column, then ReLU if `relu`, which
-    passes NaN. NULL scale: nothing. */
+/** What is done to finished sums before they are stored, in this order: each bit of `does` is a step. ReLU passes NaN. */
 typedef struct {
-  const float *scale, *shift;
-  int relu;
+  enum { TH_SCALE = 1, TH_RELU = 2, TH_ADD = 4, TH_RELU_AFTER = 8 } does;
+  const float *scale, *shift; /* TH_SCALE: c · scale + shift for each column */
+  ptrdiff_t add;              /* TH_ADD: what is added to an element lies so many floats after it */
 } th_epilogue;
 
 /** How a tile reads A and B and writes C. A row of B is NR floats, or VL where cols ≤ VL: all of them are read. */
@@ -41,7 +41,10 @@ typedef struct {
 
 /** The epilogue for the columns from `column` on, or that which does nothing. */
 TH_INLINE th_epilogue epilogue_at(const th_epilogue *e, ptrdiff_t column, int applies) {
-  return applies && e->scale ? (th_epilogue){e->scale + column, e->shift + column, e->relu} : (th_epilogue){0};
+  if (!applies) return (th_epilogue){0};
+  th_epilogue at = *e;
+  if (at.does & TH_SCALE) at.scale += column, at.shift += column;
+  return at;
 }
 
 /** c = a · b + bias (cols; NULL for none) or, with `accumulate`, c += a · b. */

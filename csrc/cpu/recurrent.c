@@ -25,7 +25,7 @@ enum {
 
 /** What the threads share. A panel has the columns of at most NR hidden units; there are `columns` · depth floats a unit. */
 typedef struct {
-  const th_layer *layer;
+  const th_recurrent *layer;
   float *panels, *rows;
   ptrdiff_t depth;   /* rows of the packed matrix */
   ptrdiff_t columns; /* panels side by side that a unit needs */
@@ -36,13 +36,13 @@ typedef struct {
 static float *panel_at(const job *w, ptrdiff_t unit) { return w->panels + unit * w->depth * w->columns; }
 
 /** The first of the hidden units of a thread, if they are shared out in pieces of `piece`. */
-static ptrdiff_t first_unit(const th_layer *l, ptrdiff_t piece, int thread, int threads) {
+static ptrdiff_t first_unit(const th_recurrent *l, ptrdiff_t piece, int thread, int threads) {
   return th_min(l->hidden, piece * share(th_ceil_div(l->hidden, piece), thread, threads));
 }
 
 /** What a thread computes at each step, and, with `packs`, what it packs before. */
 static th_part part_of(const job *w, int thread, int threads, int packs) {
-  const th_layer *l = w->layer;
+  const th_recurrent *l = w->layer;
   th_part p = {0, l->batch, 0, l->hidden};
   if (w->splits_rows && !packs) {
     p.row = share(l->batch, thread, threads), p.row_end = share(l->batch, thread + 1, threads);
@@ -84,7 +84,7 @@ static const float *spaced_rows(const job *w, const float *a, const th_part *p, 
   return copy;
 }
 
-static int32_t run_steps(const th_layer *l, ptrdiff_t depth, ptrdiff_t columns, th_task *task) {
+static int32_t run_steps(const th_recurrent *l, ptrdiff_t depth, ptrdiff_t columns, th_task *task) {
   const double flops = 2.0 * (double)l->batch * (double)depth * (double)(columns * l->hidden);
   int threads = th_threads_for(flops, GRAIN);
   job w = {.layer = l, .depth = depth, .columns = columns};
@@ -103,7 +103,7 @@ static int32_t run_steps(const th_layer *l, ptrdiff_t depth, ptrdiff_t columns, 
 
 static void forward_steps(int thread, int threads, void *context) {
   const job *w = context;
-  const th_layer *l = w->layer;
+  const th_recurrent *l = w->layer;
   const th_part mine = part_of(w, thread, threads, 0), packs = part_of(w, thread, threads, 1);
   const ptrdiff_t ldg = l->gates * l->hidden, rows = mine.row_end - mine.row;
 
@@ -146,7 +146,7 @@ static void start_from(float *first, const float *given, size_t floats) {
   else memset(first, 0, floats * sizeof *first);
 }
 
-int32_t recurrent_forward(const th_layer *l) {
+int32_t recurrent_forward(const th_recurrent *l) {
   const ptrdiff_t columns = l->gates * l->hidden;
   float *bias = NULL;
   if (l->bias_ih) {
@@ -164,7 +164,7 @@ int32_t recurrent_forward(const th_layer *l) {
 
 static void backward_steps(int thread, int threads, void *context) {
   const job *w = context;
-  const th_layer *l = w->layer;
+  const th_recurrent *l = w->layer;
   const th_part mine = part_of(w, thread, threads, 0), packs = part_of(w, thread, threads, 1);
 
   for (ptrdiff_t j = packs.unit; j < packs.unit_end; j += NR)
@@ -195,7 +195,7 @@ static int32_t sum_rows(float *sums, const float *a, ptrdiff_t rows, ptrdiff_t c
   return th_reduce(sums, a, layout, 1, TH_REDUCE_SUM, TH_DTYPE_FLOAT32, 1);
 }
 
-int32_t recurrent_backward(th_layer *l) {
+int32_t recurrent_backward(th_recurrent *l) {
   const ptrdiff_t rows = l->steps * l->batch, columns = l->gates * l->hidden, state = l->batch * l->hidden;
   l->dh = th_work_space(SLOT_CARRY, 2 * state, l->name);
   if (!l->dh) return TH_STATUS_OUT_OF_MEMORY;

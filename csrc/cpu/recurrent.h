@@ -7,7 +7,7 @@
 
 #include "kernel.h"
 
-typedef struct th_layer th_layer;
+typedef struct th_recurrent th_recurrent;
 
 /** Some rows of the batch and hidden units: begin to end - 1 of each. */
 typedef struct {
@@ -15,10 +15,10 @@ typedef struct {
 } th_part;
 
 /** The elementwise part of step t. */
-typedef void th_cell(const th_layer *layer, ptrdiff_t t, const th_part *part);
+typedef void th_cell(const th_recurrent *layer, ptrdiff_t t, const th_part *part);
 
 /** A layer, and its arrays as in thimble.h. */
-struct th_layer {
+struct th_recurrent {
   const char *name;
   ptrdiff_t steps, batch, inputs, hidden;
   ptrdiff_t gates; /* 1, or 4: columns of a weight for each hidden unit */
@@ -38,10 +38,10 @@ struct th_layer {
 
 /** Runs the layer; `cell` turns what is in `gate` into states (and cells) of step t + 1. */
 #define recurrent_forward TH_ISA_NAME(recurrent_forward)
-int32_t recurrent_forward(const th_layer *layer);
+int32_t recurrent_forward(const th_recurrent *layer);
 
 /** Gradients of the layer; `cell` turns dy[t] + dh (none after the last step) into the gradient in `gate`. */
 #define recurrent_backward TH_ISA_NAME(recurrent_backward)
-int32_t recurrent_backward(th_layer *layer);
+int32_t recurrent_backward(th_recurrent *layer);
 
 #endif

@@ -142,15 +142,6 @@ int32_t th_conv(float *y, const float *x, const float *weight, const float *bias
                      (uint32_t)s.f, (uint32_t)(s.kh * s.kw * s.c), single());
 }
 
-/** The images of a layer are small next to its weights' products: two launches, the second in place. */
-int32_t th_conv_batch_norm(float *y, const float *x, const float *weight, const float *bias, const float *gamma,
-                           const float *beta, const float *mean, const float *var, const int32_t *geometry, double eps,
-                           int32_t relu) {
-  const conv_shape s = read_shape(geometry);
-  TH_TRY(th_conv(y, x, weight, bias, geometry));
-  return th_batch_norm_inference(y, y, gamma, beta, mean, var, s.n * s.oh * s.ow, s.f, eps, relu);
-}
-
 int32_t th_conv_backward_data(float *dx, const float *dy, const float *weight, const int32_t *geometry) {
   const conv_shape s = read_shape(geometry);
   const int32_t pixels = s.n * s.h * s.w;

@@ -48,8 +48,11 @@ static void bench_conv(int n, int h, int c, int f, int k, int stride) {
   char name[96];
   snprintf(name, sizeof name, "conv %dx%dx%dx%d %dx%dx%d/%d", n, h, h, c, k, k, f, stride);
   BENCH(name, flops, th_conv(y, x, weight, NULL, geometry));
-  BENCH("  with batch norm", flops,
-        th_conv_batch_norm(y, x, weight, NULL, weight, weight, weight, var, geometry, 1e-5, 1));
+  double layer[TH_LAYER_ENTRIES];
+  test_layer(layer, geometry, weight, NULL);
+  layer[TH_LAYER_GAMMA] = layer[TH_LAYER_BETA] = layer[TH_LAYER_MEAN] = test_address(weight);
+  layer[TH_LAYER_VAR] = test_address(var), layer[TH_LAYER_RELU] = 1;
+  BENCH("  as a layer with batch norm", flops, th_layers(y, x, NULL, layer, 1, n, 0));
   BENCH("  data gradient", flops, th_conv_backward_data(dx, dy, weight, geometry));
   BENCH("  weight gradient", flops, th_conv_backward_weight(dweight, NULL, x, dy, geometry));
   free(x), free(weight), free(dy), free(y), free(dx), free(dweight), free(var);

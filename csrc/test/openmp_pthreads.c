@@ -75,6 +75,8 @@ int omp_get_thread_num(void);
 int omp_get_thread_num(void) { return current ? current->number : 0; }
 int omp_get_num_threads(void);
 int omp_get_num_threads(void) { return current ? current->team->threads : 1; }
+int omp_in_parallel(void);
+int omp_in_parallel(void) { return current && current->team->threads > 1; }
 
 #else
 typedef int openmp_is_libgomp; /* nothing to replace; a file must not be empty */

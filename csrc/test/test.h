@@ -39,6 +39,11 @@ float *test_random(ptrdiff_t n, uint64_t seed);
 /** The same, all NaN: an output that a kernel leaves unwritten shows. */
 float *test_nan(ptrdiff_t n);
 
+/** Fills one row of th_layers' table: y = conv(x, weight) + bias (NULL for none) and nothing else. `geometry` as th_conv's. */
+void test_layer(double *row, const int32_t *geometry, const float *weight, const float *bias);
+/** An address as an entry of such a row. */
+double test_address(const float *pointer);
+
 /** The status of a call, or of what it started, once the device is done with it. */
 int32_t test_settled(int32_t status);
 

@@ -71,19 +71,29 @@ static void test_conv(geometry g) {
   /* Statistics of any kind will do, with a mean that is far from the images'. */
   float *gamma = test_random(g.f, 5), *beta = test_random(g.f, 6), *mean = test_random(g.f, 7), *var = test_floats(g.f);
   for (int f = 0; f < g.f; f++) mean[f] += 3, var[f] = 0.5f + fabsf(gamma[f]);
-  for (int relu = 0; relu < 2; relu++) {
+  float *added = test_random(ny, 8);
+  for (int variant = 0; variant < 8; variant++) {
+    const int relu = variant & 1, adds = variant >> 1 & 1, relu_after = variant >> 2;
     double *norm64 = zeros(ny);
     for (ptrdiff_t i = 0; i < ny; i++) {
       const ptrdiff_t f = i % g.f;
       norm64[i] = ((double)want_y[i] - mean[f]) / sqrt(var[f] + 1e-3) * gamma[f] + beta[f];
       if (relu && norm64[i] < 0) norm64[i] = 0;
+      if (adds) norm64[i] += added[i];
+      if (relu_after && norm64[i] < 0) norm64[i] = 0;
     }
+    double row[TH_LAYER_ENTRIES];
+    test_layer(row, shape, weight, bias);
+    row[TH_LAYER_GAMMA] = test_address(gamma), row[TH_LAYER_BETA] = test_address(beta);
+    row[TH_LAYER_MEAN] = test_address(mean), row[TH_LAYER_VAR] = test_address(var);
+    row[TH_LAYER_EPS] = 1e-3, row[TH_LAYER_RELU] = relu, row[TH_LAYER_RELU_AFTER] = relu_after;
+    if (adds) row[TH_LAYER_ADD] = 0;
     float *want = to_float(norm64, ny), *found = test_nan(ny);
-    check(th_conv_batch_norm(found, x, weight, bias, gamma, beta, mean, var, shape, 1e-3, relu) == TH_STATUS_OK,
-          "conv and batch norm status, %s", name);
-    check_close(found, want, ny, 8e-6 * (1 + sqrt(taps * g.c)), "conv and batch norm, relu %d, %s", relu, name);
+    check(th_layers(found, x, added, row, 1, g.n, (double)oh * ow * g.f) == TH_STATUS_OK, "layer status, %s", name);
+    check_close(found, want, ny, 8e-6 * (1 + sqrt(taps * g.c)), "layer, variant %d, %s", variant, name);
     free(want), free(found);
   }
+  free(added);
 
   /* Again, without biases: the same weight gradient to the last bit. */
   float *again = test_nan(nw);

@@ -4,7 +4,7 @@ import type { Pointer } from "bun:ffi";
 /** Native memory: a pointer, or a typed array whose memory is passed for the length of the call; null for none. */
 export type Address = Pointer | NodeJS.TypedArray | null;
 
-export const ABI_VERSION = 5;
+export const ABI_VERSION = 6;
 export const MAX_NDIM = 16;
 
 export const Status = {
@@ -85,6 +85,31 @@ export const Reduce = {
 } as const;
 export type Reduce = keyof typeof Reduce;
 
+export const Layer = {
+  in: 0,
+  out: 1,
+  add: 2,
+  h: 3,
+  w: 4,
+  c: 5,
+  f: 6,
+  kh: 7,
+  kw: 8,
+  stride: 9,
+  padding: 10,
+  weight: 11,
+  bias: 12,
+  gamma: 13,
+  beta: 14,
+  mean: 15,
+  var: 16,
+  eps: 17,
+  relu: 18,
+  reluAfter: 19,
+  entries: 20,
+} as const;
+export type Layer = keyof typeof Layer;
+
 export const symbols = {
   th_abi_version: { args: [], returns: "i32" },
   th_last_error: { args: [], returns: "cstring" },
@@ -112,9 +137,9 @@ export const symbols = {
   th_reduce: { args: ["ptr", "ptr", "ptr", "i32", "i32", "i32", "f64"], returns: "i32" },
   th_matmul: { args: ["ptr", "ptr", "ptr", "ptr", "ptr"], returns: "i32" },
   th_conv: { args: ["ptr", "ptr", "ptr", "ptr", "ptr"], returns: "i32" },
-  th_conv_batch_norm: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "f64", "i32"], returns: "i32" },
   th_conv_backward_data: { args: ["ptr", "ptr", "ptr", "ptr"], returns: "i32" },
   th_conv_backward_weight: { args: ["ptr", "ptr", "ptr", "ptr", "ptr"], returns: "i32" },
+  th_layers: { args: ["ptr", "ptr", "ptr", "ptr", "i32", "i32", "f64"], returns: "i32" },
   th_batch_norm: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "f64", "f64", "i32"], returns: "i32" },
   th_batch_norm_inference: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "f64", "i32"], returns: "i32" },
   th_batch_norm_backward: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "i32", "i32"], returns: "i32" },
@@ -168,9 +193,9 @@ export interface Backend {
   th_reduce(out: Address, in_: Address, layout: Address, reduced: number, op: number, dtype: number, scale: number): number;
   th_matmul(c: Address, a: Address, b: Address, bias: Address, shape: Address): number;
   th_conv(y: Address, x: Address, weight: Address, bias: Address, geometry: Address): number;
-  th_conv_batch_norm(y: Address, x: Address, weight: Address, bias: Address, gamma: Address, beta: Address, mean: Address, var_: Address, geometry: Address, eps: number, relu: number): number;
   th_conv_backward_data(dx: Address, dy: Address, weight: Address, geometry: Address): number;
   th_conv_backward_weight(dweight: Address, dbias: Address, x: Address, dy: Address, geometry: Address): number;
+  th_layers(y: Address, x: Address, work: Address, hostLayers: Address, count: number, n: number, workFloats: number): number;
   th_batch_norm(y: Address, mean: Address, istd: Address, runningMean: Address, runningVar: Address, x: Address, weight: Address, bias: Address, rows: number, channels: number, eps: number, momentum: number, relu: number): number;
   th_batch_norm_inference(y: Address, x: Address, weight: Address, bias: Address, mean: Address, var_: Address, rows: number, channels: number, eps: number, relu: number): number;
   th_batch_norm_backward(dx: Address, dweight: Address, dbias: Address, dy: Address, x: Address, weight: Address, bias: Address, mean: Address, istd: Address, rows: number, channels: number, relu: number, fixed: number): number;

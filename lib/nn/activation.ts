@@ -6,7 +6,8 @@ import { relu, sigmoid, tanh } from "../ops/elementwise.ts";
 import { reshape } from "../ops/shape.ts";
 import { crossEntropy } from "../ops/softmax.ts";
 import { checkNumber, checkTensor } from "../ops/support.ts";
-import { keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import type { Chain } from "./chain.ts";
+import { joins, keepsNothing, Module, type ModuleOptions } from "./module.ts";
 
 /** A module without parameters. It takes the options that all modules take, and needs none. */
 abstract class Stateless extends Module {
@@ -21,6 +22,10 @@ export class ReLU extends Stateless {
 
   override forward(x: Tensor): Tensor {
     return relu(x);
+  }
+
+  override [joins](chain: Chain): boolean {
+    return chain.relu();
   }
 }
 
@@ -56,6 +61,10 @@ export class Dropout extends Module {
   override forward(x: Tensor): Tensor {
     return this.training ? dropout(x, this.p) : x;
   }
+
+  override [joins](_chain: Chain): boolean {
+    return !this.training;
+  }
 }
 
 /** (N, …) to (N, product of the others). */
@@ -67,6 +76,10 @@ export class Flatten extends Stateless {
     const [rows, ...rest] = x.shape;
     if (rows === undefined) throw new ShapeError("Flatten", "takes at least one axis", { shapes: [x.shape] });
     return reshape(x, [rows, rest.reduce((a, b) => a * b, 1)]);
+  }
+
+  override [joins](chain: Chain): boolean {
+    return chain.flatten();
   }
 }
 

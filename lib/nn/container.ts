@@ -1,9 +1,11 @@
 /** Modules made of modules. */
+import { gradEnabled } from "../autograd/mode.ts";
 import type { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError } from "../native/errors.ts";
 import { add } from "../ops/elementwise.ts";
+import { Chain } from "./chain.ts";
 import { Conv } from "./conv.ts";
-import { keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import { joins, keepsNothing, Module, type ModuleOptions } from "./module.ts";
 import { BatchNorm2d } from "./norm.ts";
 
 /** A module that turns one tensor into one. */
@@ -23,13 +25,9 @@ export class Sequential extends Module {
   override forward(x: Tensor): Tensor {
     let current = x;
     let unseen = false; // whether only modules that keep nothing have seen `current`
-    for (let i = 0; i < this.modules.length; i++) {
-      const module = this.modules[i]!;
-      const norm = this.modules[i + 1];
-      const fuses = isExactly(Conv, module) && isExactly(BatchNorm2d, norm);
-      const next = fuses ? module.forwardNormalized(current, norm) : module.forward(current);
-      if (fuses) i++;
-      const passes = isTransient(module);
+    for (let i = 0; i < this.modules.length;) {
+      const { next, count, passes } = this.advance(i, current);
+      i += count;
       if (next === current) {
         unseen &&= passes;
       } else {
@@ -39,6 +37,22 @@ export class Sequential extends Module {
       current = next;
     }
     return current;
+  }
+
+  override [joins](chain: Chain): boolean {
+    return chain.addAll(this.modules);
+  }
+
+  /** Runs module i and, where they go together, some after it; whether none of them keeps a tensor. */
+  private advance(i: number, x: Tensor): { next: Tensor; count: number; passes: boolean } {
+    const module = this.modules[i]!;
+    const norm = this.modules[i + 1];
+    const chain = gradEnabled() ? null : Chain.of(this.modules, i, x);
+    if (chain !== null) return { next: chain.run(), count: chain.joined, passes: true };
+    if (isExactly(Conv, module) && isExactly(BatchNorm2d, norm)) {
+      return { next: module.forwardNormalized(x, norm), count: 2, passes: true };
+    }
+    return { next: module.forward(x), count: 1, passes: isTransient(module) };
   }
 }
 
@@ -56,6 +70,10 @@ export class Residual extends Module {
     const sum = add(y, x);
     if (y !== x && isTransient(this.module)) release(y, sum);
     return sum;
+  }
+
+  override [joins](chain: Chain): boolean {
+    return chain.residual(this.module);
   }
 }
 

@@ -1,10 +1,10 @@
-import { gradEnabled } from "../autograd/mode.ts";
 import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
 import { ShapeError } from "../native/errors.ts";
-import { conv, convBatchNorm } from "../ops/conv.ts";
+import { conv } from "../ops/conv.ts";
 import { checkFloat } from "../ops/support.ts";
-import { checkSize, keepsNothing, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
+import type { Chain } from "./chain.ts";
+import { checkSize, joins, keepsNothing, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
 import type { BatchNorm2d } from "./norm.ts";
 import { onPixels } from "./pixels.ts";
 
@@ -52,14 +52,15 @@ export class Conv extends Module {
     return this.onPixels(x, (pixels) => conv(pixels, this.weight, this));
   }
 
+  override [joins](chain: Chain): boolean {
+    return chain.conv(this);
+  }
+
   /**
-   * norm.forward(this.forward(x)), the pixels staying as they lie in between. Where the norm uses its running statistics and
-   * nothing is recorded for backward, that is one pass over the images; Sequential does it for the two in a row.
+   * norm.forward(this.forward(x)), the pixels staying as they lie in between. Sequential does it for the two in a row.
    */
   forwardNormalized(x: Tensor, norm: BatchNorm2d): Tensor {
-    const fixed = !norm.training && !gradEnabled();
     return this.onPixels(x, (pixels) => {
-      if (fixed) return convBatchNorm(pixels, this.weight, norm, this);
       const y = conv(pixels, this.weight, this);
       const normalized = norm.normalize(y);
       y.dispose();

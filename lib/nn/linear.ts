@@ -2,7 +2,8 @@ import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
 import { linearCrossEntropy, type LinearLoss } from "../ops/linear-cross-entropy.ts";
 import { linear } from "../ops/matmul.ts";
-import { checkSize, keepsNothing, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
+import type { Chain } from "./chain.ts";
+import { checkSize, joins, keepsNothing, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
 
 export interface LinearOptions extends ModuleOptions {
   /** Default true. */
@@ -31,6 +32,10 @@ export class Linear extends Module {
 
   override forward(x: Tensor): Tensor {
     return linear(x, this.weight, this.bias);
+  }
+
+  override [joins](chain: Chain): boolean {
+    return chain.linear(this);
   }
 
   /** The cross-entropy of `forward(x)`, x (N, in), against labels (N) int32, without making all logits at once. */

@@ -9,6 +9,7 @@ import type { Device } from "../ndarray/device.ts";
 import { MAX_SIZE, sameShape } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { untracked } from "../ndarray/scope.ts";
+import type { Chain } from "./chain.ts";
 
 /** A tensor that belongs to a module and is trained. No tidy frees it. */
 export class Parameter extends Tensor {
@@ -34,11 +35,20 @@ export interface ModuleOptions {
  */
 export const keepsNothing: unique symbol = Symbol("thimble.keepsNothing");
 
+/**
+ * @internal Method of a module class that adds to a chain of layers what `forward` does, for inference; false where it
+ * cannot, perhaps with half of it added.
+ */
+export const joins: unique symbol = Symbol("thimble.joins");
+
 export abstract class Module {
   /** Whether layers such as Dropout and BatchNorm behave as in training; see {@link train} and {@link eval}. */
   training = true;
 
   abstract forward(...inputs: never[]): unknown;
+
+  /** @internal */
+  [joins]?(chain: Chain): boolean;
 
   /** All parameters, of submodules too, each once. */
   parameters(): Parameter[] {

@@ -3,7 +3,8 @@ import * as init from "../init/index.ts";
 import { ShapeError } from "../native/errors.ts";
 import { batchNorm, layerNorm } from "../ops/norm.ts";
 import { checkFloat } from "../ops/support.ts";
-import { checkSize, keepsNothing, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
+import type { Chain } from "./chain.ts";
+import { checkSize, joins, keepsNothing, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
 import { onPixels } from "./pixels.ts";
 
 export interface BatchNormModuleOptions extends ModuleOptions {
@@ -60,6 +61,10 @@ export class BatchNorm1d extends BatchNorm {
     }
     return this.normalize(x);
   }
+
+  override [joins](chain: Chain): boolean {
+    return !this.training && chain.norm(this, false);
+  }
 }
 
 /** Over the pixels of x (N, features, H, W), each channel by itself. */
@@ -72,6 +77,10 @@ export class BatchNorm2d extends BatchNorm {
       throw new ShapeError("BatchNorm2d", `takes images (N, ${this.features}, H, W)`, { shapes: [x.shape] });
     }
     return onPixels(x, (pixels) => this.normalize(pixels));
+  }
+
+  override [joins](chain: Chain): boolean {
+    return !this.training && chain.norm(this, true);
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Tensor } from "../autograd/tensor.ts";
 
-const TO_NHWC = [0, 2, 3, 1];
-const TO_NCHW = [0, 3, 1, 2];
+export const TO_NHWC = [0, 2, 3, 1];
+export const TO_NCHW = [0, 3, 1, 2];
 
 /** What `run` makes of NCHW images as it sees them, NHWC: as NCHW again, both ways a view. */
 export function onPixels(x: Tensor, run: (pixels: Tensor) => Tensor): Tensor {

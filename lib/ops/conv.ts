@@ -1,21 +1,11 @@
 /** Two-dimensional convolution over NHWC images. */
-import { gradEnabled } from "../autograd/mode.ts";
-import { record, Tensor } from "../autograd/tensor.ts";
-import { AutogradError, ShapeError } from "../native/errors.ts";
+import { record, type Tensor } from "../autograd/tensor.ts";
+import { ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { sameDevice } from "../ndarray/operands.ts";
 import { checkSize, MAX_SIZE } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
-import {
-  checkFloat,
-  checkInteger,
-  checkNumber,
-  checkPerChannel,
-  checkShapeIs,
-  contiguous,
-  type PerChannel,
-  releaseCopy,
-} from "./support.ts";
+import { checkFloat, checkInteger, checkShapeIs, contiguous, releaseCopy } from "./support.ts";
 
 export interface ConvOptions {
   /** Pixels between the places where the kernel is applied. Default 1. */
@@ -123,49 +113,4 @@ export function conv(x: Tensor, w: Tensor, options: ConvOptions = {}): Tensor {
   releaseCopy(weight, w.data);
   if (offset !== null) releaseCopy(offset, bias!.data);
   return result;
-}
-
-/** What batch normalisation in inference needs; the tensors (C). */
-export interface FixedNorm extends PerChannel {
-  /** Added to the variance. */
-  eps: number;
-  /** Whether ReLU follows. */
-  relu: boolean;
-}
-
-/**
- * batchNorm(conv(x, w, options), …) with fixed statistics, in one pass over the images: what follows the products is done
- * to each tile of them while it is in the cache. For inference: nothing is recorded for backward.
- * @throws AutogradError if that would lose a gradient.
- */
-export function convBatchNorm(x: Tensor, w: Tensor, norm: FixedNorm, options: ConvOptions = {}): Tensor {
-  const name = "convBatchNorm";
-  const { numbers, outShape } = checkConv(name, x, w, options);
-  const { bias = null } = options;
-  const { weight, bias: beta, runningMean, runningVar, eps, relu } = norm;
-  if (gradEnabled() && [x, w, bias, weight, beta].some((operand) => operand?.requiresGrad)) {
-    throw new AutogradError(name, "is for inference, and an operand needs its gradient", { hint: "Use noGrad" });
-  }
-  checkPerChannel(name, x, outShape[3]!, norm);
-  checkNumber(name, "eps", eps, 0);
-  const { backend } = x.device;
-  const [images, kernel, offset] = [contiguous(x.data), contiguous(w.data), bias && contiguous(bias.data)];
-  const [scale, shift] = [contiguous(weight.data), contiguous(beta.data)];
-  const [mean, variance] = [contiguous(runningMean.data), contiguous(runningVar.data)];
-  const y = NDArray.empty(outShape, images);
-  if (y.size > 0) {
-    const status = backend.th_conv_batch_norm(
-      y.pointer, images.pointer, kernel.pointer, offset?.pointer ?? null, scale.pointer, shift.pointer,
-      mean.pointer, variance.pointer, numbers, eps, relu ? 1 : 0,
-    ); // prettier-ignore
-    check(status, backend, name);
-  }
-  releaseCopy(images, x.data);
-  releaseCopy(kernel, w.data);
-  if (offset !== null) releaseCopy(offset, bias!.data);
-  releaseCopy(scale, weight.data);
-  releaseCopy(shift, beta.data);
-  releaseCopy(mean, runningMean.data);
-  releaseCopy(variance, runningVar.data);
-  return new Tensor(y);
 }

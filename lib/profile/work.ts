@@ -3,7 +3,7 @@
  * Arithmetic is counted where it matters (products); elementwise kernels are bound by traffic. A function without an entry
  * is timed all the same.
  */
-import { type Address, type Backend, Binary, Reduce, Unary } from "../native/symbols.gen.ts";
+import { type Address, type Backend, Binary, Layer, Reduce, Unary } from "../native/symbols.gen.ts";
 
 export interface Work {
   /** As tables group calls: "conv", "exp". */
@@ -52,6 +52,20 @@ function convolution(name: string, geometry: Address): Work {
   const shape = `${times([n, h, w, c])} to ${f}, ${kh}×${kw}${stride > 1 ? `, stride ${stride}` : ""}`;
   const elements = n * h * w * c + kh * kw * c * f + n * rows.places * cols.places * f;
   return traffic(name, shape, elements, 2 * n * c * f * rows.taps * cols.taps);
+}
+
+/** Layers in a row: what each would be as a convolution. */
+function layers(rows: Address, count: number, n: number): Work {
+  const table = rows instanceof Float64Array ? rows : new Float64Array(count * Layer.entries);
+  const sizes = [Layer.h, Layer.w, Layer.c, Layer.f, Layer.kh, Layer.kw, Layer.stride, Layer.padding];
+  let [flops, bytes] = [0, 0];
+  for (let i = 0; i < count; i++) {
+    const geometry = Int32Array.of(n, ...sizes.map((entry) => table[i * Layer.entries + entry]!));
+    const layer = convolution("", geometry);
+    flops += layer.flops;
+    bytes += layer.bytes;
+  }
+  return { name: "layers", shape: `${count} layers, ${n} rows or images`, flops, bytes };
 }
 
 /** Along one axis: the places of the kernel, and the taps of all of them that do not fall on padding. */
@@ -109,8 +123,7 @@ export const WORK: { readonly [Name in keyof Backend]?: (...args: Arguments[Name
     return traffic("matmul", shape, count * (m * k + k * n + m * n), 2 * count * m * n * k);
   },
   th_conv: (_y, _x, _w, _bias, geometry) => convolution("conv", geometry),
-  th_conv_batch_norm: (_y, _x, _w, _bias, _gamma, _beta, _mean, _var, geometry) =>
-    convolution("conv and batch norm", geometry),
+  th_layers: (_y, _x, _work, rows, count, n) => layers(rows, count, n),
   th_conv_backward_data: (_dx, _dy, _w, geometry) => convolution("conv backward data", geometry),
   th_conv_backward_weight: (_dw, _db, _x, _dy, geometry) => convolution("conv backward weight", geometry),
   th_batch_norm: (_y, _m, _s, _rm, _rv, _x, _w, _b, rows, channels) =>

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { Tensor } from "thimble";
-import { ArgumentError, AutogradError, DTypeError, noGrad, ops, ShapeError, tensor } from "thimble";
+import { ops, tensor } from "thimble";
 
 import { checkFamily } from "../support/check-op.ts";
 import { close, closeNumber } from "../support/close.ts";
@@ -8,7 +8,6 @@ import { onEachDevice } from "../support/devices.ts";
 import { checkGradients } from "../support/finite-differences.ts";
 import { convolve, dot, Oracle, product } from "../support/oracle.ts";
 import { Random } from "../support/random.ts";
-import { thrown } from "../support/thrown.ts";
 
 interface Options {
   stride: number;
@@ -120,49 +119,6 @@ onEachDevice("conv", (device) => {
         else close(result!, { shape: wanted.shape, values: wanted.toTypedArray() }, { atol: 2e-5 });
       });
     }
-  });
-
-  for (const [n, h, w, c, k, f, stride, padding] of geometries) {
-    test(`with batch normalisation: (${n}, ${h}, ${w}, ${c}) by (${k}, ${k}, ${c}, ${f}), stride ${stride}`, () => {
-      const random = new Random(n + h * c + k);
-      const make = (shape: number[], low = -1, high = 1): Tensor =>
-        tensor(random.uniform(product(shape), low, high), { shape, device });
-      const [x, weight, bias] = [make([n, h, w, c]), make([k, k, c, f]), make([f])];
-      const statistics = { runningMean: make([f], 1, 3), runningVar: make([f], 0.1, 2) };
-      const [gamma, beta, eps] = [make([f]), make([f]), 1e-3];
-      for (const options of [
-        { stride, padding },
-        { stride, padding, bias },
-      ]) {
-        for (const relu of [false, true]) {
-          const y = ops.conv(x, weight, options);
-          const expected = ops.batchNorm(y, gamma, beta, { ...statistics, training: false, eps, relu });
-          const found = ops.convBatchNorm(x, weight, { weight: gamma, bias: beta, ...statistics, eps, relu }, options);
-          const tolerance = { rtol: 1e-5, atol: 4e-6 * Math.sqrt(k * k * c) };
-          close(found, { shape: expected.shape, values: expected.toTypedArray() }, tolerance);
-        }
-      }
-    });
-  }
-
-  test("with batch normalisation: no images, views of every operand, and what is refused", () => {
-    const ones = (...shape: number[]): Tensor =>
-      ops.add(tensor(new Float32Array(product(shape)), { shape, device }), 1);
-    const norm = { weight: ones(2), bias: ones(2), runningMean: ones(2), runningVar: ones(2), eps: 0, relu: false };
-    expect(ops.convBatchNorm(ones(0, 3, 3, 4), ones(3, 3, 4, 2), norm).shape).toEqual([0, 1, 1, 2]);
-    const x = ops.transpose(ones(1, 4, 3, 3), 1, 3);
-    const spread = ops.slice(ones(4), [0, 4, 2]);
-    const y = ops.convBatchNorm(x, ones(3, 3, 4, 2), { ...norm, weight: spread, runningVar: spread }, { bias: spread });
-    expect(y.toTypedArray()).toEqual(new Float32Array([37, 37])); // 36 + 1 - 1, and 1
-    const refused = (change: object, w = ones(3, 3, 4, 2)) =>
-      thrown(() => ops.convBatchNorm(x, w, { ...norm, ...change }));
-    expect(refused({ runningVar: ones(3) })).toBeInstanceOf(ShapeError);
-    expect(refused({ bias: tensor([1, 2], { dtype: "int32", device }) })).toBeInstanceOf(DTypeError);
-    expect(refused({ eps: -1 })).toBeInstanceOf(ArgumentError);
-    expect(refused({}, ones(3, 3, 5, 2))).toBeInstanceOf(ShapeError);
-    const trainable = tensor(new Float32Array(72), { shape: [3, 3, 4, 2], device, requiresGrad: true });
-    expect(refused({}, trainable)).toBeInstanceOf(AutogradError);
-    expect(noGrad(() => ops.convBatchNorm(x, trainable, norm)).toTypedArray()).toEqual(new Float32Array(2));
   });
 
   test("strides and padding default to 1 and 0", () => {

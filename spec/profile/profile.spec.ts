@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 
-import { ArgumentError, cpu, NDArray, nn, ops, optim, profile, startProfile, tensor } from "../../lib/index.ts";
+import { ArgumentError, cpu, NDArray, nn, noGrad, ops, optim, profile, startProfile, tensor } from "../../lib/index.ts";
 import { Profile } from "../../lib/profile/index.ts";
 import { symbols } from "../../lib/native/symbols.gen.ts";
 import { WORK } from "../../lib/profile/work.ts";
@@ -53,6 +53,20 @@ describe("what is counted", () => {
     const [x, w] = [tensor(NDArray.ones([2, 1, 1, 3])), tensor(NDArray.ones([3, 3, 3, 4]))];
     const { profile: taken } = profile(() => ops.conv(x, w, { padding: 1 }));
     expect(taken.operations).toMatchObject([{ name: "conv", flops: 2 * 2 * 3 * 4 }]);
+  });
+
+  test("counts layers in a row as the convolutions they are", () => {
+    const layers = [new nn.Conv(3, 4, 3), new nn.Conv(4, 2, 3, { stride: 2 })];
+    const x = tensor(new Float32Array(2 * 3 * 36), { shape: [2, 3, 6, 6] });
+    const [alone, together] = [layers.map((layer) => [layer]), [layers]].map((lists) => {
+      const { profile: taken } = profile(() =>
+        noGrad(() => lists.reduce((y, list) => new nn.Sequential(...list).forward(y), x)),
+      );
+      return taken.operations.find(({ name }) => name === "layers")!;
+    });
+    expect([alone!.calls, together!.calls]).toEqual([2, 1]);
+    expect([together!.flops, together!.bytes]).toEqual([alone!.flops, alone!.bytes]);
+    expect(together!.flops).toBe(2 * 2 * (16 * 16 * 3 * 4 + 8 * 8 * 4 * 2)); // taps on padding do not count
   });
 
   test("broadcast operands once", () => {

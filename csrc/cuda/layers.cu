@@ -1,0 +1,54 @@
+/*
+ * Inference through layers in a row: the kernels of each one after another, what follows a convolution in place. The images
+ * of a layer are small next to its weights' products.
+ */
+#include "device.h"
+
+namespace {
+
+float *address(double value) { return (float *)(uintptr_t)value; }
+
+int32_t entry(const double *layer, th_layer which) { return (int32_t)layer[which]; }
+
+/** Where n images of `size` floats are: the input, the output or the work space. */
+struct places {
+  float *y;
+  const float *x;
+  float *work;
+  int32_t n;
+  float *at(double place) const {
+    return place == TH_LAYERS_X ? (float *)x : place == TH_LAYERS_Y ? y : work + (size_t)n * (size_t)place;
+  }
+};
+
+int32_t run_layer(const places &images, const double *layer) {
+  int32_t geometry[9] = {images.n};
+  for (int i = 0; i < 4; i++) geometry[1 + i] = entry(layer, (th_layer)(TH_LAYER_H + i));
+  for (int i = 0; i < 4; i++) geometry[5 + i] = entry(layer, (th_layer)(TH_LAYER_KH + i));
+  const int32_t stride = geometry[7], f = geometry[4];
+  const int32_t oh = (geometry[1] + 2 * geometry[8] - geometry[5]) / stride + 1;
+  const int32_t ow = (geometry[2] + 2 * geometry[8] - geometry[6]) / stride + 1;
+  const int32_t pixels = images.n * oh * ow, contiguous[] = {1, pixels * f, 1, 1, 1};
+  float *const y = images.at(layer[TH_LAYER_OUT]);
+  const float *const gamma = address(layer[TH_LAYER_GAMMA]);
+  const int32_t relu = entry(layer, TH_LAYER_RELU);
+
+  TH_TRY(th_conv(y, images.at(layer[TH_LAYER_IN]), address(layer[TH_LAYER_WEIGHT]), address(layer[TH_LAYER_BIAS]),
+                 geometry));
+  if (gamma)
+    TH_TRY(th_batch_norm_inference(y, y, gamma, address(layer[TH_LAYER_BETA]), address(layer[TH_LAYER_MEAN]),
+                                   address(layer[TH_LAYER_VAR]), pixels, f, layer[TH_LAYER_EPS], relu));
+  else if (relu) TH_TRY(th_unary(y, y, contiguous, TH_UNARY_RELU, TH_DTYPE_FLOAT32, 0));
+  if (layer[TH_LAYER_ADD] != TH_LAYERS_NONE)
+    TH_TRY(th_binary(y, y, images.at(layer[TH_LAYER_ADD]), contiguous, TH_BINARY_ADD, TH_DTYPE_FLOAT32, 0));
+  if (entry(layer, TH_LAYER_RELU_AFTER)) TH_TRY(th_unary(y, y, contiguous, TH_UNARY_RELU, TH_DTYPE_FLOAT32, 0));
+  return TH_STATUS_OK;
+}
+
+} // namespace
+
+int32_t th_layers(float *y, const float *x, float *work, const double *host_layers, int32_t count, int32_t n, double) {
+  const places images = {y, x, work, n};
+  for (int32_t i = 0; i < count; i++) TH_TRY(run_layer(images, host_layers + i * TH_LAYER_ENTRIES));
+  return TH_STATUS_OK;
+}

@@ -1,0 +1,57 @@
+/* th_layers against its own layers one by one, which test_conv.c checks. */
+#include "test.h"
+
+#include <stdlib.h>
+
+enum { LAYERS = 6 };
+
+/* {h, w, c, f, kh, kw, stride, padding}; the third adds what the second was given, the last two are linear. */
+static const int32_t sizes[LAYERS][8] = {{9, 8, 3, 16, 5, 5, 2, 2},  {5, 4, 16, 16, 3, 3, 1, 1},
+                                         {5, 4, 16, 16, 3, 3, 1, 1}, {5, 4, 16, 40, 5, 4, 1, 0},
+                                         {1, 1, 40, 33, 1, 1, 1, 0}, {1, 1, 33, 10, 1, 1, 1, 0}};
+/* Floats of an image after each layer; the work space holds the first three, the fourth where the second was. */
+static const ptrdiff_t floats[LAYERS] = {320, 320, 320, 40, 33, 10}, place[LAYERS] = {0, 320, 640, 320, 360, 0};
+enum { WORK = 960 };
+
+static void test_layers(int32_t n) {
+  double table[LAYERS * TH_LAYER_ENTRIES];
+  float *weight[LAYERS], *bias[LAYERS], *step[LAYERS], *var = test_floats(40);
+  float *x = test_random((ptrdiff_t)n * 216, 1);
+  for (int i = 0; i < 40; i++) var[i] = 0.5f + 0.1f * (float)i;
+  for (int i = 0; i < LAYERS; i++) {
+    const int32_t *s = sizes[i], geometry[] = {n, s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]};
+    double *row = table + i * TH_LAYER_ENTRIES;
+    weight[i] = test_random((ptrdiff_t)s[4] * s[5] * s[2] * s[3], (uint64_t)i + 2);
+    bias[i] = test_random(s[3], (uint64_t)i + 10);
+    test_layer(row, geometry, weight[i], i % 2 ? NULL : bias[i]);
+    if (i < 4) {
+      row[TH_LAYER_GAMMA] = row[TH_LAYER_BETA] = row[TH_LAYER_MEAN] = test_address(bias[i]);
+      row[TH_LAYER_VAR] = test_address(var), row[TH_LAYER_EPS] = 1e-5;
+    }
+    row[TH_LAYER_RELU] = i < LAYERS - 1;
+    /* alone: from the step before to this one */
+    double alone[TH_LAYER_ENTRIES];
+    for (int k = 0; k < TH_LAYER_ENTRIES; k++) alone[k] = row[k];
+    if (i == 2) alone[TH_LAYER_ADD] = 0;
+    step[i] = test_nan(n * floats[i]);
+    check(th_layers(step[i], i ? step[i - 1] : x, step[0], alone, 1, n, 320) == TH_STATUS_OK, "layer %d status", i);
+    /* in a row */
+    if (i > 0) row[TH_LAYER_IN] = (double)place[i - 1];
+    if (i == 2) row[TH_LAYER_ADD] = (double)place[0];
+    if (i < LAYERS - 1) row[TH_LAYER_OUT] = (double)place[i];
+  }
+  float *y = test_nan(n * floats[LAYERS - 1]), *work = test_nan((ptrdiff_t)n * WORK);
+  check(th_layers(y, x, work, table, LAYERS, n, WORK) == TH_STATUS_OK, "layers status, %d images", n);
+  check_close(y, step[LAYERS - 1], n * floats[LAYERS - 1], 2e-4, "layers, %d images", n);
+  float *again = test_nan(n * floats[LAYERS - 1]);
+  th_layers(again, x, work, table, LAYERS, n, WORK);
+  check_close(again, y, n * floats[LAYERS - 1], 0, "layers again, %d images", n);
+  for (int i = 0; i < LAYERS; i++) free(weight[i]), free(bias[i]), free(step[i]);
+  free(var), free(x), free(y), free(work), free(again);
+}
+
+/* So many that threads share them, unevenly too, and so few that they do not. */
+TEST_SUITE(layers) {
+  static const int32_t counts[] = {0, 1, 2, 3, 5, 8, 29, 64};
+  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) test_layers(counts[i]);
+}
