@@ -5,6 +5,7 @@
  * Tiles are added up as doubles, each thread's share by itself, and the shares in order: the result depends on the
  * number of threads but not on their timing. Then every thread normalises the rows that it has just read.
  */
+#include "parallel.h"
 #include "tiles.h"
 
 #include <math.h>
@@ -192,29 +193,40 @@ static void store_statistics(const work *w, const statistics_out *s) {
   }
 }
 
+/** What the threads of the forward pass share. */
+typedef struct {
+  work *w;
+  statistics_out out;
+  const float *weight, *bias;
+} forward;
+
+/* The directives bind to the fork that th_parallel made, if it did. */
+static void normalise(int thread, int threads, void *context) {
+  forward *f = context;
+  work *w = f->w;
+  (void)thread, (void)threads;
+#pragma omp for schedule(static)
+  for (int part = 0; part < w->tiling.parts; part++) sum_part(w, part, statistics_tile);
+#pragma omp single
+  {
+    merge_sums(w);
+    store_statistics(w, &f->out);
+    set_transform(w, f->out.mean, f->out.istd, f->weight, f->bias);
+  }
+#pragma omp for schedule(static)
+  for (int part = 0; part < w->tiling.parts; part++) th_visit_part(&w->tiling, &w->operands, part, normalise_tile, w);
+}
+
 int32_t th_batch_norm(float *y, float *mean, float *istd, float *running_mean, float *running_var, const float *x,
                       const float *weight, const float *bias, int32_t rows, int32_t channels, double eps,
                       double momentum, int32_t relu) {
   work w;
   if (rows == 0) return TH_STATUS_OK;
   if (!make_work(&w, rows, channels, (th_tile_operands){.x = x, .out = y}, relu)) return TH_STATUS_OUT_OF_MEMORY;
-  const statistics_out out = {mean, istd, running_mean, running_var, eps, momentum};
   memcpy(w.mean, x, (size_t)channels * sizeof *x); /* the first row is near enough */
   spread(&w.tiling, w.mean);
-  const int parts = w.tiling.parts;
-#pragma omp parallel num_threads(parts) if (parts > 1)
-  {
-#pragma omp for schedule(static)
-    for (int part = 0; part < parts; part++) sum_part(&w, part, statistics_tile);
-#pragma omp single
-    {
-      merge_sums(&w);
-      store_statistics(&w, &out);
-      set_transform(&w, mean, istd, weight, bias);
-    }
-#pragma omp for schedule(static)
-    for (int part = 0; part < parts; part++) th_visit_part(&w.tiling, &w.operands, part, normalise_tile, &w);
-  }
+  forward f = {&w, {mean, istd, running_mean, running_var, eps, momentum}, weight, bias};
+  th_parallel(w.tiling.parts, normalise, &f);
   return TH_STATUS_OK;
 }
 
@@ -225,8 +237,7 @@ int32_t th_batch_norm_inference(float *y, const float *x, const float *weight, c
   for (ptrdiff_t c = 0; c < channels; c++) w.slope[c] = inverse_std((double)var[c], eps);
   set_transform(&w, mean, w.slope, weight, bias);
   const int parts = w.tiling.parts;
-#pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
-  for (int part = 0; part < parts; part++) th_visit_part(&w.tiling, &w.operands, part, normalise_tile, &w);
+  TH_PARALLEL_FOR(parts, part, parts, { th_visit_part(&w.tiling, &w.operands, part, normalise_tile, &w); });
   return TH_STATUS_OK;
 }
 
@@ -245,27 +256,38 @@ static void store_gradients(const work *w, float *dweight, float *dbias, const f
   spread(&w->tiling, w->slope);
 }
 
+/** What the threads of the backward pass share. */
+typedef struct {
+  work *w;
+  float *dx, *dweight, *dbias;
+  const float *istd;
+  int fixed;
+} backward;
+
+static void propagate(int thread, int threads, void *context) {
+  backward *b = context;
+  work *w = b->w;
+  (void)thread, (void)threads;
+#pragma omp for schedule(static)
+  for (int part = 0; part < w->tiling.parts; part++) sum_part(w, part, gradient_sums_tile);
+#pragma omp single
+  {
+    merge_sums(w);
+    store_gradients(w, b->dweight, b->dbias, b->istd, b->fixed);
+  }
+  if (!b->dx) return;
+  const th_tile_operands gradient = {w->operands.x, w->operands.dy, b->dx};
+#pragma omp for schedule(static)
+  for (int part = 0; part < w->tiling.parts; part++) th_visit_part(&w->tiling, &gradient, part, gradient_tile, w);
+}
+
 int32_t th_batch_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
                                const float *weight, const float *bias, const float *mean, const float *istd,
                                int32_t rows, int32_t channels, int32_t relu, int32_t fixed) {
   work w;
   if (!make_work(&w, rows, channels, (th_tile_operands){x, dy, NULL}, relu)) return TH_STATUS_OUT_OF_MEMORY;
   set_transform(&w, mean, istd, weight, bias);
-  const th_tile_operands gradient = {x, dy, dx};
-  const int parts = w.tiling.parts;
-#pragma omp parallel num_threads(parts) if (parts > 1)
-  {
-#pragma omp for schedule(static)
-    for (int part = 0; part < parts; part++) sum_part(&w, part, gradient_sums_tile);
-#pragma omp single
-    {
-      merge_sums(&w);
-      store_gradients(&w, dweight, dbias, istd, fixed);
-    }
-    if (dx) {
-#pragma omp for schedule(static)
-      for (int part = 0; part < parts; part++) th_visit_part(&w.tiling, &gradient, part, gradient_tile, &w);
-    }
-  }
+  backward b = {&w, dx, dweight, dbias, istd, fixed};
+  th_parallel(w.tiling.parts, propagate, &b);
   return TH_STATUS_OK;
 }

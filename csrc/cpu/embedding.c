@@ -4,6 +4,7 @@
  * The backward pass gives each thread a range of table rows, which it clears and then adds to in the order of the ids:
  * no atomics, no private tables, and the same result with any number of threads.
  */
+#include "parallel.h"
 #include "strided.h"
 
 #include <string.h>
@@ -16,9 +17,8 @@ int32_t th_embedding(float *out, const float *table, const int32_t *ids, int32_t
       return th_fail(TH_STATUS_INDEX, "embedding: id %d at position %d is outside the table of %d rows", ids[i], i,
                      rows);
   const int parts = th_threads_for((double)count * dim, GRAIN);
-#pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
-  for (int32_t i = 0; i < count; i++)
-    memcpy(out + (ptrdiff_t)i * dim, table + (ptrdiff_t)ids[i] * dim, (size_t)dim * sizeof *out);
+  TH_PARALLEL_FOR(parts, i, count,
+                  { memcpy(out + (ptrdiff_t)i * dim, table + (ptrdiff_t)ids[i] * dim, (size_t)dim * sizeof *out); });
   return TH_STATUS_OK;
 }
 
@@ -38,8 +38,8 @@ static void backward_rows(float *dtable, const float *dy, const int32_t *ids, in
 int32_t th_embedding_backward(float *dtable, const float *dy, const int32_t *ids, int32_t count, int32_t dim,
                               int32_t rows) {
   const int parts = th_threads_for(((double)rows + count) * dim, GRAIN);
-#pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
-  for (int part = 0; part < parts; part++)
+  TH_PARALLEL_FOR(parts, part, parts, {
     backward_rows(dtable, dy, ids, count, dim, th_split(rows, part, parts), th_split(rows, part + 1, parts));
+  });
   return TH_STATUS_OK;
 }

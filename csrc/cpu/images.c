@@ -2,6 +2,7 @@
  * Images for a batch: bytes in planes become floats with interleaved channels, flipped and shifted on the way, in one
  * pass over the data.
  */
+#include "parallel.h"
 #include "strided.h"
 
 #include <string.h>
@@ -65,7 +66,6 @@ int32_t th_gather_images(float *out, const uint8_t *host_images, const int32_t *
   const image_shape s = {channels, height, width};
   const ptrdiff_t size = s.channels * s.height * s.width;
   const int parts = th_threads_for((double)count * (double)size, GRAIN);
-#pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
-  for (ptrdiff_t i = 0; i < count; i++) gather_image(out + i * size, host_images, s, host_plan + 4 * i);
+  TH_PARALLEL_FOR(parts, i, count, { gather_image(out + i * size, host_images, s, host_plan + 4 * i); });
   return TH_STATUS_OK;
 }

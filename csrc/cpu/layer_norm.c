@@ -5,6 +5,7 @@
  * where the mean is large. Gradients of weight and bias sum over rows: each thread sums its own rows, and the partial
  * sums are added in a fixed order.
  */
+#include "parallel.h"
 #include "rows.h"
 #include "strided.h"
 
@@ -25,21 +26,26 @@ static double squared_deviations(const float *x, ptrdiff_t n, float mean) {
   return total;
 }
 
+typedef struct {
+  float mean, istd;
+} moments;
+
+static moments norm_row(float *y, const float *x, const float *weight, const float *bias, ptrdiff_t n, double eps) {
+  const float mean = (float)(th_row_sum(x, n) / (double)n);
+  const float istd = (float)(1 / sqrt(squared_deviations(x, n, mean) / (double)n + eps));
+#pragma omp simd
+  for (ptrdiff_t i = 0; i < n; i++) y[i] = (x[i] - mean) * istd * weight[i] + bias[i];
+  return (moments){mean, istd};
+}
+
 int32_t th_layer_norm(float *y, float *mean, float *istd, const float *x, const float *weight, const float *bias,
                       int32_t rows, int32_t cols, double eps) {
   const ptrdiff_t n = cols;
   const int parts = th_threads_for((double)rows * cols, GRAIN);
-#pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
-  for (ptrdiff_t r = 0; r < rows; r++) {
-    const float *in = x + r * n;
-    float *out = y + r * n;
-    const float m = (float)(th_row_sum(in, n) / (double)n);
-    const float s = (float)(1 / sqrt(squared_deviations(in, n, m) / (double)n + eps));
-    mean[r] = m;
-    istd[r] = s;
-#pragma omp simd
-    for (ptrdiff_t i = 0; i < n; i++) out[i] = (in[i] - m) * s * weight[i] + bias[i];
-  }
+  TH_PARALLEL_FOR(parts, r, rows, {
+    const moments m = norm_row(y + r * n, x + r * n, weight, bias, n, eps);
+    mean[r] = m.mean, istd[r] = m.istd;
+  });
   return TH_STATUS_OK;
 }
 
@@ -67,13 +73,12 @@ int32_t th_layer_norm_backward(float *dx, float *dweight, float *dbias, const fl
   const int parts = th_threads_for((double)rows * cols, GRAIN);
   float *partial = th_scratch(5, (size_t)(parts * 2 * n) * sizeof *partial); /* (parts, {dweight, dbias}, cols) */
   if (!partial) return TH_STATUS_OUT_OF_MEMORY;
-#pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
-  for (int part = 0; part < parts; part++) {
+  TH_PARALLEL_FOR(parts, part, parts, {
     float *w = partial + part * 2 * n, *b = w + n;
     memset(w, 0, (size_t)(2 * n) * sizeof *w);
     for (ptrdiff_t r = th_split(rows, part, parts), end = th_split(rows, part + 1, parts); r < end; r++)
       backward_row(dx + r * n, w, b, dy + r * n, x + r * n, weight, mean[r], istd[r], n);
-  }
+  });
   for (ptrdiff_t i = 0; i < n; i++) dweight[i] = dbias[i] = 0;
   for (int part = 0; part < parts; part++)
     for (ptrdiff_t i = 0; i < n; i++) {

@@ -7,6 +7,7 @@
  * Subnormal numbers count as zero. A weight that weight decay alone moves, such as that of a tap which never meets the
  * image, becomes one after some thousand steps, and processors take up to a hundred times as long for each.
  */
+#include "parallel.h"
 #include "strided.h"
 
 #include <math.h>
@@ -73,12 +74,11 @@ static void restore_subnormals(uint64_t before) {
 static void visit_all(const double *table, int32_t count, int arrays, stretch step, const void *context) {
   const ptrdiff_t total = total_of(table, count, arrays);
   const int parts = th_threads_for((double)total, GRAIN);
-#pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
-  for (int part = 0; part < parts; part++) {
+  TH_PARALLEL_FOR(parts, part, parts, {
     const uint64_t mode = ignore_subnormals();
     visit(table, count, arrays, th_split(total, part, parts), th_split(total, part + 1, parts), step, context);
     restore_subnormals(mode);
-  }
+  });
 }
 
 /* ---------------------------------------------------------------------------------------------------- sgd */
@@ -167,12 +167,11 @@ int32_t th_clip_grad_norm(float *norm, const double *host_table, int32_t count, 
   const int parts = th_threads_for((double)total, GRAIN);
   double *partial = th_scratch(5, (size_t)parts * sizeof *partial);
   if (!partial) return TH_STATUS_OUT_OF_MEMORY;
-#pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
-  for (int part = 0; part < parts; part++) {
+  TH_PARALLEL_FOR(parts, part, parts, {
     double sum = 0, *const context = &sum;
     visit(host_table, count, 1, th_split(total, part, parts), th_split(total, part + 1, parts), add_squares, &context);
     partial[part] = sum;
-  }
+  });
   double squares = 0;
   for (int part = 0; part < parts; part++) squares += partial[part];
   *norm = (float)sqrt(squares);

@@ -5,6 +5,7 @@
  * state and results do not depend on their number. What follows the random bits must also be the same everywhere:
  * this file is compiled without contraction to FMA, and uses integers and correctly rounded operations only.
  */
+#include "parallel.h"
 #include "strided.h"
 
 #include "../common/vmath.h"
@@ -67,13 +68,12 @@ static void generate(float *out, const float *in, ptrdiff_t n, int32_t seed, int
                      const void *parameters) {
   const ptrdiff_t blocks = (n + WORDS - 1) / WORDS;
   const int parts = th_threads_for((double)n, GRAIN);
-#pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
-  for (ptrdiff_t block = 0; block < blocks; block++) {
+  TH_PARALLEL_FOR(parts, block, blocks, {
     const ptrdiff_t start = block * WORDS, left = n - start;
     _Alignas(64) uint32_t words[WORDS];
     philox(words, (uint32_t)(start / 4), (uint32_t)seed, (uint32_t)stream);
     make(out + start, in ? in + start : NULL, words, left < WORDS ? left : WORDS, parameters);
-  }
+  });
 }
 
 typedef struct {

@@ -9,6 +9,7 @@
  * Threads share the outputs when there are enough, else the outermost reduced axis, whose partial results are combined
  * in order: no atomics, and the same result on every run with the same number of threads.
  */
+#include "parallel.h"
 #include "rows.h"
 #include "scan.h"
 #include "strided.h"
@@ -195,19 +196,17 @@ static int run(const reduction *r, double *totals, ptrdiff_t outputs) {
   const ptrdiff_t tasks = tasks_of(r);
   int parts = th_threads_for((double)outputs * (double)r->reduced.count, r->kind == EXP_SUM ? GRAIN / 4 : GRAIN);
   if (parts == 1 || tasks >= parts || r->reduced.ndim == 0) {
-#pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
-    for (int part = 0; part < parts; part++)
-      run_tasks(r, totals, th_split(tasks, part, parts), th_split(tasks, part + 1, parts));
+    TH_PARALLEL_FOR(parts, part, parts,
+                    { run_tasks(r, totals, th_split(tasks, part, parts), th_split(tasks, part + 1, parts)); });
     return 1;
   }
   if (parts > r->reduced.shape[0]) parts = (int)r->reduced.shape[0];
   double *partial = th_scratch(6, (size_t)(parts * outputs) * sizeof *partial);
   if (!partial) return 0;
-#pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
-  for (int part = 0; part < parts; part++) {
+  TH_PARALLEL_FOR(parts, part, parts, {
     const reduction share = slice(r, part, parts);
     run_tasks(&share, partial + part * outputs, 0, tasks);
-  }
+  });
   for (ptrdiff_t i = 0; i < outputs; i++) {
     double total = neutral(r->kind);
     for (int part = 0; part < parts; part++) total = combine(r->kind, total, partial[part * outputs + i]);

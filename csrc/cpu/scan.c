@@ -4,6 +4,7 @@
  */
 #include "scan.h"
 
+#include "parallel.h"
 #include "rows.h"
 #include "strided.h"
 
@@ -63,6 +64,5 @@ void th_scan(void *out, const void *in, const int32_t *layout, int32_t reduced, 
   const th_layout outer = th_read_layout(layout, 1, 0, kept), inner = th_read_layout(layout, 1, kept, layout[0]);
   int32_t *result = out;
   const int parts = th_threads_for((double)outer.count * (double)inner.count, GRAIN);
-#pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
-  for (ptrdiff_t i = 0; i < outer.count; i++) result[i] = scan_one(&inner, in, th_offset(&outer, 0, i), op, dtype);
+  TH_PARALLEL_FOR(parts, i, outer.count, { result[i] = scan_one(&inner, in, th_offset(&outer, 0, i), op, dtype); });
 }

@@ -4,6 +4,7 @@
  * A row is read for its maximum, then once more to write e^(x - max) and sum it, and scaled in place: the row stays in
  * cache between the passes, so memory sees it once. Subtracting the maximum keeps every exponent at or below zero.
  */
+#include "parallel.h"
 #include "rows.h"
 #include "strided.h"
 
@@ -51,8 +52,7 @@ int32_t th_softmax(float *y, const float *x, int32_t rows, int32_t cols, int32_t
   const ptrdiff_t n = cols;
   if (n == 0) return TH_STATUS_OK;
   const int parts = threads_for(rows, cols);
-#pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
-  for (ptrdiff_t r = 0; r < rows; r++) softmax_row(y + r * n, x + r * n, n, log_output);
+  TH_PARALLEL_FOR(parts, r, rows, { softmax_row(y + r * n, x + r * n, n, log_output); });
   return TH_STATUS_OK;
 }
 
@@ -75,8 +75,7 @@ int32_t th_softmax_backward(float *dx, const float *dy, const float *y, int32_t 
                             int32_t log_output) {
   const ptrdiff_t n = cols;
   const int parts = threads_for(rows, cols);
-#pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
-  for (ptrdiff_t r = 0; r < rows; r++) softmax_backward_row(dx + r * n, dy + r * n, y + r * n, n, log_output);
+  TH_PARALLEL_FOR(parts, r, rows, { softmax_backward_row(dx + r * n, dy + r * n, y + r * n, n, log_output); });
   return TH_STATUS_OK;
 }
 
@@ -100,13 +99,12 @@ int32_t th_cross_entropy(float *loss, float *dx, const float *x, const int32_t *
   const int parts = threads_for(rows, cols);
   double *partial = th_scratch(5, (size_t)parts * sizeof *partial);
   if (!partial) return TH_STATUS_OUT_OF_MEMORY;
-#pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
-  for (int part = 0; part < parts; part++) {
+  TH_PARALLEL_FOR(parts, part, parts, {
     double sum = 0;
     for (ptrdiff_t r = th_split(rows, part, parts), end = th_split(rows, part + 1, parts); r < end; r++)
       sum += cross_entropy_row(dx ? dx + r * n : NULL, x + r * n, labels[r], n, 1.0f / (float)rows);
     partial[part] = sum;
-  }
+  });
   double total = 0;
   for (int part = 0; part < parts; part++) total += partial[part];
   *loss = (float)(total / rows);

@@ -1,4 +1,5 @@
 /* Packing and unpacking of strided operands: see strided.h. */
+#include "parallel.h"
 #include "strided.h"
 
 #include <string.h>
@@ -171,12 +172,8 @@ void th_for_chunks(const th_layout *layout, int operands, void *const pointers[]
   /* Parts begin at a multiple of the chunk, or of a cache line where the whole array is one chunk. */
   const ptrdiff_t unit = p.of_row ? 1 : p.chunk == count ? 16 : p.chunk;
   const ptrdiff_t units = p.of_row ? count / layout->shape[layout->ndim - 1] * p.of_row : (count + unit - 1) / unit;
-  if (parts == 1) { /* what OpenMP does for one thread would be felt by small arrays */
-    run(&p, layout, operands, pointers, loop, context, 0, units * unit);
-    return;
-  }
-#pragma omp parallel for num_threads(parts) schedule(static)
-  for (int part = 0; part < parts; part++)
+  TH_PARALLEL_FOR(parts, part, parts, {
     run(&p, layout, operands, pointers, loop, context, th_split(units, part, parts) * unit,
         th_split(units, part + 1, parts) * unit);
+  });
 }

@@ -5,6 +5,7 @@
  * before its next element is wanted. So the plane of the two axes is copied in square tiles, small enough that all lines
  * of a tile stay in the L1 cache until every element on them has been used.
  */
+#include "parallel.h"
 #include "strided.h"
 
 enum { TILE = 16 };
@@ -45,11 +46,10 @@ int th_transpose(th_word *out, const th_word *in, const th_layout *layout, doubl
 
   const ptrdiff_t bands = (rows + TILE - 1) / TILE, tasks = planes.count * bands;
   const int parts = th_threads_for((double)layout->count, grain);
-#pragma omp parallel for num_threads(parts) schedule(static) if (parts > 1)
-  for (ptrdiff_t task = 0; task < tasks; task++) {
+  TH_PARALLEL_FOR(parts, task, tasks, {
     const ptrdiff_t plane = task / bands, row = task % bands * TILE, left = rows - row;
     copy_band(out + th_offset(&planes, 0, plane) + row * out_stride, in + th_offset(&planes, 1, plane) + row,
               left < TILE ? left : TILE, cols, out_stride, in_stride);
-  }
+  });
   return 1;
 }

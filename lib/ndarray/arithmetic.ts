@@ -96,22 +96,25 @@ export interface ReduceOptions {
 export function reduce(op: Reduce, a: NDArray, { axes, keepDims = false }: ReduceOptions = {}, scale = 1): NDArray {
   const reduced = layout.checkAxes(op, axes, a.shape);
   if (a.dtype === "int32" && (op === "logSumExp" || scale !== 1)) a = a.to({ dtype: "float32" });
-  const isReduced = a.shape.map((_, i) => reduced.includes(i));
-  const kept = a.shape.flatMap((_, i) => (isReduced[i] ? [] : [i]));
-  const order = [...kept, ...reduced.sort((m, n) => m - n)];
-  const keptShape = kept.map((i) => a.shape[i]!);
-  const outShape = keepDims ? a.shape.map((n, i) => (isReduced[i] ? 1 : n)) : keptShape;
+  // The native kernel takes the kept axes first. Loops: lists made by map and filter would take as long as a small sum.
+  const [outShape, shape, strides]: number[][] = [[], [], []];
+  for (let axis = 0; axis < a.ndim; axis++) {
+    const isReduced = reduced.includes(axis);
+    if (!isReduced) push(axis);
+    if (!isReduced || keepDims) outShape!.push(isReduced ? 1 : a.shape[axis]!);
+  }
+  for (let axis = 0; axis < a.ndim; axis++) if (reduced.includes(axis)) push(axis);
+  function push(axis: number): void {
+    shape!.push(a.shape[axis]!);
+    strides!.push(a.strides[axis]!);
+  }
   const out = NDArray.empty(outShape, { dtype: op === "argMax" ? "int32" : a.dtype, device: a.device });
   if (a.size === 0) return emptyReduction(op, a, out, scale);
   const backend = a.device.backend;
-  const packed = pack(
-    order.map((i) => a.shape[i]!),
-    order.map((i) => a.strides[i]!),
-  );
   const status = backend.th_reduce(
     out.pointer,
     a.pointer,
-    packed,
+    pack(shape, strides),
     reduced.length,
     Reduce[op],
     dtypeCode(a.dtype),
