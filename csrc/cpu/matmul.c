@@ -3,8 +3,9 @@
 
 #include "parallel.h"
 
-/** Two threads pay from about half a million floating point operations on, those of padded columns included. */
-static const double GRAIN = 2.5e5;
+/** Floating point operations of a thread, those of padded columns included. With half as many, two cores that share no L3
+    cache take twice the time of one: 64 × 64 · 64 × 64 in 5.9 µs, not 2.6. */
+static const double GRAIN = 5e5;
 
 typedef struct {
   const int32_t *sizes, *a_strides, *b_strides;
