@@ -50,29 +50,37 @@ static inline double th_row_sum(const float *x, ptrdiff_t n) {
   return sum + (double)th_block_sum(x, n);
 }
 
-/** Maximum of n floats, or NaN if there is one; -infinity for none. */
+/** Whether one of n floats is NaN. */
+static inline int th_row_has_nan(const float *x, ptrdiff_t n) {
+  int32_t found = 0;
+#pragma omp simd reduction(| : found)
+  for (ptrdiff_t i = 0; i < n; i++) found |= x[i] != x[i];
+  return found;
+}
+
+/** Maximum of n floats, or NaN if there is one; -infinity for none. Σ 0 · x, one instruction, is NaN where one is NaN or
+    infinite: only then is it worth asking which. */
 static inline float th_row_max(const float *x, ptrdiff_t n) {
-  float max[TH_ROW_LANES], result = -INFINITY;
-  int32_t nan[TH_ROW_LANES] = {0}, any_nan = 0;
+  float max[TH_ROW_LANES], zero[TH_ROW_LANES] = {0}, result = -INFINITY, zeros = 0;
   for (int k = 0; k < TH_ROW_LANES; k++) max[k] = -INFINITY;
   ptrdiff_t i = 0;
   for (; i + TH_ROW_LANES <= n; i += TH_ROW_LANES)
     for (int k = 0; k < TH_ROW_LANES; k++) {
       const float v = x[i + k];
       max[k] = v > max[k] ? v : max[k];
-      nan[k] |= v != v ? -1 : 0;
+      zero[k] += v * 0;
     }
-#pragma omp simd reduction(max : result) reduction(| : any_nan)
+#pragma omp simd reduction(max : result) reduction(+ : zeros)
   for (ptrdiff_t j = i; j < n; j++) {
     result = x[j] > result ? x[j] : result;
-    any_nan |= x[j] != x[j] ? -1 : 0;
+    zeros += x[j] * 0;
   }
-  if (i > 0)
-    for (int k = 0; k < TH_ROW_LANES; k++) {
-      result = max[k] > result ? max[k] : result;
-      any_nan |= nan[k];
-    }
-  return any_nan ? NAN : result;
+#pragma omp simd reduction(max : result) reduction(+ : zeros)
+  for (int k = 0; k < TH_ROW_LANES; k++) {
+    result = max[k] > result ? max[k] : result;
+    zeros += zero[k];
+  }
+  return zeros != zeros && th_row_has_nan(x, n) ? NAN : result;
 }
 
 /** Σ e^(x - shift) over n floats. */
