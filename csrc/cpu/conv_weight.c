@@ -215,13 +215,16 @@ static void plan_blocks(job *w) {
 }
 
 /** As many parts of the panels as divide the threads and leave none with much less than the others; the rest of the
-    threads share out the blocks. */
+    threads share out the blocks. Where the images are much larger than the weights, all of them do: each part of the
+    panels reads all images, which costs more than to add up sums. */
 static void plan_parts(job *w, ptrdiff_t threads) {
-  const ptrdiff_t panels = th_ceil_div(w->shape.f, NR);
-  for (ptrdiff_t parts = 1; parts <= threads; parts++)
+  const th_conv_shape *s = &w->shape;
+  const ptrdiff_t panels = th_ceil_div(s->f, NR), weights = s->kh * s->kw * s->c * s->f;
+  const ptrdiff_t most = s->n * s->h * s->w * s->c > 8 * weights ? 1 : threads;
+  for (ptrdiff_t parts = 1; parts <= most; parts++)
     if (threads % parts == 0 && 10 * panels >= 9 * parts * th_ceil_div(panels, parts)) w->panel_parts = parts;
   w->block_parts = th_min(threads / w->panel_parts, w->blocks);
-  w->sums_size = th_ceil_div(w->shape.kh * w->shape.kw * w->shape.c * w->shape.f + w->shape.f, 16) * 16;
+  w->sums_size = th_ceil_div(weights + s->f, 16) * 16;
 }
 
 int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, const float *dy,
