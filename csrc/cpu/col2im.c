@@ -87,7 +87,7 @@ int32_t conv_backward_data_columns(float *dx, const float *dy, const float *weig
     const th_gemm g = columns_of(s, dy, weight, rows, dx);
     w.scratch_part = th_max(w.scratch_part, gemm_plan(&g).scratch);
   }
-  w.scratch_part = w.columns + th_ceil_div(w.scratch_part, 16) * 16;
+  w.scratch_part = th_own_floats(w.columns + w.scratch_part);
   w.scratch = th_work_space(0, threads * w.scratch_part, "convBackwardData");
   if (!w.scratch) return TH_STATUS_OUT_OF_MEMORY;
   th_parallel(threads, sum_share, &w);

@@ -82,7 +82,7 @@ static int32_t run(job *w, const char *operation) {
       bands = th_max(bands, correlation_scratch(&r));
     }
   w->panels = th_ceil_div(w->panels, 16) * 16;
-  w->scratch_part = w->panels + bands;
+  w->scratch_part = th_own_floats(w->panels + bands);
   w->scratch = th_work_space(0, threads * w->scratch_part, operation);
   if (!w->scratch) return TH_STATUS_OUT_OF_MEMORY;
   th_parallel(threads, run_part, w);

@@ -150,7 +150,8 @@ static void sum_blocks(int thread, int threads, void *context) {
   const job *w = context;
   const th_conv_shape *s = &w->shape;
   const ptrdiff_t panels = th_ceil_div(s->f, NR), weights = s->kh * s->kw * s->c * s->f;
-  float *const packed = w->panels + thread * BLOCK_PIXELS * NR, *const band = w->bands + thread * w->band_floats;
+  float *const packed = w->panels + thread * th_own_floats(BLOCK_PIXELS * NR), *const band =
+                                                                                   w->bands + thread * w->band_floats;
   for (ptrdiff_t part = thread; part < w->panel_parts * w->block_parts; part += threads) {
     const ptrdiff_t p = part % w->panel_parts, q = part / w->panel_parts;
     const ptrdiff_t first = share(w->blocks, q, w->block_parts), last = share(w->blocks, q + 1, w->block_parts);
@@ -211,7 +212,7 @@ static void plan_blocks(job *w) {
   w->band_width = (w->block_w - 1) * s->stride + s->kw;
   w->band_floats =
       w->copies_bands ? w->block_n * th_min(s->h, (w->block_h - 1) * s->stride + s->kh) * w->band_width * s->c : 0;
-  w->band_floats = th_ceil_div(w->band_floats, 16) * 16;
+  w->band_floats = th_own_floats(w->band_floats);
 }
 
 /** As many parts of the panels as divide the threads and leave none with much less than the others; the rest of the
@@ -224,7 +225,7 @@ static void plan_parts(job *w, ptrdiff_t threads) {
   for (ptrdiff_t parts = 1; parts <= most; parts++)
     if (threads % parts == 0 && 10 * panels >= 9 * parts * th_ceil_div(panels, parts)) w->panel_parts = parts;
   w->block_parts = th_min(threads / w->panel_parts, w->blocks);
-  w->sums_size = th_ceil_div(weights + s->f, 16) * 16;
+  w->sums_size = th_own_floats(weights + s->f);
 }
 
 int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, const float *dy,
@@ -240,7 +241,7 @@ int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, co
   const int threads = conv_threads(s);
   plan_blocks(&w);
   plan_parts(&w, threads);
-  w.panels = th_work_space(SLOT_PANELS, (ptrdiff_t)threads * BLOCK_PIXELS * NR, "convBackwardWeight");
+  w.panels = th_work_space(SLOT_PANELS, threads * th_own_floats(BLOCK_PIXELS * NR), "convBackwardWeight");
   w.bands = th_work_space(SLOT_BANDS, threads * w.band_floats, "convBackwardWeight");
   w.sums = th_work_space(SLOT_SUMS, (w.block_parts - 1) * w.sums_size, "convBackwardWeight");
   if (!w.panels || !w.bands || !w.sums) return TH_STATUS_OUT_OF_MEMORY;

@@ -250,7 +250,7 @@ int32_t gemm(const th_gemm *g, int threads) {
     const th_gemm p = part(&s, i);
     s.scratch_part = th_max(s.scratch_part, gemm_plan(&p).scratch);
   }
-  s.scratch_part = round_up(s.scratch_part, LINE);
+  s.scratch_part = th_own_floats(s.scratch_part);
   s.scratch = th_work_space(0, parts * s.scratch_part + (s.k_parts - 1) * size, "matmul");
   if (!s.scratch) return TH_STATUS_OUT_OF_MEMORY;
   s.sums = s.scratch + parts * s.scratch_part;

