@@ -34,6 +34,7 @@ typedef struct {
   ptrdiff_t panel_parts, block_parts;          /* how threads share the work */
   float *bands, *panels, *sums;
   ptrdiff_t sums_size;
+  int finishes; /* a second pass, after all sums */
 } job;
 
 /** A block of pixels: images n0 to n1, rows and columns of the output. */
@@ -146,8 +147,7 @@ static void multiply_block(const job *w, const block *b, const source *in, ptrdi
 }
 
 /** The sums of one thread: blocks part · blocks / block_parts on, some of the panels. The first part sums in place. */
-static void sum_blocks(int thread, int threads, void *context) {
-  const job *w = context;
+static void sum_blocks(int thread, int threads, const job *w) {
   const th_conv_shape *s = &w->shape;
   const ptrdiff_t panels = th_ceil_div(s->f, NR), weights = s->kh * s->kw * s->c * s->f;
   float *const packed = w->panels + thread * th_own_floats(BLOCK_PIXELS * NR), *const band =
@@ -173,8 +173,7 @@ static void sum_blocks(int thread, int threads, void *context) {
 }
 
 /** Taps on all threads: the sums of the other parts are added, or zeros stored. */
-static void finish_taps(int thread, int threads, void *context) {
-  const job *w = context;
+static void finish_taps(int thread, int threads, const job *w) {
   const th_conv_shape *s = &w->shape;
   const ptrdiff_t row = s->c * s->f, weights = s->kh * s->kw * row;
   for (ptrdiff_t tap = share(s->kh * s->kw, thread, threads); tap < share(s->kh * s->kw, thread + 1, threads); tap++) {
@@ -187,6 +186,14 @@ static void finish_taps(int thread, int threads, void *context) {
   }
   for (ptrdiff_t q = 0; w->dbias && thread == 0 && q < w->block_parts - 1; q++)
     add_floats(w->dbias, w->sums + q * w->sums_size + weights, s->f);
+}
+
+static void run(int thread, int threads, void *context) {
+  const job *w = context;
+  sum_blocks(thread, threads, w);
+  if (!w->finishes) return;
+#pragma omp barrier
+  finish_taps(thread, threads, w);
 }
 
 /** The taps begin to end that lie in the image for some output position: 0 ≤ position - padding + tap < size. */
@@ -245,8 +252,8 @@ int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, co
   w.bands = th_work_space(SLOT_BANDS, threads * w.band_floats, "convBackwardWeight");
   w.sums = th_work_space(SLOT_SUMS, (w.block_parts - 1) * w.sums_size, "convBackwardWeight");
   if (!w.panels || !w.bands || !w.sums) return TH_STATUS_OUT_OF_MEMORY;
-  th_parallel(threads, sum_blocks, &w);
   const int all_visible = w.ky0 == 0 && w.ky1 == s->kh && (w.run > s->c || (w.kx0 == 0 && w.kx1 == s->kw));
-  if (w.block_parts > 1 || !all_visible) th_parallel(threads, finish_taps, &w);
+  w.finishes = w.block_parts > 1 || !all_visible;
+  th_parallel(threads, run, &w);
   return TH_STATUS_OK;
 }
