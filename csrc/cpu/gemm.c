@@ -20,6 +20,7 @@ enum {
   L2_FLOATS = 64 * 1024,  /* for a block of A: 256 KB */
   L3_FLOATS = 512 * 1024, /* for a block of B: 2 MB */
   LINE = 16,
+  SMALL_A = 2048, /* with so little of A, planning would be felt */
 };
 
 static ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t unit) { return th_ceil_div(n, unit) * unit; }
@@ -55,8 +56,12 @@ static th_blocking plan(const th_gemm *g) {
   return p;
 }
 
-/** A product with B transposed and few rows is computed as Cᵀ = B · Aᵀ: B, the larger, is then read where it lies. */
-static int is_flipped(const th_gemm *g) { return g->b_transposed && g->m * (g->k + g->n) < g->n * g->k; }
+/** Two products are computed as Cᵀ = Bᵀ · Aᵀ. With B transposed and few rows, B, the larger, is then read where it lies; with A
+    transposed and few columns, less of the vectors is empty, which pays for transposing the result. */
+static int is_flipped(const th_gemm *g) {
+  if (g->b_transposed) return g->m * (g->k + g->n) < g->n * g->k;
+  return g->a_transposed && 5 * g->n * round_up(g->m, VL) < 4 * g->m * round_up(g->n, VL);
+}
 
 static th_gemm flipped(const th_gemm *g, float *c) {
   return (th_gemm){.m = g->n,
@@ -66,6 +71,7 @@ static th_gemm flipped(const th_gemm *g, float *c) {
                    .lda = g->ldb,
                    .b = g->a,
                    .ldb = g->lda,
+                   .a_transposed = !g->b_transposed,
                    .b_transposed = !g->a_transposed,
                    .c = c,
                    .ldc = g->m};
@@ -223,20 +229,23 @@ static void multiply_part(int thread, int threads, void *context) {
   }
 }
 
-/** The product if it is a single tile, read where it lies: planning would take as long. Whether it was. */
-static int multiply_one_tile(const th_gemm *g) {
-  const int is_one = g->m <= tile_rows(g->n) && (g->n == NR || g->n == VL) && g->k <= KC;
-  if (!is_one || g->b_transposed || g->epilogue.does) return 0;
+int gemm_in_place(const th_gemm *g, int b_goes_on) {
+  const int whole_rows = g->n == NR || g->n == VL || (g->n < VL && b_goes_on);
+  if (!whole_rows || g->m * g->k > SMALL_A || g->k > KC || g->b_transposed || g->epilogue.does) return 0;
+  const ptrdiff_t tiles = th_ceil_div(g->m, tile_rows(g->n));
   th_walk walk = {.outer = {1, 0, 0}, .middle = {1, 0, 0}, .inner = {g->k, 1, g->ldb}};
   walk.a_row = g->lda, walk.ldc = g->ldc, walk.form = TH_ROWS;
   if (g->a_transposed) walk.a_row = 1, walk.inner.a = g->lda, walk.form = TH_COLUMNS;
-  multiply_tile(&walk, g->a, g->b, g->c, g->m, g->n, g->bias, 0);
+  for (ptrdiff_t t = 0; t < tiles; t++) {
+    const ptrdiff_t i = share(g->m, t, tiles), rows = share(g->m, t + 1, tiles) - i;
+    multiply_tile(&walk, g->a + i * walk.a_row, g->b, g->c + i * g->ldc, rows, g->n, g->bias, 0);
+  }
   return 1;
 }
 
 int32_t gemm(const th_gemm *g, int threads) {
   if (g->m == 0 || g->n == 0) return TH_STATUS_OK;
-  if (threads == 1 && multiply_one_tile(g)) return TH_STATUS_OK;
+  if (threads == 1 && gemm_in_place(g, 0)) return TH_STATUS_OK;
   if (threads == 1) {
     const th_blocking p = gemm_plan(g);
     float *scratch = th_work_space(0, p.scratch, "matmul");

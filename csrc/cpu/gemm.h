@@ -23,6 +23,11 @@ typedef struct {
 #define gemm TH_ISA_NAME(gemm)
 int32_t gemm(const th_gemm *g, int threads);
 
+/** The product on the calling thread without a plan or work space, if it is small and read where it lies: B's rows are whole
+    vectors, or another part of an array follows them (`b_goes_on`). Whether it was. */
+#define gemm_in_place TH_ISA_NAME(gemm_in_place)
+int gemm_in_place(const th_gemm *g, int b_goes_on);
+
 /** How one thread computes a product, found once for all products of a shape. */
 typedef struct {
   ptrdiff_t kc, mc, nc; /* summed, rows and columns of a block */

@@ -52,28 +52,35 @@ static th_gemm product(const th_products *p, ptrdiff_t index) {
   return g;
 }
 
+/** Whether the b of a product is followed by that of another, so that reading a vector from its last row is safe. */
+static int b_goes_on(const th_batch *batch, ptrdiff_t index) {
+  const ptrdiff_t size = batch->sizes[batch->ndim - 1];
+  return index % size < size - 1 && batch->b_strides[batch->ndim - 1] >= VL;
+}
+
 static void multiply_share(int thread, int threads, void *context) {
   const th_products *p = context;
   for (ptrdiff_t i = share(p->batch.count, thread, threads); i < share(p->batch.count, thread + 1, threads); i++) {
     const th_gemm g = product(p, i);
-    gemm_serial(&g, &p->plan, p->scratch + thread * p->scratch_part);
+    if (!gemm_in_place(&g, b_goes_on(&p->batch, i))) gemm_serial(&g, &p->plan, p->scratch + thread * p->scratch_part);
   }
 }
 
 int32_t th_matmul(float *c, const float *a, const float *b, const float *bias, const int32_t *shape) {
-  th_products p = {.batch = read_batch(shape)};
-  p.first = (th_gemm){.m = shape[0],
-                      .n = shape[1],
-                      .k = shape[2],
-                      .a = a,
-                      .lda = shape[3],
-                      .b = b,
-                      .ldb = shape[4],
-                      .c = c,
-                      .ldc = shape[1],
-                      .bias = bias,
-                      .a_transposed = shape[5],
-                      .b_transposed = shape[6]};
+  const th_gemm first = {.m = shape[0],
+                         .n = shape[1],
+                         .k = shape[2],
+                         .a = a,
+                         .lda = shape[3],
+                         .b = b,
+                         .ldb = shape[4],
+                         .c = c,
+                         .ldc = shape[1],
+                         .bias = bias,
+                         .a_transposed = shape[5],
+                         .b_transposed = shape[6]};
+  if (shape[7] == 0 && first.m > 0 && gemm_in_place(&first, 0)) return TH_STATUS_OK;
+  th_products p = {.batch = read_batch(shape), .first = first};
   if (p.batch.count == 0 || p.first.m == 0 || p.first.n == 0) return TH_STATUS_OK;
   if (is_more_rows(&p.first, &p.batch)) {
     p.first.m *= p.batch.count;
