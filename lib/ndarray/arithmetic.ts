@@ -97,16 +97,19 @@ export function reduce(op: Reduce, a: NDArray, { axes, keepDims = false }: Reduc
   const reduced = layout.checkAxes(op, axes, a.shape);
   if (a.dtype === "int32" && (op === "logSumExp" || scale !== 1)) a = a.to({ dtype: "float32" });
   // The native kernel takes the kept axes first. Loops: lists made by map and filter would take as long as a small sum.
-  const [outShape, shape, strides]: number[][] = [[], [], []];
+  const outShape: number[] = [];
+  const shape: number[] = [];
+  const strides: number[] = [];
+  for (const taken of [false, true]) {
+    for (let axis = 0; axis < a.ndim; axis++) {
+      if (reduced.includes(axis) !== taken) continue;
+      shape.push(a.shape[axis]!);
+      strides.push(a.strides[axis]!);
+    }
+  }
   for (let axis = 0; axis < a.ndim; axis++) {
     const isReduced = reduced.includes(axis);
-    if (!isReduced) push(axis);
-    if (!isReduced || keepDims) outShape!.push(isReduced ? 1 : a.shape[axis]!);
-  }
-  for (let axis = 0; axis < a.ndim; axis++) if (reduced.includes(axis)) push(axis);
-  function push(axis: number): void {
-    shape!.push(a.shape[axis]!);
-    strides!.push(a.strides[axis]!);
+    if (!isReduced || keepDims) outShape.push(isReduced ? 1 : a.shape[axis]!);
   }
   const out = NDArray.empty(outShape, { dtype: op === "argMax" ? "int32" : a.dtype, device: a.device });
   if (a.size === 0) return emptyReduction(op, a, out, scale);

@@ -11,7 +11,10 @@ import { BatchNorm2d } from "./norm.ts";
 /** A module that turns one tensor into one. */
 export type Layer = Module & { forward(x: Tensor): Tensor };
 
-/** Runs modules one after another. The last argument may be options. */
+/**
+ * Runs modules one after another. The last argument may be options. Where nothing is recorded for backward, as in noGrad,
+ * convolutions and linear layers with the normalisation, ReLU and residuals that follow them run as one native call.
+ */
 export class Sequential extends Module {
   readonly modules: readonly Layer[];
 
