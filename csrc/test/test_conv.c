@@ -72,8 +72,10 @@ static void test_conv(geometry g) {
   float *gamma = test_random(g.f, 5), *beta = test_random(g.f, 6), *mean = test_random(g.f, 7), *var = test_floats(g.f);
   for (int f = 0; f < g.f; f++) mean[f] += 3, var[f] = 0.5f + fabsf(gamma[f]);
   float *added = test_random(ny, 8);
-  for (int variant = 0; variant < 8; variant++) {
-    const int relu = variant & 1, adds = variant >> 1 & 1, relu_after = variant >> 2;
+  static const int variants[] = {0, 1 | 2, 1 | 4, 2 | 4}; /* ReLU, an addition, ReLU after it */
+  for (int v = 0; v < 4; v++) {
+    if (g.h <= 4 && v != (g.h + g.w + g.kh) % 4) continue; /* there are so many of them */
+    const int variant = variants[v], relu = variant & 1, adds = variant >> 1 & 1, relu_after = variant >> 2;
     double *norm64 = zeros(ny);
     for (ptrdiff_t i = 0; i < ny; i++) {
       const ptrdiff_t f = i % g.f;
