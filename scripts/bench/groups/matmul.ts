@@ -67,12 +67,14 @@ function prepare({ m, n, k, ta = false, tb = false, batch = 1 }: Product, device
   const batches = batch > 1 ? [1, batch, m * k, k * n] : [0];
   const shape = Int32Array.of(m, n, k, ta ? m : k, tb ? k : n, Number(ta), Number(tb), ...batches);
   const { backend } = a.device;
-  const run = () => void backend.th_matmul(c.pointer, a.pointer, b.pointer, null, shape);
+  const arrays = [c, a, b] as const; // `values` keeps them: a pointer alone does not
+  const [out, left, right] = [c.pointer, a.pointer, b.pointer];
+  const run = () => void backend.th_matmul(out, left, right, null, shape);
   return {
     run,
     values() {
       run();
-      return checksum(c.toTypedArray());
+      return checksum(arrays[0].toTypedArray());
     },
     finish: () => void c.slice([0, 1]).toTypedArray(),
   };
