@@ -190,7 +190,7 @@ typedef enum {
   TH_LAYER_IN = 0, /* its images: TH_LAYERS_X, TH_LAYERS_Y or where in the work space, in floats an image */
   TH_LAYER_OUT = 1,
   TH_LAYER_ADD = 2, /* images added to its result, or TH_LAYERS_NONE */
-  TH_LAYER_H = 3,
+  TH_LAYER_H = 3,   /* from here to PADDING as th_conv's geometry after n */
   TH_LAYER_W = 4,
   TH_LAYER_C = 5,
   TH_LAYER_F = 6,

@@ -9,15 +9,11 @@ typedef struct {
   ptrdiff_t n, h, w, c, f, kh, kw, stride, padding, oh, ow;
 } th_conv_shape;
 
-/** The same shape with the size of its output. */
-TH_INLINE th_conv_shape with_output(th_conv_shape s) {
+TH_INLINE th_conv_shape read_conv_shape(const int32_t *g) {
+  th_conv_shape s = {g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8], 0, 0};
   s.oh = (s.h + 2 * s.padding - s.kh) / s.stride + 1;
   s.ow = (s.w + 2 * s.padding - s.kw) / s.stride + 1;
   return s;
-}
-
-TH_INLINE th_conv_shape read_conv_shape(const int32_t *g) {
-  return with_output((th_conv_shape){g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8], 0, 0});
 }
 
 /** Arithmetic of a convolution, taps outside the images counted as if they were inside. */

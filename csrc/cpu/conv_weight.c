@@ -150,8 +150,8 @@ static void multiply_block(const job *w, const block *b, const source *in, ptrdi
 static void sum_blocks(int thread, int threads, const job *w) {
   const th_conv_shape *s = &w->shape;
   const ptrdiff_t panels = th_ceil_div(s->f, NR), weights = s->kh * s->kw * s->c * s->f;
-  float *const packed = w->panels + thread * th_own_floats(BLOCK_PIXELS * NR), *const band =
-                                                                                   w->bands + thread * w->band_floats;
+  float *const packed = w->panels + thread * th_own_floats(BLOCK_PIXELS * NR);
+  float *const band = w->bands + thread * w->band_floats;
   for (ptrdiff_t part = thread; part < w->panel_parts * w->block_parts; part += threads) {
     const ptrdiff_t p = part % w->panel_parts, q = part / w->panel_parts;
     const ptrdiff_t first = share(w->blocks, q, w->block_parts), last = share(w->blocks, q + 1, w->block_parts);

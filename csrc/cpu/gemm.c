@@ -232,8 +232,8 @@ static void multiply_part(int thread, int threads, void *context) {
 int gemm_in_place(const th_gemm *g, int b_goes_on) {
   const int whole_rows = g->n == NR || g->n == VL || (g->n < VL && b_goes_on);
   if (!whole_rows || g->m * g->k > SMALL_A || g->k > KC || g->b_transposed || g->epilogue.does) return 0;
-  const ptrdiff_t most = tile_rows(g->n),
-                  tiles = g->m <= most ? 1 : th_ceil_div(g->m, most); /* a division would be felt */
+  const ptrdiff_t most = tile_rows(g->n);
+  const ptrdiff_t tiles = g->m <= most ? 1 : th_ceil_div(g->m, most); /* a division would be felt */
   th_walk walk = {.outer = {1, 0, 0}, .middle = {1, 0, 0}, .inner = {g->k, 1, g->ldb}};
   walk.a_row = g->lda, walk.ldc = g->ldc, walk.form = TH_ROWS;
   if (g->a_transposed) walk.a_row = 1, walk.inner.a = g->lda, walk.form = TH_COLUMNS;

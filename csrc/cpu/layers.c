@@ -26,15 +26,9 @@ typedef struct {
 static const float *address(double value) { return (const float *)(uintptr_t)value; }
 
 static th_conv_shape shape_of(const double *layer, ptrdiff_t n) {
-  return with_output((th_conv_shape){.n = n,
-                                     .h = (ptrdiff_t)layer[TH_LAYER_H],
-                                     .w = (ptrdiff_t)layer[TH_LAYER_W],
-                                     .c = (ptrdiff_t)layer[TH_LAYER_C],
-                                     .f = (ptrdiff_t)layer[TH_LAYER_F],
-                                     .kh = (ptrdiff_t)layer[TH_LAYER_KH],
-                                     .kw = (ptrdiff_t)layer[TH_LAYER_KW],
-                                     .stride = (ptrdiff_t)layer[TH_LAYER_STRIDE],
-                                     .padding = (ptrdiff_t)layer[TH_LAYER_PADDING]});
+  int32_t geometry[9] = {(int32_t)n};
+  for (int i = 0; i < 8; i++) geometry[1 + i] = (int32_t)layer[TH_LAYER_H + i];
+  return read_conv_shape(geometry);
 }
 
 /** Images first to first + n, of the input, the output or the work space, which has room for a share's after that of the

@@ -57,8 +57,6 @@ typedef struct {
   float *packed;        /* panels of the weight; a row of x */
 } turn;
 
-static ptrdiff_t round_up(ptrdiff_t n) { return th_ceil_div(n, 16) * 16; }
-
 static turn make_turn(const head *h, ptrdiff_t first, int thread, int threads) {
   float *const own = h->own + thread * h->own_floats;
   turn t = {.thread = thread, .threads = threads, .first = first, .n = th_min(h->block, h->rows - first)};
@@ -281,7 +279,7 @@ static int prepare(head *h, int threads) {
   h->block = th_ceil_div(h->rows, th_ceil_div(h->rows, most));
   h->x_row = apart(h->features);
   const ptrdiff_t logits = h->panels * h->block * NR, inputs = h->block * h->x_row;
-  const ptrdiff_t packed = round_up(th_max(h->features, KC) * NR);
+  const ptrdiff_t packed = th_max(h->features, KC) * NR;
   h->own_floats = th_own_floats(3 * h->block * VL + h->block * h->x_row + packed);
 
   const ptrdiff_t shared = logits + 2 * inputs + h->panels * NR + 2 * h->block + h->rows;

@@ -79,6 +79,7 @@ int32_t th_matmul(float *c, const float *a, const float *b, const float *bias, c
                          .bias = bias,
                          .a_transposed = shape[5],
                          .b_transposed = shape[6]};
+  /* Before anything else is read or asked, which adds a fifth to the time of a small product. */
   if (shape[7] == 0 && first.m > 0 && gemm_in_place(&first, 0)) return TH_STATUS_OK;
   th_products p = {.batch = read_batch(shape), .first = first};
   if (p.batch.count == 0 || p.first.m == 0 || p.first.n == 0) return TH_STATUS_OK;

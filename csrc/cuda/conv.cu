@@ -5,20 +5,10 @@
  *   weight     dweight (taps · c, f)    = windows of xᵀ (taps · c, pixels) · dy
  */
 #include "column_sums.h"
+#include "conv_shape.h"
 #include "gemm.h"
 
 namespace {
-
-struct conv_shape {
-  int32_t n, h, w, c, f, kh, kw, stride, padding, oh, ow;
-};
-
-conv_shape read_shape(const int32_t *g) {
-  conv_shape s = {g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8], 0, 0};
-  s.oh = (s.h + 2 * s.padding - s.kh) / s.stride + 1;
-  s.ow = (s.w + 2 * s.padding - s.kw) / s.stride + 1;
-  return s;
-}
 
 /** Splits an index into its last two axes and the rest. */
 struct axes3 {
@@ -62,7 +52,7 @@ struct window {
   }
 };
 
-window make_window(const conv_shape &s, const float *x) {
+window make_window(const th_conv_shape &s, const float *x) {
   return {x, s.h, s.w, s.c, s.stride, s.padding, make_axes3(s.oh, s.ow), make_axes3(s.kw, s.c)};
 }
 
@@ -129,12 +119,12 @@ th_layout single() {
 }
 
 /** Each pixel is multiplied by the one tap: a plain matrix product over all pixels. */
-bool is_pointwise(const conv_shape &s) { return s.kh == 1 && s.kw == 1 && s.stride == 1 && s.padding == 0; }
+bool is_pointwise(const th_conv_shape &s) { return s.kh == 1 && s.kw == 1 && s.stride == 1 && s.padding == 0; }
 
 } // namespace
 
 int32_t th_conv(float *y, const float *x, const float *weight, const float *bias, const int32_t *geometry) {
-  const conv_shape s = read_shape(geometry);
+  const th_conv_shape s = th_read_conv_shape(geometry);
   const int32_t pixels = s.n * s.oh * s.ow;
   if (is_pointwise(s)) return th_multiply_matrices(y, {x, s.c, 0}, {weight, s.f, 0}, bias, pixels, s.f, s.c, 0);
   const forward_windows windows = {make_window(s, x)};
@@ -143,7 +133,7 @@ int32_t th_conv(float *y, const float *x, const float *weight, const float *bias
 }
 
 int32_t th_conv_backward_data(float *dx, const float *dy, const float *weight, const int32_t *geometry) {
-  const conv_shape s = read_shape(geometry);
+  const th_conv_shape s = th_read_conv_shape(geometry);
   const int32_t pixels = s.n * s.h * s.w;
   if (is_pointwise(s)) return th_multiply_matrices(dx, {dy, s.f, 0}, {weight, s.f, 1}, nullptr, pixels, s.c, s.f, 0);
   const gradient_windows windows = {
@@ -155,7 +145,7 @@ int32_t th_conv_backward_data(float *dx, const float *dy, const float *weight, c
 
 int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, const float *dy,
                                 const int32_t *geometry) {
-  const conv_shape s = read_shape(geometry);
+  const th_conv_shape s = th_read_conv_shape(geometry);
   const int32_t pixels = s.n * s.oh * s.ow, taps = s.kh * s.kw * s.c;
   const weight_windows windows = {make_window(s, x)};
   if (is_pointwise(s)) TH_TRY(th_multiply_matrices(dweight, {x, s.c, 1}, {dy, s.f, 0}, nullptr, s.c, s.f, pixels, 0));

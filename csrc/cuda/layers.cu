@@ -2,15 +2,14 @@
  * Inference through layers in a row: the kernels of each one after another, what follows a convolution in place. The images
  * of a layer are small next to its weights' products.
  */
+#include "conv_shape.h"
 #include "device.h"
 
 namespace {
 
 float *address(double value) { return (float *)(uintptr_t)value; }
 
-int32_t entry(const double *layer, th_layer which) { return (int32_t)layer[which]; }
-
-/** Where n images of `size` floats are: the input, the output or the work space. */
+/** Where the n images before or after a layer are: in the input, the output or the work space. */
 struct places {
   float *y;
   const float *x;
@@ -23,25 +22,22 @@ struct places {
 
 int32_t run_layer(const places &images, const double *layer) {
   int32_t geometry[9] = {images.n};
-  for (int i = 0; i < 4; i++) geometry[1 + i] = entry(layer, (th_layer)(TH_LAYER_H + i));
-  for (int i = 0; i < 4; i++) geometry[5 + i] = entry(layer, (th_layer)(TH_LAYER_KH + i));
-  const int32_t stride = geometry[7], f = geometry[4];
-  const int32_t oh = (geometry[1] + 2 * geometry[8] - geometry[5]) / stride + 1;
-  const int32_t ow = (geometry[2] + 2 * geometry[8] - geometry[6]) / stride + 1;
-  const int32_t pixels = images.n * oh * ow, contiguous[] = {1, pixels * f, 1, 1, 1};
+  for (int i = 0; i < 8; i++) geometry[1 + i] = (int32_t)layer[TH_LAYER_H + i];
+  const th_conv_shape s = th_read_conv_shape(geometry);
+  const int32_t pixels = s.n * s.oh * s.ow, contiguous[] = {1, pixels * s.f, 1, 1, 1};
   float *const y = images.at(layer[TH_LAYER_OUT]);
   const float *const gamma = address(layer[TH_LAYER_GAMMA]);
-  const int32_t relu = entry(layer, TH_LAYER_RELU);
+  const int32_t relu = layer[TH_LAYER_RELU] != 0;
 
   TH_TRY(th_conv(y, images.at(layer[TH_LAYER_IN]), address(layer[TH_LAYER_WEIGHT]), address(layer[TH_LAYER_BIAS]),
                  geometry));
   if (gamma)
     TH_TRY(th_batch_norm_inference(y, y, gamma, address(layer[TH_LAYER_BETA]), address(layer[TH_LAYER_MEAN]),
-                                   address(layer[TH_LAYER_VAR]), pixels, f, layer[TH_LAYER_EPS], relu));
+                                   address(layer[TH_LAYER_VAR]), pixels, s.f, layer[TH_LAYER_EPS], relu));
   else if (relu) TH_TRY(th_unary(y, y, contiguous, TH_UNARY_RELU, TH_DTYPE_FLOAT32, 0));
   if (layer[TH_LAYER_ADD] != TH_LAYERS_NONE)
     TH_TRY(th_binary(y, y, images.at(layer[TH_LAYER_ADD]), contiguous, TH_BINARY_ADD, TH_DTYPE_FLOAT32, 0));
-  if (entry(layer, TH_LAYER_RELU_AFTER)) TH_TRY(th_unary(y, y, contiguous, TH_UNARY_RELU, TH_DTYPE_FLOAT32, 0));
+  if (layer[TH_LAYER_RELU_AFTER] != 0) TH_TRY(th_unary(y, y, contiguous, TH_UNARY_RELU, TH_DTYPE_FLOAT32, 0));
   return TH_STATUS_OK;
 }
 

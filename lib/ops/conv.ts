@@ -24,12 +24,8 @@ interface Geometry {
   readonly outShape: readonly number[];
 }
 
-function checkConv(
-  name: string,
-  x: Tensor,
-  w: Tensor,
-  { stride = 1, padding = 0, bias = null }: ConvOptions,
-): Geometry {
+function checkConv(x: Tensor, w: Tensor, { stride = 1, padding = 0, bias = null }: ConvOptions): Geometry {
+  const name = "conv";
   checkFloat(name, x, "the input");
   checkFloat(name, w, "the weight");
   checkInteger(name, "the stride", stride, 1);
@@ -75,7 +71,7 @@ function checkConv(
  * at a time. The gradient of x is not computed when x does not require it.
  */
 export function conv(x: Tensor, w: Tensor, options: ConvOptions = {}): Tensor {
-  const { numbers: geometry, outShape } = checkConv("conv", x, w, options);
+  const { numbers: geometry, outShape } = checkConv(x, w, options);
   const { bias = null } = options;
   const { backend } = x.device;
   const image = contiguous(x.data);

@@ -46,8 +46,8 @@ function elementwise(name: string, layout: Address, operands: number): Work {
   return traffic(name, times(shape), elements, size(shape));
 }
 
-function convolution(name: string, geometry: Address): Work {
-  const [n = 0, h = 0, w = 0, c = 0, f = 0, kh = 0, kw = 0, stride = 1, padding = 0] = integers(geometry);
+function convolution(name: string, geometry: readonly number[]): Work {
+  const [n = 0, h = 0, w = 0, c = 0, f = 0, kh = 0, kw = 0, stride = 1, padding = 0] = geometry;
   const [rows, cols] = [taps(h, kh, stride, padding), taps(w, kw, stride, padding)];
   const shape = `${times([n, h, w, c])} to ${f}, ${kh}×${kw}${stride > 1 ? `, stride ${stride}` : ""}`;
   const elements = n * h * w * c + kh * kw * c * f + n * rows.places * cols.places * f;
@@ -56,12 +56,10 @@ function convolution(name: string, geometry: Address): Work {
 
 /** Layers in a row: what each would be as a convolution. */
 function layers(rows: Address, count: number, n: number): Work {
-  const table = rows instanceof Float64Array ? rows : new Float64Array(count * Layer.entries);
-  const sizes = [Layer.h, Layer.w, Layer.c, Layer.f, Layer.kh, Layer.kw, Layer.stride, Layer.padding];
   let [flops, bytes] = [0, 0];
-  for (let i = 0; i < count; i++) {
-    const geometry = Int32Array.of(n, ...sizes.map((entry) => table[i * Layer.entries + entry]!));
-    const layer = convolution("", geometry);
+  const table = rows instanceof Float64Array ? rows.subarray(0, count * Layer.entries) : new Float64Array();
+  for (let row = 0; row < table.length; row += Layer.entries) {
+    const layer = convolution("", [n, ...table.subarray(row + Layer.h, row + Layer.padding + 1)]);
     flops += layer.flops;
     bytes += layer.bytes;
   }
@@ -122,10 +120,10 @@ export const WORK: { readonly [Name in keyof Backend]?: (...args: Arguments[Name
     const shape = `${ndim > 0 ? `${times(batch)} of ` : ""}${m}×${k}${ta ? "ᵀ" : ""} · ${k}×${n}${tb ? "ᵀ" : ""}`;
     return traffic("matmul", shape, count * (m * k + k * n + m * n), 2 * count * m * n * k);
   },
-  th_conv: (_y, _x, _w, _bias, geometry) => convolution("conv", geometry),
+  th_conv: (_y, _x, _w, _bias, geometry) => convolution("conv", integers(geometry)),
   th_layers: (_y, _x, _work, rows, count, n) => layers(rows, count, n),
-  th_conv_backward_data: (_dx, _dy, _w, geometry) => convolution("conv backward data", geometry),
-  th_conv_backward_weight: (_dw, _db, _x, _dy, geometry) => convolution("conv backward weight", geometry),
+  th_conv_backward_data: (_dx, _dy, _w, geometry) => convolution("conv backward data", integers(geometry)),
+  th_conv_backward_weight: (_dw, _db, _x, _dy, geometry) => convolution("conv backward weight", integers(geometry)),
   th_batch_norm: (_y, _m, _s, _rm, _rv, _x, _w, _b, rows, channels) =>
     traffic("batch norm", times([rows, channels]), 2 * rows * channels),
   th_batch_norm_inference: (_y, _x, _w, _b, _m, _v, rows, channels) =>
