@@ -20,7 +20,8 @@ enum {
   L2_FLOATS = 64 * 1024,  /* for a block of A: 256 KB */
   L3_FLOATS = 512 * 1024, /* for a block of B: 2 MB */
   LINE = 16,
-  SMALL_A = 2048, /* with so little of A, planning would be felt */
+  SMALL_A = 2048,                     /* with so little of A, planning would be felt */
+  KC_TRANSPOSED = VL < 16 ? 256 : KC, /* a packed tile of A must stay in L1 beside the panel of B, with AVX2's 32 KB */
 };
 
 static ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t unit) { return th_ceil_div(n, unit) * unit; }
@@ -32,8 +33,9 @@ static int packs_panel(const th_blocking *p, ptrdiff_t cols) { return !p->b_in_p
 static th_blocking plan(const th_gemm *g) {
   th_blocking p;
   const ptrdiff_t rows = tile_rows(g->n);
-  p.runs = g->k <= KC ? 1 : th_ceil_div(g->k, KC);
-  p.kc = g->k <= KC ? th_max(1, g->k) : th_ceil_div(g->k, p.runs);
+  const ptrdiff_t longest = g->a_transposed ? KC_TRANSPOSED : KC;
+  p.runs = g->k <= longest ? 1 : th_ceil_div(g->k, longest);
+  p.kc = g->k <= longest ? th_max(1, g->k) : th_ceil_div(g->k, p.runs);
   if (g->k <= SHORT_SUM && g->k * g->n <= L2_FLOATS && g->m * g->n >= LARGE_C) { /* C is written row after row */
     p.mc = rows;
     p.nc = round_up(th_max(1, g->n), NR);
@@ -50,7 +52,7 @@ static th_blocking plan(const th_gemm *g) {
   /* Packed A costs a copy; steps through a transposed A use only part of each cache line. */
   p.pack_a = g->a_transposed ? g->n > 2 * NR && g->m > 2 * rows && g->lda > 4 * LINE : rows_collide(g->lda, rows);
   p.a_stride = apart(p.kc);
-  p.a_floats = p.pack_a ? p.mc * (g->a_transposed ? p.kc : p.a_stride) : 0;
+  p.a_floats = p.pack_a ? round_up(p.mc * (g->a_transposed ? p.kc : p.a_stride) + VL, LINE) : 0;
   p.whole_a = g->m <= p.mc && p.mc * p.runs * p.kc <= 3 * L2_FLOATS;
   p.scratch = packed_a_floats(&p) + (packs_panel(&p, g->n % NR) ? p.kc * p.nc : 0);
   return p;
@@ -86,7 +88,9 @@ static void pack_a(const th_gemm *g, const th_blocking *p, const float *a, ptrdi
   }
   for (ptrdiff_t t = 0; t < tiles; t++) {
     const ptrdiff_t i = share(mc, t, tiles), rows = share(mc, t + 1, tiles) - i;
-    for (ptrdiff_t k = 0; k < kc; k++) copy_floats(packed + i * kc + k * rows, a + k * g->lda + i, rows);
+    for (ptrdiff_t k = 0; k < kc; k++) /* in whole vectors: what is too much of one, the next overwrites */
+      for (ptrdiff_t j = 0; j < rows; j += VL)
+        vec_store(packed + i * kc + k * rows + j, vec_load_part(a + k * g->lda + i + j, th_min(VL, rows - j)));
   }
 }
 
