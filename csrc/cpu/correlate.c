@@ -12,6 +12,7 @@
 enum {
   PART_FLOATS = 32 * 1024, /* a copied part: 128 KB of the L2 cache */
   SMALL_MAP = 256,         /* pixels of an image up to which a tile takes one pixel of several images */
+  PLACES = 64,             /* pixels whose places are found once for all groups of images */
 };
 
 /** A box of taps and channels. */
@@ -46,89 +47,93 @@ static int next_box(const th_correlation *r, const box *first, box *t) {
 /** What a box does to an output pixel: nothing, the first sum, or one more. */
 typedef enum { TOUCH_NONE, TOUCH_FIRST, TOUCH_MORE } touch;
 
-/** Where the tile of an output pixel starts in x and in a panel, and what the box means to it. */
+/** How the tile of an output pixel is computed in a box: its first floats in x and in a panel, and the loops from there. */
 typedef struct {
   touch touch;
-  int is_last; /* no later box touches it */
   ptrdiff_t x, panel;
+  th_walk walk;
 } place;
-
-static place place_of(const th_correlation *r, const box *t, ptrdiff_t oy, ptrdiff_t ox, ptrdiff_t width,
-                      th_walk *walk) {
-  const ptrdiff_t iy = oy * r->stride - r->top, ix = ox * r->stride - r->left;
-  const ptrdiff_t first_ky = th_max(0, -iy), first_kx = th_max(0, -ix); /* of the taps inside the image */
-  const ptrdiff_t ky0 = th_max(t->ky0, first_ky), ky1 = th_min(t->ky1, r->h - iy);
-  const ptrdiff_t kx0 = th_max(t->kx0, first_kx), kx1 = th_min(t->kx1, r->w - ix);
-  const int empty = ky0 >= ky1 || kx0 >= kx1;
-  const int all_empty = first_ky >= th_min(r->kh, r->h - iy) || first_kx >= th_min(r->kw, r->w - ix);
-  const int is_first_box = t->ky0 == 0 && t->kx0 == 0 && t->c0 == 0;
-  const int first_touch = ky0 == first_ky && kx0 == first_kx && t->c0 == 0;
-
-  walk->outer = (th_loop){empty ? 0 : ky1 - ky0, r->x_row, r->tap_columns * r->c * width};
-  if (t->c1 - t->c0 == r->x_pixel) { /* the channels of neighbouring pixels follow one another */
-    walk->middle = (th_loop){1, 0, 0};
-    walk->inner = (th_loop){(kx1 - kx0) * r->c, 1, width};
-  } else {
-    walk->middle = (th_loop){kx1 - kx0, r->x_pixel, r->c * width};
-    walk->inner = (th_loop){t->c1 - t->c0, 1, width};
-  }
-  if (empty) return (place){.touch = all_empty && is_first_box ? TOUCH_FIRST : TOUCH_NONE, .is_last = 1};
-  return (place){
-      .touch = first_touch ? TOUCH_FIRST : TOUCH_MORE,
-      .is_last = ky1 == th_min(r->kh, r->h - iy) && kx1 == th_min(r->kw, r->w - ix) && t->c1 == r->c,
-      .x = (iy + ky0) * r->x_row + (ix + kx0) * r->x_pixel + t->c0,
-      .panel = ((ky0 * r->tap_columns + kx0) * r->c + t->c0) * width,
-  };
-}
 
 /** Floats from a row of the panel of columns from j on to the next. */
 TH_INLINE ptrdiff_t row_width(const th_correlation *r, ptrdiff_t j) {
   return r->row ? r->row : panel_width(th_min(NR, r->f - j));
 }
 
+/** The place of an output pixel in a box, for the columns from j on; what `walk` says of rows is the same everywhere. */
+static place place_of(const th_correlation *r, const box *t, ptrdiff_t oy, ptrdiff_t ox, ptrdiff_t j,
+                      const th_walk *walk) {
+  const ptrdiff_t width = row_width(r, j), iy = oy * r->stride - r->top, ix = ox * r->stride - r->left;
+  const ptrdiff_t first_ky = th_max(0, -iy), first_kx = th_max(0, -ix); /* of the taps inside the image */
+  const ptrdiff_t end_ky = th_min(r->kh, r->h - iy), end_kx = th_min(r->kw, r->w - ix);
+  const ptrdiff_t ky0 = th_max(t->ky0, first_ky), ky1 = th_min(t->ky1, end_ky);
+  const ptrdiff_t kx0 = th_max(t->kx0, first_kx), kx1 = th_min(t->kx1, end_kx);
+  const int empty = ky0 >= ky1 || kx0 >= kx1, all_empty = first_ky >= end_ky || first_kx >= end_kx;
+  const int is_first_box = t->ky0 == 0 && t->kx0 == 0 && t->c0 == 0;
+  const int is_last = empty || (ky1 == end_ky && kx1 == end_kx && t->c1 == r->c); /* no later box touches the pixel */
+
+  place p = {.walk = *walk};
+  p.walk.outer = (th_loop){empty ? 0 : ky1 - ky0, r->x_row, r->tap_columns * r->c * width};
+  if (t->c1 - t->c0 == r->x_pixel) { /* the channels of neighbouring pixels follow one another */
+    p.walk.middle = (th_loop){1, 0, 0};
+    p.walk.inner = (th_loop){(kx1 - kx0) * r->c, 1, width};
+  } else {
+    p.walk.middle = (th_loop){kx1 - kx0, r->x_pixel, r->c * width};
+    p.walk.inner = (th_loop){t->c1 - t->c0, 1, width};
+  }
+  p.walk.epilogue = epilogue_at(&r->epilogue, j, is_last);
+  if (empty) {
+    p.touch = all_empty && is_first_box ? TOUCH_FIRST : TOUCH_NONE;
+    return p;
+  }
+  p.touch = ky0 == first_ky && kx0 == first_kx && t->c0 == 0 ? TOUCH_FIRST : TOUCH_MORE;
+  p.x = (iy + ky0) * r->x_row + (ix + kx0) * r->x_pixel + t->c0;
+  p.panel = ((ky0 * r->tap_columns + kx0) * r->c + t->c0) * width;
+  return p;
+}
+
 /** One tile, unless the box does nothing there. */
-TH_INLINE void tile_at(const th_correlation *r, const place *p, th_walk *walk, ptrdiff_t x, ptrdiff_t y, ptrdiff_t j,
-                       ptrdiff_t rows) {
+TH_INLINE void tile_at(const th_correlation *r, const place *p, ptrdiff_t x, ptrdiff_t y, ptrdiff_t j, ptrdiff_t rows) {
   if (p->touch == TOUCH_NONE) return;
   const float *panel = r->weights + (r->row ? j : j * r->kh * r->kw * r->c) + p->panel;
   const float *bias = r->bias && p->touch == TOUCH_FIRST ? r->bias + j : NULL;
   const ptrdiff_t cols = th_min(NR, r->f - j);
-  walk->epilogue = epilogue_at(&r->epilogue, j, p->is_last);
-  multiply_tile(walk, r->x + p->x + x, panel, r->y + y + j, rows, cols, bias, p->touch == TOUCH_MORE);
+  multiply_tile(&p->walk, r->x + p->x + x, panel, r->y + y + j, rows, cols, bias, p->touch == TOUCH_MORE);
 }
 
-/** Output pixels begin to end of all images: each tile is one pixel of a group of images. */
+/** Output pixels begin to end, at most PLACES, of all images: each tile is one pixel of a group of images. */
 static void across_images(const th_correlation *r, ptrdiff_t begin, ptrdiff_t end) {
   const ptrdiff_t groups = th_ceil_div(r->n, tile_rows(r->f));
-  th_walk walk = {.form = TH_ROWS, .a_row = r->x_image, .ldc = r->y_image};
+  const th_walk walk = {.form = TH_ROWS, .a_row = r->x_image, .ldc = r->y_image};
   const box first = first_box(r);
   box t = first;
+  place places[PLACES];
   do {
-    for (ptrdiff_t j = 0; j < r->f; j += NR)
+    for (ptrdiff_t j = 0; j < r->f; j += NR) {
+      for (ptrdiff_t i = begin; i < end; i++) places[i - begin] = place_of(r, &t, i / r->ow, i % r->ow, j, &walk);
       for (ptrdiff_t group = 0; group < groups; group++) {
         const ptrdiff_t i = share(r->n, group, groups), rows = share(r->n, group + 1, groups) - i;
         for (ptrdiff_t pixel = begin, oy = begin / r->ow, ox = begin % r->ow; pixel < end; pixel++) {
-          const place p = place_of(r, &t, oy, ox, row_width(r, j), &walk);
-          tile_at(r, &p, &walk, i * r->x_image, i * r->y_image + oy * r->y_row + ox * r->y_pixel, j, rows);
+          tile_at(r, &places[pixel - begin], i * r->x_image, i * r->y_image + oy * r->y_row + ox * r->y_pixel, j, rows);
           if (++ox == r->ow) ox = 0, oy++;
         }
       }
+    }
   } while (next_box(r, &first, &t));
 }
 
 /** All output pixels of one image that needs no border at its sides: each tile is some neighbours of a row. */
 static void along_rows(const th_correlation *r) {
   const ptrdiff_t tiles = th_ceil_div(r->ow, tile_rows(r->f));
-  th_walk walk = {.form = TH_ROWS, .a_row = r->stride * r->x_pixel, .ldc = r->y_pixel};
+  const th_walk walk = {.form = TH_ROWS, .a_row = r->stride * r->x_pixel, .ldc = r->y_pixel};
   const box first = first_box(r);
   box t = first;
   do {
     for (ptrdiff_t j = 0; j < r->f; j += NR)
       for (ptrdiff_t oy = 0; oy < r->oh; oy++) {
-        const place p = place_of(r, &t, oy, 0, row_width(r, j), &walk);
+        const place p = place_of(r, &t, oy, 0, j, &walk);
         for (ptrdiff_t k = 0; k < tiles; k++) {
           const ptrdiff_t ox = share(r->ow, k, tiles), rows = share(r->ow, k + 1, tiles) - ox;
-          tile_at(r, &p, &walk, ox * walk.a_row, oy * r->y_row + ox * r->y_pixel, j, rows);
+          tile_at(r, &p, ox * walk.a_row, oy * r->y_row + ox * r->y_pixel, j, rows);
         }
       }
   } while (next_box(r, &first, &t));
@@ -143,10 +148,13 @@ typedef struct {
   ptrdiff_t width;    /* along rows: columns that the output reads, from -left on */
 } parts;
 
+/** Rows of a tile in the mean, when `count` rows are shared out to tiles of at most `most`. */
+static double mean_rows(ptrdiff_t count, ptrdiff_t most) { return (double)count / (double)th_ceil_div(count, most); }
+
 static parts plan_parts(const th_correlation *r) {
   const ptrdiff_t rows = tile_rows(r->f), image = r->h * r->w * r->c;
   parts p = {.width = (r->ow - 1) * r->stride + r->kw};
-  p.across = th_min(r->n, rows) > th_min(r->ow, rows) || (r->n >= rows && r->h * r->w <= SMALL_MAP);
+  p.across = mean_rows(r->n, rows) > 1.2 * mean_rows(r->ow, rows) || (r->n >= rows && r->h * r->w <= SMALL_MAP);
   if (p.across) {
     p.copies = rows_collide(image, rows) && image <= PART_FLOATS;
     p.distance = apart(image);
@@ -216,7 +224,9 @@ static void correlate_across(const th_correlation *r, const parts *p, ptrdiff_t 
   const ptrdiff_t last = share(r->n, part % image_parts + 1, image_parts);
   for (ptrdiff_t i = share(r->n, part % image_parts, image_parts); i < last; i += p->size) {
     const th_correlation images = copy_images(r, p, i, th_min(last, i + p->size), scratch);
-    across_images(&images, share(pixels, slice, pixel_parts), share(pixels, slice + 1, pixel_parts));
+    const ptrdiff_t end = share(pixels, slice + 1, pixel_parts);
+    for (ptrdiff_t pixel = share(pixels, slice, pixel_parts); pixel < end; pixel += PLACES)
+      across_images(&images, pixel, th_min(end, pixel + PLACES));
   }
 }
 
