@@ -2,6 +2,8 @@
  * Times one case: rounds in which the contestants take turns, so that whatever else the machine does meets all of them
  * alike. Between turns everyone sleeps until the threads of the one before have stopped spinning.
  */
+import { readFileSync } from "node:fs";
+
 import { agree } from "./fill.ts";
 import { median } from "./statistics.ts";
 import type { Contestant } from "./peer.ts";
@@ -23,8 +25,10 @@ export interface Timing {
   agrees: boolean;
 }
 
-/** Milliseconds after which OpenMP's and OpenBLAS's idle threads sleep. */
+/** Milliseconds between turns: what most idle threads spin before they sleep. */
 const PAUSE = 30;
+/** Milliseconds until a turn begins beside whatever else runs. Some idle threads spin for 0.1 s. */
+const LONGEST_PAUSE = 300;
 /** A peer that is this much slower than the fastest one in the warm-up is not timed further. */
 const HOPELESS = 2;
 /** Samples of a turn, however long one takes. */
@@ -48,7 +52,7 @@ export async function timeCase(
     expected ??= values;
     const estimate = await warmUp(contestant, effort.warmUp ?? 400);
     runners.push({ contestant, agrees: agree(expected, values), estimate, times: [] });
-    await Bun.sleep(PAUSE);
+    await quiet();
   }
   const fastest = Math.min(...runners.slice(1).map(({ estimate }) => estimate));
   const timed = runners.filter(({ estimate }, i) => i === 0 || estimate <= HOPELESS * fastest);
@@ -58,12 +62,25 @@ export async function timeCase(
       const samples = Math.min(20, Math.max(FEWEST, Math.round(effort.budget / (repeats * estimate))));
       const cold = Math.min(100, Math.ceil(WARM_UP / (repeats * estimate)));
       times.push(...(await contestant.time(cold + samples, repeats)).slice(cold));
-      await Bun.sleep(PAUSE);
+      await quiet();
     }
   }
   return runners.map(({ contestant: { name }, agrees, estimate, times }) =>
     times.length > 0 ? { name, ms: median(times), agrees } : { name, ms: estimate, dropped: true, agrees },
   );
+}
+
+/** Sleeps until no thread but this one is running, here or in a peer. */
+async function quiet(): Promise<void> {
+  const end = performance.now() + LONGEST_PAUSE;
+  do await Bun.sleep(PAUSE);
+  while (running() > 1 && performance.now() < end);
+}
+
+/** The threads of the whole machine that run or wait for a processor; 1 where the system does not tell. */
+function running(): number {
+  if (process.platform !== "linux") return 1;
+  return Number(/ (\d+)\//.exec(readFileSync("/proc/loadavg", "utf8"))?.[1] ?? 1);
 }
 
 /** Runs for about `budget` ms, so that caches, thread pools and just-in-time compilers are warm; the last estimate. */
