@@ -1,7 +1,8 @@
 /*
  * Blocking. K is cut into runs of at most KC, so that a panel of B (a run × NR) stays in the L1 cache while all tiles
  * that need it are computed; the rows of A are cut into blocks that stay in L2 while all panels of B pass by. B is
- * packed, one panel at a time when all rows of A fit in one block, else as many panels as fit in L3.
+ * packed, one panel at a time when all rows of A fit in one block, else as many panels as fit in L3. While tiles of one
+ * panel are computed, the next one is fetched: a panel's rows lie too far apart for the processor to foresee.
  * A is used where it lies unless its layout would fight the cache: then rows are copied apart, and a transposed A is
  * packed tile by tile.
  *
@@ -51,6 +52,7 @@ static th_blocking plan(const th_gemm *g) {
   p.b_in_place = !g->b_transposed && g->m <= FEW_ROWS && reads_in_place(g->ldb);
   /* Packed A costs a copy; steps through a transposed A use only part of each cache line. */
   p.pack_a = g->a_transposed ? g->n > 2 * NR && g->m > 2 * rows && g->lda > 4 * LINE : rows_collide(g->lda, rows);
+  p.fetches = g->k * g->n > 3 * L2_FLOATS;
   p.a_stride = apart(p.kc);
   p.a_floats = p.pack_a ? round_up(p.mc * (g->a_transposed ? p.kc : p.a_stride) + VL, LINE) : 0;
   p.whole_a = g->m <= p.mc && p.mc * p.runs * p.kc <= 3 * L2_FLOATS;
@@ -94,6 +96,32 @@ static void pack_a(const th_gemm *g, const th_blocking *p, const float *a, ptrdi
   }
 }
 
+static const float *source_of_b(const th_gemm *g, ptrdiff_t k0, ptrdiff_t n0) {
+  return g->b_transposed ? g->b + n0 * g->ldb + k0 : g->b + k0 * g->ldb + n0;
+}
+
+static void pack_b(const th_gemm *g, ptrdiff_t k0, ptrdiff_t n0, ptrdiff_t kc, ptrdiff_t cols, float *panel) {
+  const float *const source = source_of_b(g, k0, n0);
+  if (g->b_transposed) pack_panel_transposed(panel, source, g->ldb, kc, cols);
+  else pack_panel(panel, source, g->ldb, kc, cols);
+}
+
+/** Fetches share t of `tiles` of a matrix into the L2 cache, starting with the last float of the first line: what is before it
+    belongs to the panel to the left. Inlined because GCC removes calls of a function that does nothing but this. */
+TH_INLINE void fetch(const float *matrix, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t t, ptrdiff_t tiles) {
+  const ptrdiff_t end = share(rows, t + 1, tiles);
+  for (ptrdiff_t i = share(rows, t, tiles); i < end; i++)
+    for (ptrdiff_t j = LINE - 1; j < cols; j += LINE) __builtin_prefetch(matrix + i * ld + j, 0, 2);
+}
+
+/** The same for the panel of B that begins at row k0 and column n0, where it lies. */
+TH_INLINE void fetch_source(const th_gemm *g, ptrdiff_t k0, ptrdiff_t n0, ptrdiff_t kc, ptrdiff_t t, ptrdiff_t tiles) {
+  const float *const source = source_of_b(g, k0, n0);
+  const ptrdiff_t cols = th_min(NR, g->n - n0);
+  if (g->b_transposed) fetch(source, g->ldb, cols, kc, t, tiles);
+  else fetch(source, g->ldb, kc, cols, t, tiles);
+}
+
 /** Adds the products of runs of K from k0 on to the columns of C from n0 on. */
 static void multiply_block(const th_gemm *g, const th_blocking *p, ptrdiff_t k0, ptrdiff_t n0, float *scratch) {
   const ptrdiff_t kc = th_min(p->kc, g->k - k0), nc = th_min(p->nc, g->n - n0), rows = tile_rows(g->n);
@@ -104,12 +132,6 @@ static void multiply_block(const th_gemm *g, const th_blocking *p, ptrdiff_t k0,
   th_walk walk = {.outer = {1, 0, 0}, .middle = {1, 0, 0}, .inner = {kc, g->a_transposed ? g->lda : 1, 0}};
   walk.a_row = a_row, walk.ldc = g->ldc, walk.form = g->a_transposed ? TH_COLUMNS : TH_ROWS;
 
-  for (ptrdiff_t j = 0; j < nc; j += NR) {
-    const ptrdiff_t cols = th_min(NR, nc - j);
-    if (!packs_panel(p, cols)) continue;
-    if (g->b_transposed) pack_panel_transposed(packed_b + j * kc, g->b + (n0 + j) * g->ldb + k0, g->ldb, kc, cols);
-    else pack_panel(packed_b + j * kc, g->b + k0 * g->ldb + n0 + j, g->ldb, kc, cols);
-  }
   for (ptrdiff_t m0 = 0; m0 < g->m; m0 += p->mc) {
     const ptrdiff_t mc = th_min(p->mc, g->m - m0), tiles = th_ceil_div(mc, rows);
     const float *const a = g->a_transposed ? g->a + k0 * g->lda + m0 : g->a + m0 * g->lda + k0;
@@ -117,12 +139,16 @@ static void multiply_block(const th_gemm *g, const th_blocking *p, ptrdiff_t k0,
     for (ptrdiff_t j = 0; j < nc; j += NR) {
       const ptrdiff_t cols = th_min(NR, nc - j);
       const int packed = packs_panel(p, cols);
-      const float *const b = packed ? packed_b + j * kc : g->b + k0 * g->ldb + n0 + j;
+      float *const panel = packed_b + j * kc;
+      if (packed && m0 == 0) pack_b(g, k0, n0 + j, kc, cols, panel);
+      const float *const b = packed ? panel : source_of_b(g, k0, n0 + j);
       const float *const bias = g->bias && k0 == 0 ? g->bias + n0 + j : NULL;
       walk.inner.b = packed ? panel_width(cols) : g->ldb;
       walk.epilogue = epilogue_at(&g->epilogue, n0 + j, k0 + kc == g->k);
       for (ptrdiff_t t = 0; t < tiles; t++) {
         const ptrdiff_t i = share(mc, t, tiles), end = share(mc, t + 1, tiles);
+        if (p->fetches && packed && m0 > 0) fetch(panel + NR * kc, NR, j + NR < nc ? kc : 0, NR, t, tiles);
+        else if (p->fetches && n0 + j + NR < g->n) fetch_source(g, k0, n0 + j + NR, kc, t, tiles);
         const float *tile = a + i * a_row;
         if (p->pack_a && g->a_transposed) tile = packed_a + i * kc, walk.inner.a = end - i;
         else if (p->pack_a) tile = packed_a + i * a_row;
@@ -151,7 +177,7 @@ static int multiply_vector(const th_gemm *g) {
 
 static void multiply(const th_gemm *g, const th_blocking *p, float *scratch) {
   if (multiply_vector(g)) return;
-  if (p->whole_a) {
+  if (p->whole_a || g->m > p->mc) { /* columns of C stay in L3 for all runs */
     for (ptrdiff_t n0 = 0; n0 < g->n; n0 += p->nc)
       for (ptrdiff_t k0 = 0; k0 == 0 || k0 < g->k; k0 += p->kc) multiply_block(g, p, k0, n0, scratch);
   } else {

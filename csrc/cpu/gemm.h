@@ -33,6 +33,7 @@ typedef struct {
   ptrdiff_t kc, mc, nc; /* summed, rows and columns of a block */
   ptrdiff_t runs;
   int pack_a;
+  int fetches;    /* the next panel of B, as B does not stay in L2 */
   int b_in_place; /* panels of whole vectors are read where they lie, the others are packed */
   int whole_a;    /* all of A stays in L2: a panel of C is finished before the next one, and leaves the cache once */
   ptrdiff_t a_stride; /* row stride of A copied apart */

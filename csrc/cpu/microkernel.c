@@ -61,8 +61,9 @@ TH_INLINE void tile(const int rows, const int vectors, const th_form form, const
   TH_UNROLL for (int i = 0; i < rows; i++) {
     sum[i][0] = start0;
     sum[i][1] = start1;
-    __builtin_prefetch(c + i * ldc, 1);
-    if (vectors > 1 && VL == 16) __builtin_prefetch(c + i * ldc + VL, 1); /* a cache line */
+    /* The last float of each line: where C's rows begin within a line, the tile to the left has fetched what is before. */
+    __builtin_prefetch(c + i * ldc + vectors * VL - 1, 1);
+    if (vectors > 1 && VL == 16) __builtin_prefetch(c + i * ldc + VL - 1, 1);
   }
 
   ptrdiff_t a_row = walk->a_row, a_step = walk->inner.a, ldb = walk->inner.b;
