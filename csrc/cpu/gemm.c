@@ -100,28 +100,6 @@ static const float *source_of_b(const th_gemm *g, ptrdiff_t k0, ptrdiff_t n0) {
   return g->b_transposed ? g->b + n0 * g->ldb + k0 : g->b + k0 * g->ldb + n0;
 }
 
-static void pack_b(const th_gemm *g, ptrdiff_t k0, ptrdiff_t n0, ptrdiff_t kc, ptrdiff_t cols, float *panel) {
-  const float *const source = source_of_b(g, k0, n0);
-  if (g->b_transposed) pack_panel_transposed(panel, source, g->ldb, kc, cols);
-  else pack_panel(panel, source, g->ldb, kc, cols);
-}
-
-/** Fetches share t of `tiles` of a matrix into the L2 cache, starting with the last float of the first line: what is before it
-    belongs to the panel to the left. Inlined because GCC removes calls of a function that does nothing but this. */
-TH_INLINE void fetch(const float *matrix, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t t, ptrdiff_t tiles) {
-  const ptrdiff_t end = share(rows, t + 1, tiles);
-  for (ptrdiff_t i = share(rows, t, tiles); i < end; i++)
-    for (ptrdiff_t j = LINE - 1; j < cols; j += LINE) __builtin_prefetch(matrix + i * ld + j, 0, 2);
-}
-
-/** The same for the panel of B that begins at row k0 and column n0, where it lies. */
-TH_INLINE void fetch_source(const th_gemm *g, ptrdiff_t k0, ptrdiff_t n0, ptrdiff_t kc, ptrdiff_t t, ptrdiff_t tiles) {
-  const float *const source = source_of_b(g, k0, n0);
-  const ptrdiff_t cols = th_min(NR, g->n - n0);
-  if (g->b_transposed) fetch(source, g->ldb, cols, kc, t, tiles);
-  else fetch(source, g->ldb, kc, cols, t, tiles);
-}
-
 /** Adds the products of runs of K from k0 on to the columns of C from n0 on. */
 static void multiply_block(const th_gemm *g, const th_blocking *p, ptrdiff_t k0, ptrdiff_t n0, float *scratch) {
   const ptrdiff_t kc = th_min(p->kc, g->k - k0), nc = th_min(p->nc, g->n - n0), rows = tile_rows(g->n);
@@ -140,15 +118,17 @@ static void multiply_block(const th_gemm *g, const th_blocking *p, ptrdiff_t k0,
       const ptrdiff_t cols = th_min(NR, nc - j);
       const int packed = packs_panel(p, cols);
       float *const panel = packed_b + j * kc;
-      if (packed && m0 == 0) pack_b(g, k0, n0 + j, kc, cols, panel);
-      const float *const b = packed ? panel : source_of_b(g, k0, n0 + j);
+      const float *const source = source_of_b(g, k0, n0 + j);
+      if (packed && m0 == 0) pack(panel, source, g->ldb, g->b_transposed, kc, cols);
+      const float *const b = packed ? panel : source;
       const float *const bias = g->bias && k0 == 0 ? g->bias + n0 + j : NULL;
       walk.inner.b = packed ? panel_width(cols) : g->ldb;
       walk.epilogue = epilogue_at(&g->epilogue, n0 + j, k0 + kc == g->k);
       for (ptrdiff_t t = 0; t < tiles; t++) {
         const ptrdiff_t i = share(mc, t, tiles), end = share(mc, t + 1, tiles);
         if (p->fetches && packed && m0 > 0) fetch(panel + NR * kc, NR, j + NR < nc ? kc : 0, NR, t, tiles);
-        else if (p->fetches && n0 + j + NR < g->n) fetch_source(g, k0, n0 + j + NR, kc, t, tiles);
+        else if (p->fetches)
+          fetch_panel(source_of_b(g, k0, n0 + j + NR), g->ldb, g->b_transposed, kc, g->n - n0 - j - NR, t, tiles);
         const float *tile = a + i * a_row;
         if (p->pack_a && g->a_transposed) tile = packed_a + i * kc, walk.inner.a = end - i;
         else if (p->pack_a) tile = packed_a + i * a_row;

@@ -71,6 +71,11 @@ static float *panel(const head *h, ptrdiff_t p) { return h->logits + p * h->bloc
 
 static ptrdiff_t columns(const head *h, ptrdiff_t p) { return th_min(NR, h->classes - p * NR); }
 
+static const float *weight_at(const head *h, ptrdiff_t feature, ptrdiff_t class) {
+  return h->weight_transposed ? h->weight + class * h->weight_row + feature
+                              : h->weight + feature * h->weight_row + class;
+}
+
 static float *logit(const head *h, ptrdiff_t row, ptrdiff_t class) {
   return panel(h, class / NR) + row * NR + class % NR;
 }
@@ -106,14 +111,14 @@ static void make_logits(const head *h, const turn *t) {
   for (ptrdiff_t p = t->p0; p < t->p1; p++) {
     const ptrdiff_t cols = columns(h, p), width = panel_width(cols), from = p * NR;
     float *const out = panel(h, p);
-    if (h->weight_transposed)
-      pack_panel_transposed(t->packed, h->weight + from * h->weight_row, h->weight_row, h->features, cols);
-    else pack_panel(t->packed, h->weight + from, h->weight_row, h->features, cols);
+    pack(t->packed, weight_at(h, 0, from), h->weight_row, h->weight_transposed, h->features, cols);
     for (ptrdiff_t run = 0; run < runs; run++) {
       const ptrdiff_t k = run * kc;
       walk.inner = (th_loop){th_min(kc, h->features - k), 1, width};
       for (ptrdiff_t tile = 0; tile < tiles; tile++) {
         const ptrdiff_t i = share(t->n, tile, tiles), rows = share(t->n, tile + 1, tiles) - i;
+        fetch_panel(weight_at(h, k, from + NR), h->weight_row, h->weight_transposed, walk.inner.count,
+                    p + 1 < t->p1 ? h->classes - from - NR : 0, tile, tiles);
         multiply_tile(&walk, h->inputs + i * h->x_row + k, t->packed + k * width, out + i * NR, rows, width,
                       run == 0 ? h->start + from : NULL, run > 0);
       }
@@ -215,13 +220,13 @@ static void add_input_gradient(const head *h, const turn *t, ptrdiff_t p, ptrdif
   const ptrdiff_t k = th_min(h->classes, p1 * NR) - from, full = k / NR, rest = k % NR;
   for (ptrdiff_t j = 0; j < h->features; j += NR) {
     const ptrdiff_t cols = th_min(NR, h->features - j), width = panel_width(cols);
-    if (h->weight_transposed) pack_panel(t->packed, h->weight + from * h->weight_row + j, h->weight_row, k, cols);
-    else pack_panel_transposed(t->packed, h->weight + j * h->weight_row + from, h->weight_row, k, cols);
-
+    pack(t->packed, weight_at(h, j, from), h->weight_row, !h->weight_transposed, k, cols);
     th_walk walk = {.outer = {1, 0, 0}, .a_row = NR, .ldc = h->x_row, .form = TH_ROWS};
     for (ptrdiff_t tile = 0; tile < tiles; tile++) {
       const ptrdiff_t i = share(t->n, tile, tiles), rows = share(t->n, tile + 1, tiles) - i;
       float *const out = t->dx + i * h->x_row + j;
+      fetch_panel(weight_at(h, j + NR, from), h->weight_row, !h->weight_transposed, k, h->features - j - NR, tile,
+                  tiles);
       if (full > 0) {
         walk.inner = (th_loop){NR, 1, width}, walk.middle = (th_loop){full, h->block * NR, NR * width};
         multiply_tile(&walk, panel(h, p) + i * NR, t->packed, out, rows, cols, NULL, p > t->p0);
