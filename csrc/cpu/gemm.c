@@ -15,12 +15,11 @@
 #include "parallel.h"
 
 enum {
-  SHORT_SUM = 64,         /* with so few summed, writing C is most of the work, … */
-  LARGE_C = 2048 * 1024,  /* … if it is this large, from where it must go to memory */
-  FEW_ROWS = 130,         /* with so few rows of A, packing B would not pay */
-  L2_FLOATS = 64 * 1024,  /* for a block of A: 256 KB */
-  L3_FLOATS = 512 * 1024, /* for a block of B: 2 MB */
-  LINE = 16,
+  SHORT_SUM = 64,                     /* with so few summed, writing C is most of the work, … */
+  LARGE_C = 2048 * 1024,              /* … if it is this large, from where it must go to memory */
+  FEW_ROWS = 130,                     /* with so few rows of A, packing B would not pay */
+  L2_FLOATS = 64 * 1024,              /* for a block of A: 256 KB */
+  L3_FLOATS = 512 * 1024,             /* for a block of B: 2 MB */
   SMALL_A = 2048,                     /* with so little of A, planning would be felt */
   KC_TRANSPOSED = VL < 16 ? 256 : KC, /* a packed tile of A must stay in L1 beside the panel of B, with AVX2's 32 KB */
 };

@@ -13,6 +13,8 @@
 
 /** Rows of a packed panel of B that stay in the L1 cache: 24 KB with AVX2, 48 KB with AVX-512. */
 enum { KC = 384 };
+/** Floats of a cache line. */
+enum { LINE = 16 };
 
 /** `count` steps of `a` floats in A and of `b` floats in B. */
 typedef struct {
@@ -74,10 +76,10 @@ TH_INLINE ptrdiff_t share(ptrdiff_t count, ptrdiff_t i, ptrdiff_t shares) {
 /** After how many rows, `stride` floats apart, the first comes that shares a set of the L1 cache with row 0: it is a multiple
     of 4 KB away, give or take a line. `limit` if there is none among so many. */
 TH_INLINE ptrdiff_t set_period(ptrdiff_t stride, ptrdiff_t limit) {
-  const ptrdiff_t page = 1024, line = 16;
+  const ptrdiff_t page = 1024;
   for (ptrdiff_t i = 1; i < limit; i++) {
     const ptrdiff_t off = i * stride % page;
-    if (i * stride >= page - line && (off < line || page - off < line)) return i;
+    if (i * stride >= page - LINE && (off < LINE || page - off < LINE)) return i;
   }
   return limit;
 }

@@ -15,7 +15,7 @@ void pack_panel(float *panel, const float *b, ptrdiff_t ldb, ptrdiff_t k, ptrdif
 #define pack_panel_transposed TH_ISA_NAME(pack_panel_transposed)
 void pack_panel_transposed(float *panel, const float *b, ptrdiff_t ldb, ptrdiff_t k, ptrdiff_t cols);
 
-/** Either. */
+/** The one or the other. */
 TH_INLINE void pack(float *panel, const float *b, ptrdiff_t ldb, int transposed, ptrdiff_t k, ptrdiff_t cols) {
   if (transposed) pack_panel_transposed(panel, b, ldb, k, cols);
   else pack_panel(panel, b, ldb, k, cols);
@@ -24,7 +24,6 @@ TH_INLINE void pack(float *panel, const float *b, ptrdiff_t ldb, int transposed,
 /** Fetches share t of `tiles` of a matrix into the L2 cache, starting with the last float of the first line: what is before it
     belongs to the panel to the left. Inlined because GCC removes calls of a function that does nothing but this. */
 TH_INLINE void fetch(const float *matrix, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t t, ptrdiff_t tiles) {
-  enum { LINE = 16 };
   const ptrdiff_t end = share(rows, t + 1, tiles);
   for (ptrdiff_t i = share(rows, t, tiles); i < end; i++)
     for (ptrdiff_t j = LINE - 1; j < cols; j += LINE) __builtin_prefetch(matrix + i * ld + j, 0, 2);
