@@ -21,10 +21,10 @@ static const double GRAIN = 16384, HEAVY_GRAIN = 4096;
 /* -------------------------------------------------------------------------------------------------- loops */
 
 #define UNARY_LOOP(PREFIX, TYPE, NAME, EXPRESSION)                                                                     \
-  static void PREFIX##_##NAME(void *out, const void *a, const void *b, ptrdiff_t n, const void *context) {             \
-    (void)b;                                                                                                           \
-    const TYPE *in = a, p = *(const TYPE *)context;                                                                    \
-    TYPE *result = out;                                                                                                \
+  static void PREFIX##_##NAME(const th_chunk *chunk) {                                                                 \
+    const ptrdiff_t n = chunk->n;                                                                                      \
+    const TYPE *in = chunk->a, p = *(const TYPE *)chunk->context;                                                      \
+    TYPE *result = chunk->out;                                                                                         \
     (void)p;                                                                                                           \
     _Pragma("omp simd") for (ptrdiff_t i = 0; i < n; i++) {                                                            \
       const TYPE x = in[i];                                                                                            \
@@ -33,13 +33,28 @@ static const double GRAIN = 16384, HEAVY_GRAIN = 4096;
   }
 
 #define BINARY_LOOP(PREFIX, TYPE, NAME, EXPRESSION)                                                                    \
-  static void PREFIX##_##NAME(void *out, const void *a, const void *b, ptrdiff_t n, const void *context) {             \
-    const TYPE *left = a, *right = b, p = *(const TYPE *)context;                                                      \
-    TYPE *result = out;                                                                                                \
+  static void PREFIX##_##NAME(const th_chunk *chunk) {                                                                 \
+    const ptrdiff_t n = chunk->n;                                                                                      \
+    const TYPE *left = chunk->a, *right = chunk->b, p = *(const TYPE *)chunk->context;                                 \
+    TYPE *result = chunk->out;                                                                                         \
     (void)p;                                                                                                           \
-    _Pragma("omp simd") for (ptrdiff_t i = 0; i < n; i++) {                                                            \
-      const TYPE x = left[i], y = right[i];                                                                            \
-      result[i] = EXPRESSION;                                                                                          \
+    if (chunk->single == 1) {                                                                                          \
+      const TYPE x = *left;                                                                                            \
+      _Pragma("omp simd") for (ptrdiff_t i = 0; i < n; i++) {                                                          \
+        const TYPE y = right[i];                                                                                       \
+        result[i] = EXPRESSION;                                                                                        \
+      }                                                                                                                \
+    } else if (chunk->single == 2) {                                                                                   \
+      const TYPE y = *right;                                                                                           \
+      _Pragma("omp simd") for (ptrdiff_t i = 0; i < n; i++) {                                                          \
+        const TYPE x = left[i];                                                                                        \
+        result[i] = EXPRESSION;                                                                                        \
+      }                                                                                                                \
+    } else {                                                                                                           \
+      _Pragma("omp simd") for (ptrdiff_t i = 0; i < n; i++) {                                                          \
+        const TYPE x = left[i], y = right[i];                                                                          \
+        result[i] = EXPRESSION;                                                                                        \
+      }                                                                                                                \
     }                                                                                                                  \
   }
 
@@ -119,22 +134,19 @@ static th_layout elements_of(const int32_t *layout, int operands) {
   return l;
 }
 
-static void fill_loop(void *out, const void *a, const void *b, ptrdiff_t n, const void *context) {
-  (void)a, (void)b;
-  const th_word value = *(const th_word *)context;
-  th_word *result = out;
+static void fill_loop(const th_chunk *chunk) {
+  const th_word value = *(const th_word *)chunk->context;
+  th_word *result = chunk->out;
+  const ptrdiff_t n = chunk->n;
   for (ptrdiff_t i = 0; i < n; i++) result[i] = value;
 }
 
-static void copy_loop(void *out, const void *a, const void *b, ptrdiff_t n, const void *context) {
-  (void)b, (void)context;
-  memcpy(out, a, (size_t)n * sizeof(th_word));
-}
+static void copy_loop(const th_chunk *chunk) { memcpy(chunk->out, chunk->a, (size_t)chunk->n * sizeof(th_word)); }
 
-static void to_int_loop(void *out, const void *a, const void *b, ptrdiff_t n, const void *context) {
-  (void)b, (void)context;
-  const float *in = a;
-  int32_t *result = out;
+static void to_int_loop(const th_chunk *chunk) {
+  const ptrdiff_t n = chunk->n;
+  const float *in = chunk->a;
+  int32_t *result = chunk->out;
 #pragma omp simd
   for (ptrdiff_t i = 0; i < n; i++) {
     const float x = in[i], at_most = x < 0x1.fffffep30f ? x : 0x1.fffffep30f; /* the largest float below 2^31 */
@@ -143,10 +155,10 @@ static void to_int_loop(void *out, const void *a, const void *b, ptrdiff_t n, co
   }
 }
 
-static void to_float_loop(void *out, const void *a, const void *b, ptrdiff_t n, const void *context) {
-  (void)b, (void)context;
-  const int32_t *in = a;
-  float *result = out;
+static void to_float_loop(const th_chunk *chunk) {
+  const ptrdiff_t n = chunk->n;
+  const int32_t *in = chunk->a;
+  float *result = chunk->out;
 #pragma omp simd
   for (ptrdiff_t i = 0; i < n; i++) result[i] = (float)in[i];
 }

@@ -2,39 +2,16 @@
 #include "parallel.h"
 #include "strided.h"
 
-#include <string.h>
-
-enum {
-  CHUNK = 512,     /* elements of an operand that is packed */
-  LONG_ROW = 256,  /* rows this long are worth a visit each */
-  LONGEST = 16384, /* elements of a row in one visit */
-};
+enum { CHUNK = 512 }; /* elements of an operand that is packed */
 
 /* --------------------------------------------------------------------------------------- pack and unpack */
-
-/** buffer[i · buffer_step] = row[i · stride], or, `unpack`, the other way round. */
-TH_INLINE void copy_row(th_word *buffer, th_word *row, ptrdiff_t stride, ptrdiff_t n, int unpack) {
-  if (unpack) {
-    if (stride == 1) memcpy(row, buffer, (size_t)n * sizeof *row);
-    else
-      for (ptrdiff_t i = 0; i < n; i++) row[i * stride] = buffer[i];
-  } else if (stride == 1) {
-    for (ptrdiff_t i = 0; i < n; i++) buffer[i] = row[i];
-  } else if (stride == 0) {
-    for (ptrdiff_t i = 0; i < n; i++) buffer[i] = *row;
-  } else if (stride == 2) { /* a constant: the compiler shuffles vectors */
-    for (ptrdiff_t i = 0; i < n; i++) buffer[i] = row[2 * i];
-  } else {
-    for (ptrdiff_t i = 0; i < n; i++) buffer[i] = row[i * stride];
-  }
-}
 
 /** Moves elements start … start + n - 1 (linear order) of operand k between `buffer` and `array`. */
 static void copy_elements(th_word *buffer, th_word *array, const th_layout *layout, int k, ptrdiff_t start, ptrdiff_t n,
                           int unpack) {
   const int inner = layout->ndim - 1;
   if (inner < 0) {
-    copy_row(buffer, array, 1, n, unpack);
+    th_copy_row(buffer, array, 1, n, unpack);
     return;
   }
   const ptrdiff_t *shape = layout->shape, *stride = layout->stride[k];
@@ -47,7 +24,7 @@ static void copy_elements(th_word *buffer, th_word *array, const th_layout *layo
   }
   while (n > 0) {
     const ptrdiff_t left = shape[inner] - index[inner], length = left < n ? left : n;
-    copy_row(buffer, row, stride[inner], length, unpack);
+    th_copy_row(buffer, row, stride[inner], length, unpack);
     buffer += length;
     n -= length;
     /* To the start of the next row, carrying into the outer axes. */
@@ -74,93 +51,46 @@ static ptrdiff_t period_of(const th_layout *layout, int k) {
 }
 
 typedef struct {
-  int direct[TH_MAX_OPERANDS]; /* contiguous: the loop gets the array itself */
-  int once[TH_MAX_OPERANDS];   /* the same in every chunk: packed once */
+  enum { AS_IT_IS, SINGLE, PACKED_ONCE, PACKED } form[TH_MAX_OPERANDS];
+  int single; /* the operand of that form */
   ptrdiff_t chunk;
-  ptrdiff_t of_row; /* chunks of a row of the last axis, where they end with it; else 0 */
 } plan;
 
-/** Long rows are visited one by one: of an operand that is contiguous along them nothing is packed. */
-static void plan_rows(plan *p, const th_layout *layout, int operands) {
-  const int inner = layout->ndim - 1;
-  p->chunk = LONGEST;
-  for (int k = 0; k < operands; k++) {
-    p->direct[k] = layout->stride[k][inner] == 1;
-    if (!p->direct[k]) p->chunk = CHUNK;
-  }
-  p->of_row = (layout->shape[inner] + p->chunk - 1) / p->chunk;
-}
-
 static plan make_plan(const th_layout *layout, int operands) {
-  plan p = {.chunk = CHUNK};
-  int packed = 0;
+  plan p = {.chunk = layout->count};
   for (int k = 0; k < operands; k++) {
-    p.direct[k] = th_is_contiguous(layout, k);
-    packed |= !p.direct[k];
+    p.form[k] = th_is_contiguous(layout, k) ? AS_IT_IS : PACKED;
+    if (p.form[k] == PACKED && k > 0 && operands == 3 && !p.single && period_of(layout, k) == 1)
+      p.form[k] = SINGLE, p.single = k;
+    if (p.form[k] == PACKED) p.chunk = CHUNK;
   }
-  if (!packed) p.chunk = layout->count;
   for (int k = 1; k < operands; k++) {
     const ptrdiff_t period = period_of(layout, k);
-    if (p.direct[k] || period > p.chunk) continue;
-    p.once[k] = 1;
+    if (p.form[k] != PACKED || period > p.chunk) continue;
+    p.form[k] = PACKED_ONCE;
     p.chunk -= p.chunk % period;
   }
-  int all_good = 1;
-  for (int k = 0; k < operands; k++) {
-    p.once[k] = p.once[k] && p.chunk % period_of(layout, k) == 0;
-    all_good &= p.direct[k] || p.once[k];
-  }
-  if (!all_good && layout->ndim > 1 && layout->shape[layout->ndim - 1] >= LONG_ROW) plan_rows(&p, layout, operands);
+  for (int k = 1; k < operands; k++)
+    if (p.form[k] == PACKED_ONCE && p.chunk % period_of(layout, k) != 0) p.form[k] = PACKED;
   return p;
 }
 
 /** Elements `from` to `to` - 1, of those that there are. */
-static void run_range(const plan *p, const th_layout *layout, int operands, void *const pointers[], th_chunk_loop loop,
-                      const void *context, ptrdiff_t from, ptrdiff_t to) {
+static void run(const plan *p, const th_layout *layout, int operands, void *const pointers[], th_chunk_loop loop,
+                const void *context, ptrdiff_t from, ptrdiff_t to) {
   _Alignas(64) th_word buffers[TH_MAX_OPERANDS][CHUNK];
-  int ready[TH_MAX_OPERANDS] = {0};
   const ptrdiff_t end = to < layout->count ? to : layout->count;
   for (ptrdiff_t start = from; start < end; start += p->chunk) {
     const ptrdiff_t n = end - start < p->chunk ? end - start : p->chunk;
-    void *arguments[TH_MAX_OPERANDS] = {0};
+    th_word *at[TH_MAX_OPERANDS] = {0};
     for (int k = 0; k < operands; k++) {
-      arguments[k] = p->direct[k] ? (th_word *)pointers[k] + start : buffers[k];
-      if (k == 0 || p->direct[k] || ready[k]) continue;
-      copy_elements(buffers[k], pointers[k], layout, k, start, n, 0);
-      ready[k] = p->once[k];
+      at[k] = p->form[k] == AS_IT_IS ? (th_word *)pointers[k] + start : p->form[k] == SINGLE ? pointers[k] : buffers[k];
+      if (k > 0 && (p->form[k] == PACKED || (p->form[k] == PACKED_ONCE && start == from)))
+        copy_elements(buffers[k], pointers[k], layout, k, start, n, 0);
     }
-    loop(arguments[0], arguments[1], arguments[2], n, context);
-    if (!p->direct[0]) copy_elements(buffers[0], pointers[0], layout, 0, start, n, 1);
+    loop(&(th_chunk){n, at[0], at[1], at[2], p->single, context});
+    if (p->form[0] == PACKED) copy_elements(buffers[0], pointers[0], layout, 0, start, n, 1);
   }
-}
-
-/** Chunks `from` to `to` - 1 of all rows. */
-static void run_rows(const plan *p, const th_layout *layout, int operands, void *const pointers[], th_chunk_loop loop,
-                     const void *context, ptrdiff_t from, ptrdiff_t to) {
-  _Alignas(64) th_word buffers[TH_MAX_OPERANDS][CHUNK];
-  const int inner = layout->ndim - 1;
-  for (ptrdiff_t i = from; i < to; i++) {
-    const ptrdiff_t start = i % p->of_row * p->chunk, left = layout->shape[inner] - start;
-    const ptrdiff_t n = left < p->chunk ? left : p->chunk;
-    th_word *at[TH_MAX_OPERANDS];
-    void *arguments[TH_MAX_OPERANDS] = {0};
-    for (int k = 0; k < operands; k++) at[k] = (th_word *)pointers[k] + start * layout->stride[k][inner];
-    ptrdiff_t rest = i / p->of_row;
-    for (int axis = inner - 1; axis >= 0; rest /= layout->shape[axis--])
-      for (int k = 0; k < operands; k++) at[k] += rest % layout->shape[axis] * layout->stride[k][axis];
-    for (int k = 0; k < operands; k++) {
-      arguments[k] = p->direct[k] ? at[k] : buffers[k];
-      const int has_it = layout->stride[k][inner] == 0 && start > 0 && i > from; /* from the chunk before */
-      if (k > 0 && !p->direct[k] && !has_it) copy_row(buffers[k], at[k], layout->stride[k][inner], n, 0);
-    }
-    loop(arguments[0], arguments[1], arguments[2], n, context);
-    if (!p->direct[0]) copy_row(buffers[0], at[0], layout->stride[0][inner], n, 1);
-  }
-}
-
-static void run(const plan *p, const th_layout *layout, int operands, void *const pointers[], th_chunk_loop loop,
-                const void *context, ptrdiff_t from, ptrdiff_t to) {
-  (p->of_row ? run_rows : run_range)(p, layout, operands, pointers, loop, context, from, to);
 }
 
 void th_for_chunks(const th_layout *layout, int operands, void *const pointers[], th_chunk_loop loop,
@@ -168,10 +98,13 @@ void th_for_chunks(const th_layout *layout, int operands, void *const pointers[]
   const ptrdiff_t count = layout->count;
   if (count == 0) return;
   const plan p = make_plan(layout, operands);
+  int packed = 0;
+  for (int k = 0; k < operands; k++) packed |= p.form[k] == PACKED;
+  if (packed && th_for_bands(layout, operands, pointers, loop, context, grain)) return;
+
   const int parts = th_threads_for((double)count, grain);
   /* Parts begin at a multiple of the chunk, or of a cache line where the whole array is one chunk. */
-  const ptrdiff_t unit = p.of_row ? 1 : p.chunk == count ? 16 : p.chunk;
-  const ptrdiff_t units = p.of_row ? count / layout->shape[layout->ndim - 1] * p.of_row : (count + unit - 1) / unit;
+  const ptrdiff_t unit = p.chunk == count ? 16 : p.chunk, units = (count + unit - 1) / unit;
   TH_PARALLEL_FOR(parts, part, parts, {
     run(&p, layout, operands, pointers, loop, context, th_split(units, part, parts) * unit,
         th_split(units, part + 1, parts) * unit);

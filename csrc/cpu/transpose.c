@@ -5,27 +5,25 @@
  * before its next element is wanted. So the plane of the two axes is copied in square tiles, small enough that all lines
  * of a tile stay in the L1 cache until every element on them has been used.
  */
+#include "pack.h"
 #include "parallel.h"
 #include "strided.h"
 
 enum { TILE = 16 };
 
-/** out[i · out_stride + j] = in[i + j · in_stride] for a tile of rows × cols. */
-TH_INLINE void copy_tile(th_word *restrict out, const th_word *restrict in, ptrdiff_t rows, ptrdiff_t cols,
-                         ptrdiff_t out_stride, ptrdiff_t in_stride) {
-  for (ptrdiff_t i = 0; i < rows; i++)
-    for (ptrdiff_t j = 0; j < cols; j++) out[i * out_stride + j] = in[i + j * in_stride];
-}
-
-/** The same for TILE rows of a plane that has `cols` columns in all. */
+/** out (rows, cols) = in (cols, rows) transposed, for TILE rows of a plane at most. */
 static void copy_band(th_word *out, const th_word *in, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t out_stride,
                       ptrdiff_t in_stride) {
-  ptrdiff_t j = 0;
-  if (rows == TILE)
-    for (; j + TILE <= cols; j += TILE) copy_tile(out + j, in + j * in_stride, TILE, TILE, out_stride, in_stride);
-  if (rows == TILE && cols == 3) /* the channels of images */
-    copy_tile(out, in, TILE, 3, out_stride, in_stride);
-  else if (j < cols) copy_tile(out + j, in + j * in_stride, rows, cols - j, out_stride, in_stride);
+  if (rows == TILE && cols == 3) { /* the channels of images */
+    for (ptrdiff_t i = 0; i < TILE; i++)
+      for (ptrdiff_t j = 0; j < 3; j++) out[i * out_stride + j] = in[i + j * in_stride];
+    return;
+  }
+  for (ptrdiff_t j = 0; j < cols; j += 4 * TILE) {
+    const ptrdiff_t n = th_min(4 * TILE, cols - j);
+    fetch((const float *)in + (j + n) * in_stride, in_stride, th_min(n, cols - j - n), rows, 0, 1);
+    transpose((float *)out + j, out_stride, (const float *)in + j * in_stride, in_stride, n, rows);
+  }
 }
 
 /** The axis, of at least two elements, along which operand k is contiguous; -1 if there is none. */

@@ -22,7 +22,7 @@ typedef struct {
   ptrdiff_t count;
 } test_shape;
 
-enum { TEST_SHAPES = 19 };
+enum { TEST_SHAPES = 21 };
 extern const test_shape test_shapes[TEST_SHAPES];
 
 typedef struct {

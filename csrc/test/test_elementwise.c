@@ -154,6 +154,18 @@ static void check_binary(int op, double p) {
       check(0, "binary %d, p %g: (%g, %g) gives %.9g, not %.9g", op, p, a, b, (double)out[i], exact);
   }
   check(1, "binary");
+  for (int i = 0; i < SPECIALS; i++) { /* one operand a single number */
+    float left[SPECIALS], right[SPECIALS];
+    th_binary(left, special + i, special, (const int32_t[]){1, SPECIALS, 1, 0, 1}, op, TH_DTYPE_FLOAT32, p);
+    th_binary(right, special, special + i, (const int32_t[]){1, SPECIALS, 1, 1, 0}, op, TH_DTYPE_FLOAT32, p);
+    for (int j = 0; j < SPECIALS; j++) {
+      const float of_left = out[i * SPECIALS + j], of_right = out[j * SPECIALS + i];
+      check(agrees(left[j], (double)of_left, 4e-7), "binary %d, p %g: (%g, …) gives %.9g, not %.9g", op, p,
+            (double)special[i], (double)left[j], (double)of_left);
+      check(agrees(right[j], (double)of_right, 4e-7), "binary %d, p %g: (…, %g) gives %.9g, not %.9g", op, p,
+            (double)special[i], (double)right[j], (double)of_right);
+    }
+  }
   free(x), free(y), free(out);
 }
 
