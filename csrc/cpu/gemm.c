@@ -15,12 +15,13 @@
 #include "parallel.h"
 
 enum {
-  SHORT_SUM = 64,                     /* with so few summed, writing C is most of the work, … */
-  LARGE_C = 2048 * 1024,              /* … if it is this large, from where it must go to memory */
-  FEW_ROWS = 130,                     /* with so few rows of A, packing B would not pay */
-  L2_FLOATS = 64 * 1024,              /* for a block of A: 256 KB */
-  L3_FLOATS = 512 * 1024,             /* for a block of B: 2 MB */
-  SMALL_A = 2048,                     /* with so little of A, planning would be felt */
+  SHORT_SUM = 64,         /* with so few summed, writing C is most of the work, … */
+  LARGE_C = 2048 * 1024,  /* … if it is this large, from where it must go to memory */
+  FEW_ROWS = 130,         /* with so few rows of A, packing B would not pay */
+  ENOUGH_ROWS = 64,       /* of B for a row vector: each thread reads whole rows, and their sums are added */
+  L2_FLOATS = 64 * 1024,  /* for a block of A: 256 KB */
+  L3_FLOATS = 512 * 1024, /* for a block of B: 2 MB */
+  SMALL_A = 2048,         /* with so little of A, planning would be felt */
   KC_TRANSPOSED = VL < 16 ? 256 : KC, /* a packed tile of A must stay in L1 beside the panel of B, with AVX2's 32 KB */
 };
 
@@ -200,7 +201,9 @@ static grid cut(const th_gemm *g, int threads) {
   const double m = (double)g->m, n = (double)g->n, k = (double)g->k, parts = threads;
   const double by_grid = k * (m / (double)s.row_parts + n / (double)s.col_parts);
   const double by_k = k * (m + n) / parts + 4 * m * n * (parts - 1); /* and the sums are added up on one thread */
-  if (by_k < 0.8 * by_grid && !is_flipped(g) && !g->epilogue.does) s.row_parts = s.col_parts = 1, s.k_parts = threads;
+  const int rows_in_order = g->m == 1 && !g->b_transposed && g->k >= ENOUGH_ROWS;
+  if ((by_k < 0.8 * by_grid || rows_in_order) && !is_flipped(g) && !g->epilogue.does)
+    s.row_parts = s.col_parts = 1, s.k_parts = threads;
   return s;
 }
 

@@ -33,25 +33,33 @@ static inline void gemv(float *c, ptrdiff_t ldc, const float *a, ptrdiff_t lda, 
   }
 }
 
-/** c (n) += x (rows; stride step) · b (rows, n). */
+/** c (n) += x (rows; stride step) · b (rows, n). Few rows at a time, a line or two of each: they often share a set of the L1
+    cache. */
 TH_INLINE void add_rows(const int rows, float *c, const float *x, ptrdiff_t step, const float *b, ptrdiff_t ldb,
                         ptrdiff_t n) {
+  enum { VECTORS = 4 };
   ptrdiff_t j = 0;
-  for (; j + VL <= n; j += VL) {
-    vec sum = vec_load(c + j);
-    TH_UNROLL for (int r = 0; r < rows; r++) sum += x[r * step] * vec_load(b + r * ldb + j);
-    vec_store(c + j, sum);
+  for (; j + VECTORS * VL <= n; j += VECTORS * VL) {
+    vec sum[VECTORS];
+    TH_UNROLL for (int v = 0; v < VECTORS; v++) sum[v] = vec_load(c + j + v * VL);
+    TH_UNROLL for (int r = 0; r < rows; r++) {
+      const vec factor = vec_broadcast(x[r * step]);
+      TH_UNROLL for (int v = 0; v < VECTORS; v++) sum[v] += factor * vec_load(b + r * ldb + j + v * VL);
+    }
+    TH_UNROLL for (int v = 0; v < VECTORS; v++) vec_store(c + j + v * VL, sum[v]);
   }
-  if (j == n) return;
-  vec sum = vec_load_part(c + j, n - j);
-  TH_UNROLL for (int r = 0; r < rows; r++) sum += x[r * step] * vec_load_part(b + r * ldb + j, n - j);
-  vec_store_part(c + j, sum, n - j);
+  for (; j < n; j += VL) {
+    const ptrdiff_t count = th_min(VL, n - j);
+    vec sum = vec_load_part(c + j, count);
+    TH_UNROLL for (int r = 0; r < rows; r++) sum += x[r * step] * vec_load_part(b + r * ldb + j, count);
+    vec_store_part(c + j, sum, count);
+  }
 }
 
 /** c (n) = x (k; stride step) · b (k, n; row stride ldb) + bias (n; NULL for none). */
 static inline void gevm(float *c, const float *x, ptrdiff_t step, const float *b, ptrdiff_t ldb, ptrdiff_t n,
                         ptrdiff_t k, const float *bias) {
-  enum { ROWS = 8, BLOCK = 2048 }; /* floats of c, which stay in the L1 cache while all rows pass by */
+  enum { ROWS = 4, BLOCK = 2048 }; /* floats of c, which stay in the L1 cache while all rows pass by */
   for (ptrdiff_t j = 0; j < n; j += BLOCK) {
     const ptrdiff_t count = th_min(BLOCK, n - j);
     if (bias) copy_floats(c + j, bias + j, count);
