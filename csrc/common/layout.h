@@ -87,6 +87,13 @@ static inline int th_is_contiguous(const th_layout *layout, int k) {
   return 1;
 }
 
+/** An axis, of at least two elements, along which operand `k` is contiguous; -1 if there is none. */
+static inline int th_contiguous_axis(const th_layout *layout, int k) {
+  for (int axis = 0; axis < layout->ndim; axis++)
+    if (layout->stride[k][axis] == 1) return axis;
+  return -1;
+}
+
 /** Offset of the element with linear index `index` in operand `k`. */
 static inline ptrdiff_t th_offset(const th_layout *layout, int k, ptrdiff_t index) {
   if (layout->ndim == 0) return 0;

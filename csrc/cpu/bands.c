@@ -23,24 +23,17 @@ typedef struct {
   ptrdiff_t width, widths, bands; /* elements of a row in one visit; how many such, and bands, there are */
 } plan;
 
-/** The axis other than the last along which operand k is contiguous; -1 if there is none. */
-static int column_axis(const th_layout *layout, int k) {
-  for (int axis = layout->ndim - 2; axis >= 0; axis--)
-    if (layout->stride[k][axis] == 1) return axis;
-  return -1;
-}
-
 static plan make_plan(const th_layout *layout, int operands) {
   const int inner = layout->ndim - 1;
   plan p = {.outer = *layout, .width = LONGEST};
   int across = -1;
   for (int k = 0; k < operands; k++) {
     const ptrdiff_t stride = layout->stride[k][inner];
-    const int columns = column_axis(layout, k);
+    const int axis = th_contiguous_axis(layout, k);
     p.form[k] = stride == 1 ? AS_IT_IS : PACKED;
     if (p.form[k] == PACKED && k > 0 && operands == 3 && !p.single && stride == 0) p.form[k] = SINGLE, p.single = k;
-    if (p.form[k] == PACKED && k > 0 && columns >= 0 && (across < 0 || across == columns))
-      p.form[k] = TRANSPOSED, across = columns;
+    if (p.form[k] == PACKED && k > 0 && axis >= 0 && (across < 0 || across == axis))
+      p.form[k] = TRANSPOSED, across = axis;
     if (p.form[k] >= PACKED) p.width = th_min(p.width, p.form[k] == PACKED ? CHUNK : TILE);
   }
   if (across < 0) across = inner - 1;
@@ -67,8 +60,7 @@ static void visit(const plan *p, int operands, void *const pointers[], th_chunk_
             j * p->stride[k];
     step[k] = p->row_stride[k];
     if (p->form[k] != TRANSPOSED) continue;
-    if (j + n < p->length)
-      fetch((const float *)at[k] + n * p->stride[k], p->stride[k], th_min(n, p->length - j - n), rows, 0, 1);
+    fetch((const float *)at[k] + n * p->stride[k], p->stride[k], th_min(n, p->length - j - n), rows, 0, 1);
     transpose((float *)buffers[k], TILE, (const float *)at[k], p->stride[k], n, rows);
     at[k] = buffers[k], step[k] = TILE;
   }
