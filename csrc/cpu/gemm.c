@@ -141,14 +141,16 @@ static void multiply_block(const th_gemm *g, const th_blocking *p, ptrdiff_t k0,
 
 /** The product if one side is a vector that gemv.h takes; whether it was. */
 static int multiply_vector(const th_gemm *g) {
-  if (g->epilogue.does) return 0;
-  const int column = g->n == 1, b_is_run = g->b_transposed || g->ldb == 1;
+  const int column = g->n == 1 && !g->epilogue.does, b_is_run = g->b_transposed || g->ldb == 1;
+  th_walk walk = {.outer = {1, 0, 0}, .middle = {1, 0, 0}, .epilogue = g->epilogue};
   if (column && !g->a_transposed && b_is_run) {
     gemv(g->c, g->ldc, g->a, g->lda, g->b, g->m, g->k, g->bias);
   } else if (column && g->a_transposed && g->ldc == 1 && !g->bias) {
-    gevm(g->c, g->b, g->b_transposed ? 1 : g->ldb, g->a, g->lda, g->m, g->k, NULL);
+    walk.inner = (th_loop){g->k, g->b_transposed ? 1 : g->ldb, g->lda};
+    multiply_row(&walk, g->b, g->a, g->c, g->m, NULL, 0);
   } else if (g->m == 1 && !g->b_transposed) {
-    gevm(g->c, g->a, g->a_transposed ? g->lda : 1, g->b, g->ldb, g->n, g->k, g->bias);
+    walk.inner = (th_loop){g->k, g->a_transposed ? g->lda : 1, g->ldb};
+    multiply_row(&walk, g->a, g->b, g->c, g->n, g->bias, 0);
   } else {
     return 0;
   }

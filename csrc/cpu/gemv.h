@@ -2,6 +2,7 @@
 #ifndef TH_GEMV_H
 #define TH_GEMV_H
 
+#include "microkernel.h"
 #include "rows.h"
 
 /** c (m; stride ldc) = a (m, k; row stride lda) · x (k) + bias (one number; NULL for none). */
@@ -56,17 +57,40 @@ TH_INLINE void add_rows(const int rows, float *c, const float *x, ptrdiff_t step
   }
 }
 
-/** c (n) = x (k; stride step) · b (k, n; row stride ldb) + bias (n; NULL for none). */
-static inline void gevm(float *c, const float *x, ptrdiff_t step, const float *b, ptrdiff_t ldb, ptrdiff_t n,
-                        ptrdiff_t k, const float *bias) {
+/** The epilogue of n finished sums. */
+TH_INLINE void finish_row(float *c, const th_epilogue *e, ptrdiff_t n) {
+  for (ptrdiff_t j = 0; j < n; j += VL) {
+    const ptrdiff_t count = th_min(VL, n - j);
+    vec sum = vec_load_part(c + j, count);
+    if (e->does & TH_SCALE) sum = sum * vec_load_part(e->scale + j, count) + vec_load_part(e->shift + j, count);
+    if (e->does & TH_RELU) sum = drop_where(sum < 0, sum);
+    if (e->does & TH_ADD) sum += vec_load_part(c + j + e->add, count);
+    if (e->does & TH_RELU_AFTER) sum = drop_where(sum < 0, sum);
+    vec_store_part(c + j, sum, count);
+  }
+}
+
+/** A tile (microkernel.h) of one row and any number of columns, for a B that is not packed: whole rows of it are read in
+    order, as the processor expects, where tiles would read a line or two of each. */
+static inline void multiply_row(const th_walk *walk, const float *a, const float *b, float *c, ptrdiff_t cols,
+                                const float *bias, int accumulate) {
   enum { ROWS = 4, BLOCK = 2048 }; /* floats of c, which stay in the L1 cache while all rows pass by */
-  for (ptrdiff_t j = 0; j < n; j += BLOCK) {
-    const ptrdiff_t count = th_min(BLOCK, n - j);
-    if (bias) copy_floats(c + j, bias + j, count);
-    else zero_floats(c + j, count);
-    ptrdiff_t i = 0;
-    for (; i + ROWS <= k; i += ROWS) add_rows(ROWS, c + j, x + i * step, step, b + i * ldb + j, ldb, count);
-    for (; i < k; i++) add_rows(1, c + j, x + i * step, step, b + i * ldb + j, ldb, count);
+  const ptrdiff_t step = walk->inner.a, ldb = walk->inner.b;
+  for (ptrdiff_t j = 0; j < cols; j += BLOCK) {
+    const ptrdiff_t n = th_min(BLOCK, cols - j);
+    float *const sums = c + j;
+    if (!accumulate && bias) copy_floats(sums, bias + j, n);
+    else if (!accumulate) zero_floats(sums, n);
+    for (ptrdiff_t o = 0; o < walk->outer.count; o++)
+      for (ptrdiff_t m = 0; m < walk->middle.count; m++) {
+        const float *x = a + o * walk->outer.a + m * walk->middle.a;
+        const float *row = b + o * walk->outer.b + m * walk->middle.b + j;
+        ptrdiff_t k = walk->inner.count;
+        for (; k >= ROWS; k -= ROWS, x += ROWS * step, row += ROWS * ldb) add_rows(ROWS, sums, x, step, row, ldb, n);
+        for (; k > 0; k--, x += step, row += ldb) add_rows(1, sums, x, step, row, ldb, n);
+      }
+    const th_epilogue e = epilogue_at(&walk->epilogue, j, 1);
+    if (e.does) finish_row(sums, &e, n);
   }
 }
 

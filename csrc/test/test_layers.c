@@ -3,14 +3,18 @@
 
 #include <stdlib.h>
 
-enum { LAYERS = 6 };
+enum { LAYERS = 7 };
 
-/* {h, w, c, f, kh, kw, stride, padding}; the third adds what the second was given, the last two are linear. */
-static const int32_t sizes[LAYERS][8] = {{9, 8, 3, 16, 5, 5, 2, 2},  {5, 4, 16, 16, 3, 3, 1, 1},
-                                         {5, 4, 16, 16, 3, 3, 1, 1}, {5, 4, 16, 40, 5, 4, 1, 0},
-                                         {1, 1, 40, 33, 1, 1, 1, 0}, {1, 1, 33, 10, 1, 1, 1, 0}};
+/* {h, w, c, f, kh, kw, stride, padding}; the third adds what the second was given, the fifth and the last are linear, and the
+   one between adds what it is given. From the fourth on an image has one pixel. */
+static const int32_t sizes[LAYERS][8] = {
+    {9, 8, 3, 16, 5, 5, 2, 2},  {5, 4, 16, 16, 3, 3, 1, 1}, {5, 4, 16, 16, 3, 3, 1, 1}, {5, 4, 16, 40, 5, 4, 1, 0},
+    {1, 1, 40, 33, 1, 1, 1, 0}, {1, 1, 33, 33, 3, 3, 1, 1}, {1, 1, 33, 10, 1, 1, 1, 0}};
 /* Floats of an image after each layer; the work space holds the first three, the fourth where the second was. */
-static const ptrdiff_t floats[LAYERS] = {320, 320, 320, 40, 33, 10}, place[LAYERS] = {0, 320, 640, 320, 360, 0};
+static const ptrdiff_t floats[LAYERS] = {320, 320, 320, 40, 33, 33, 10},
+                       place[LAYERS] = {0, 320, 640, 320, 360, 400, 0};
+/* The layer whose images are added to each. */
+static const int added[LAYERS] = {-1, -1, 0, -1, -1, 4, -1};
 enum { WORK = 960 };
 
 static void test_layers(int32_t n) {
@@ -24,20 +28,23 @@ static void test_layers(int32_t n) {
     weight[i] = test_random((ptrdiff_t)s[4] * s[5] * s[2] * s[3], (uint64_t)i + 2);
     bias[i] = test_random(s[3], (uint64_t)i + 10);
     test_layer(row, geometry, weight[i], i % 2 ? NULL : bias[i]);
-    if (i < 4) {
+    if (i < 4 || i == 5) {
       row[TH_LAYER_GAMMA] = row[TH_LAYER_BETA] = row[TH_LAYER_MEAN] = test_address(bias[i]);
       row[TH_LAYER_VAR] = test_address(var), row[TH_LAYER_EPS] = 1e-5;
     }
     row[TH_LAYER_RELU] = i < LAYERS - 1;
+    row[TH_LAYER_RELU_AFTER] = i == 5;
     /* alone: from the step before to this one */
     double alone[TH_LAYER_ENTRIES];
     for (int k = 0; k < TH_LAYER_ENTRIES; k++) alone[k] = row[k];
-    if (i == 2) alone[TH_LAYER_ADD] = 0;
+    const int from = added[i] < 0 ? 0 : added[i];
+    if (added[i] >= 0) alone[TH_LAYER_ADD] = 0;
     step[i] = test_nan(n * floats[i]);
-    check(th_layers(step[i], i ? step[i - 1] : x, step[0], alone, 1, n, 320) == TH_STATUS_OK, "layer %d status", i);
+    const int32_t status = th_layers(step[i], i ? step[i - 1] : x, step[from], alone, 1, n, (double)floats[from]);
+    check(status == TH_STATUS_OK, "layer %d status", i);
     /* in a row */
     if (i > 0) row[TH_LAYER_IN] = (double)place[i - 1];
-    if (i == 2) row[TH_LAYER_ADD] = (double)place[0];
+    if (added[i] >= 0) row[TH_LAYER_ADD] = (double)place[added[i]];
     if (i < LAYERS - 1) row[TH_LAYER_OUT] = (double)place[i];
   }
   float *y = test_nan(n * floats[LAYERS - 1]), *work = test_nan((ptrdiff_t)n * WORK);
@@ -46,6 +53,12 @@ static void test_layers(int32_t n) {
   float *again = test_nan(n * floats[LAYERS - 1]);
   th_layers(again, x, work, table, LAYERS, n, WORK);
   check_close(again, y, n * floats[LAYERS - 1], 0, "layers again, %d images", n);
+  if (n > 1) { /* a single image, whose pixels meet the weights in another way */
+    float *one = test_nan(floats[LAYERS - 1]);
+    th_layers(one, x, work, table, LAYERS, 1, WORK);
+    check_close(one, y, floats[LAYERS - 1], 2e-4, "the first of %d images", n);
+    free(one);
+  }
   for (int i = 0; i < LAYERS; i++) free(weight[i]), free(bias[i]), free(step[i]);
   free(var), free(x), free(y), free(work), free(again);
 }

@@ -78,10 +78,9 @@ export class Chain {
   /** Adds what a module does. False, with nothing added, if it must run by itself. */
   add(module: Module): boolean {
     if (!isDescribed(module)) return false;
-    const before = this.end;
-    this.end = { ...before };
+    const { count, place, stage, isImages, h, w, c } = this.end;
     if (module[joins]!(this)) return true;
-    this.end = before;
+    this.end = { count, place, stage, isImages, h, w, c };
     return false;
   }
 
@@ -108,9 +107,8 @@ export class Chain {
     const { end } = this;
     const { weight, bias, runningMean, runningVar } = norm;
     if (end.stage !== Stage.sums || end.isImages !== ofImages) return false;
-    if (![weight, bias, runningMean, runningVar].every((value) => this.isUsable(value) && isVector(value, end.c))) {
-      return false;
-    }
+    const fits = (value: unknown) => this.isUsable(value) && isVector(value, end.c);
+    if (!fits(weight) || !fits(bias) || !fits(runningMean) || !fits(runningVar)) return false;
     const row = (end.count - 1) * Layer.entries;
     table[row + Layer.gamma] = weight.data.pointer;
     table[row + Layer.beta] = bias.data.pointer;
@@ -185,7 +183,12 @@ export class Chain {
     table[row + Layer.padding] = padding;
     table[row + Layer.weight] = weight.data.pointer;
     if (bias !== null) table[row + Layer.bias] = bias.data.pointer;
-    this.end = { count: end.count + 1, place: out, stage: Stage.sums, isImages: end.isImages, h: oh, w: ow, c: f };
+    end.count++;
+    end.place = out;
+    end.stage = Stage.sums;
+    end.h = oh;
+    end.w = ow;
+    end.c = f;
     return true;
   }
 
@@ -244,7 +247,7 @@ export class Chain {
   }
 }
 
-const isVector = (value: Tensor, length: number): boolean => value.ndim === 1 && value.shape[0] === length;
+const isVector = ({ shape }: Tensor, length: number): boolean => shape.length === 1 && shape[0] === length;
 
 function grown(rows: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer> {
   const larger = new Float64Array(2 * rows.length);
