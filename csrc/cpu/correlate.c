@@ -93,7 +93,7 @@ static place place_of(const th_correlation *r, const box *t, ptrdiff_t oy, ptrdi
   return p;
 }
 
-/** One tile of at most NR columns, or of one row and any other width, unless the box does nothing there. */
+/** One tile of at most NR columns, or of a single row and any other width, unless the box does nothing there. */
 TH_INLINE void tile_at(const th_correlation *r, const place *p, ptrdiff_t x, ptrdiff_t y, ptrdiff_t j, ptrdiff_t rows,
                        ptrdiff_t width) {
   if (p->touch == TOUCH_NONE) return;
@@ -102,7 +102,7 @@ TH_INLINE void tile_at(const th_correlation *r, const place *p, ptrdiff_t x, ptr
   const ptrdiff_t cols = th_min(width, r->f - j);
   const int accumulate = p->touch == TOUCH_MORE;
   if (width == NR) multiply_tile(&p->walk, r->x + p->x + x, panel, r->y + y + j, rows, cols, bias, accumulate);
-  else multiply_row(&p->walk, r->x + p->x + x, panel, r->y + y + j, cols, bias, accumulate);
+  else multiply_wide(&p->walk, r->x + p->x + x, panel, r->y + y + j, rows, cols, bias, accumulate);
 }
 
 /** Output pixels begin to end, at most PLACES, of all images: each tile is one pixel of a group of images. */

@@ -18,7 +18,8 @@ enum {
   SHORT_SUM = 64,         /* with so few summed, writing C is most of the work, … */
   LARGE_C = 2048 * 1024,  /* … if it is this large, from where it must go to memory */
   FEW_ROWS = 130,         /* with so few rows of A, packing B would not pay */
-  ENOUGH_ROWS = 64,       /* of B for a row vector: each thread reads whole rows, and their sums are added */
+  THIN = 8,               /* with so few rows of A, B is read as it lies, row by row, if tiles could not */
+  ENOUGH_ROWS = 32,       /* of B, which a thread reads whole, for each row of sums that are added up in the end */
   L2_FLOATS = 64 * 1024,  /* for a block of A: 256 KB */
   L3_FLOATS = 512 * 1024, /* for a block of B: 2 MB */
   SMALL_A = 2048,         /* with so little of A, planning would be felt */
@@ -139,18 +140,27 @@ static void multiply_block(const th_gemm *g, const th_blocking *p, ptrdiff_t k0,
   }
 }
 
-/** The product if one side is a vector that gemv.h takes; whether it was. */
-static int multiply_vector(const th_gemm *g) {
+/** Whether A has so few rows that rows of B are best read whole. */
+static int is_thin(const th_gemm *g) {
+  return !g->b_transposed && (g->m <= WIDE_ROWS || (g->m <= THIN && !reads_in_place(g->ldb)));
+}
+
+/** The product if a side is a vector or a few rows, which gemv.h takes; whether it was. */
+static int multiply_thin(const th_gemm *g) {
   const int column = g->n == 1 && !g->epilogue.does, b_is_run = g->b_transposed || g->ldb == 1;
   th_walk walk = {.outer = {1, 0, 0}, .middle = {1, 0, 0}, .epilogue = g->epilogue};
   if (column && !g->a_transposed && b_is_run) {
     gemv(g->c, g->ldc, g->a, g->lda, g->b, g->m, g->k, g->bias);
   } else if (column && g->a_transposed && g->ldc == 1 && !g->bias) {
     walk.inner = (th_loop){g->k, g->b_transposed ? 1 : g->ldb, g->lda};
-    multiply_row(&walk, g->b, g->a, g->c, g->m, NULL, 0);
-  } else if (g->m == 1 && !g->b_transposed) {
+    multiply_wide(&walk, g->b, g->a, g->c, 1, g->m, NULL, 0);
+  } else if (is_thin(g)) {
     walk.inner = (th_loop){g->k, g->a_transposed ? g->lda : 1, g->ldb};
-    multiply_row(&walk, g->a, g->b, g->c, g->n, g->bias, 0);
+    walk.a_row = g->a_transposed ? 1 : g->lda, walk.ldc = g->ldc;
+    for (ptrdiff_t tiles = th_ceil_div(g->m, WIDE_ROWS), t = 0; t < tiles; t++) {
+      const ptrdiff_t i = share(g->m, t, tiles), rows = share(g->m, t + 1, tiles) - i;
+      multiply_wide(&walk, g->a + i * walk.a_row, g->b, g->c + i * g->ldc, rows, g->n, g->bias, 0);
+    }
   } else {
     return 0;
   }
@@ -158,7 +168,7 @@ static int multiply_vector(const th_gemm *g) {
 }
 
 static void multiply(const th_gemm *g, const th_blocking *p, float *scratch) {
-  if (multiply_vector(g)) return;
+  if (multiply_thin(g)) return;
   if (p->whole_a || g->m > p->mc) { /* columns of C stay in L3 for all runs */
     for (ptrdiff_t n0 = 0; n0 < g->n; n0 += p->nc)
       for (ptrdiff_t k0 = 0; k0 == 0 || k0 < g->k; k0 += p->kc) multiply_block(g, p, k0, n0, scratch);
@@ -203,7 +213,7 @@ static grid cut(const th_gemm *g, int threads) {
   const double m = (double)g->m, n = (double)g->n, k = (double)g->k, parts = threads;
   const double by_grid = k * (m / (double)s.row_parts + n / (double)s.col_parts);
   const double by_k = k * (m + n) / parts + 4 * m * n * (parts - 1); /* and the sums are added up on one thread */
-  const int rows_in_order = g->m == 1 && !g->b_transposed && g->k >= ENOUGH_ROWS;
+  const int rows_in_order = is_thin(g) && g->k >= ENOUGH_ROWS * g->m * threads * (threads - 1);
   if ((by_k < 0.8 * by_grid || rows_in_order) && !is_flipped(g) && !g->epilogue.does)
     s.row_parts = s.col_parts = 1, s.k_parts = threads;
   return s;

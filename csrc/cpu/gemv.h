@@ -1,4 +1,4 @@
-/* A matrix times a vector, and a vector times a matrix: the matrix is read once, row by row, and nothing of it is packed. */
+/* A matrix times a vector, and a few rows times a matrix: the matrix is read row by row, and nothing of it is packed. */
 #ifndef TH_GEMV_H
 #define TH_GEMV_H
 
@@ -34,26 +34,37 @@ static inline void gemv(float *c, ptrdiff_t ldc, const float *a, ptrdiff_t lda, 
   }
 }
 
-/** c (n) += x (rows; stride step) · b (rows, n). Few rows at a time, a line or two of each: they often share a set of the L1
-    cache. */
-TH_INLINE void add_rows(const int rows, float *c, const float *x, ptrdiff_t step, const float *b, ptrdiff_t ldb,
-                        ptrdiff_t n) {
+/** Rows of C whose sums fit in the registers beside what they are made of, four vectors of each. */
+enum { WIDE_ROWS = 3 };
+
+/** c (rows, n; row stride ldc) += a (rows, steps) · b (steps, n). Few rows of B at a time, a line or two of each: they often
+    share a set of the L1 cache. */
+TH_INLINE void add_products(const int rows, const int steps, float *c, ptrdiff_t ldc, const float *a, ptrdiff_t a_row,
+                            ptrdiff_t a_step, const float *b, ptrdiff_t ldb, ptrdiff_t n) {
   enum { VECTORS = 4 };
   ptrdiff_t j = 0;
   for (; j + VECTORS * VL <= n; j += VECTORS * VL) {
-    vec sum[VECTORS];
-    TH_UNROLL for (int v = 0; v < VECTORS; v++) sum[v] = vec_load(c + j + v * VL);
-    TH_UNROLL for (int r = 0; r < rows; r++) {
-      const vec factor = vec_broadcast(x[r * step]);
-      TH_UNROLL for (int v = 0; v < VECTORS; v++) sum[v] += factor * vec_load(b + r * ldb + j + v * VL);
+    vec sum[WIDE_ROWS][VECTORS], x[WIDE_ROWS];
+    TH_UNROLL for (int i = 0; i < rows; i++) TH_UNROLL for (int v = 0; v < VECTORS; v++) sum[i][v] =
+        vec_load(c + i * ldc + j + v * VL);
+    TH_UNROLL for (int k = 0; k < steps; k++) {
+      TH_UNROLL for (int i = 0; i < rows; i++) x[i] = vec_broadcast(a[i * a_row + k * a_step]);
+      TH_UNROLL for (int v = 0; v < VECTORS; v++) {
+        const vec y = vec_load(b + k * ldb + j + v * VL);
+        TH_UNROLL for (int i = 0; i < rows; i++) sum[i][v] += x[i] * y;
+      }
     }
-    TH_UNROLL for (int v = 0; v < VECTORS; v++) vec_store(c + j + v * VL, sum[v]);
+    TH_UNROLL for (int i = 0; i < rows; i++) TH_UNROLL for (int v = 0; v < VECTORS; v++)
+        vec_store(c + i * ldc + j + v * VL, sum[i][v]);
   }
   for (; j < n; j += VL) {
     const ptrdiff_t count = th_min(VL, n - j);
-    vec sum = vec_load_part(c + j, count);
-    TH_UNROLL for (int r = 0; r < rows; r++) sum += x[r * step] * vec_load_part(b + r * ldb + j, count);
-    vec_store_part(c + j, sum, count);
+    TH_UNROLL for (int i = 0; i < rows; i++) {
+      vec sum = vec_load_part(c + i * ldc + j, count);
+      TH_UNROLL for (int k = 0; k < steps; k++) sum +=
+          a[i * a_row + k * a_step] * vec_load_part(b + k * ldb + j, count);
+      vec_store_part(c + i * ldc + j, sum, count);
+    }
   }
 }
 
@@ -70,28 +81,38 @@ TH_INLINE void finish_row(float *c, const th_epilogue *e, ptrdiff_t n) {
   }
 }
 
-/** A tile (microkernel.h) of one row and any number of columns, for a B that is not packed: whole rows of it are read in
-    order, as the processor expects, where tiles would read a line or two of each. */
-static inline void multiply_row(const th_walk *walk, const float *a, const float *b, float *c, ptrdiff_t cols,
-                                const float *bias, int accumulate) {
-  enum { ROWS = 4, BLOCK = 2048 }; /* floats of c, which stay in the L1 cache while all rows pass by */
-  const ptrdiff_t step = walk->inner.a, ldb = walk->inner.b;
+TH_INLINE void wide_tile(const int rows, const th_walk *walk, const float *a, const float *b, float *c, ptrdiff_t cols,
+                         const float *bias, int accumulate) {
+  enum { STEPS = 4, BLOCK = 2048 }; /* columns of C, which stays in the L1 cache while all rows of B pass by */
+  const ptrdiff_t a_row = walk->a_row, a_step = walk->inner.a, ldb = walk->inner.b, ldc = walk->ldc;
   for (ptrdiff_t j = 0; j < cols; j += BLOCK) {
     const ptrdiff_t n = th_min(BLOCK, cols - j);
     float *const sums = c + j;
-    if (!accumulate && bias) copy_floats(sums, bias + j, n);
-    else if (!accumulate) zero_floats(sums, n);
+    for (int i = 0; i < rows && !accumulate; i++) {
+      if (bias) copy_floats(sums + i * ldc, bias + j, n);
+      else zero_floats(sums + i * ldc, n);
+    }
     for (ptrdiff_t o = 0; o < walk->outer.count; o++)
       for (ptrdiff_t m = 0; m < walk->middle.count; m++) {
         const float *x = a + o * walk->outer.a + m * walk->middle.a;
-        const float *row = b + o * walk->outer.b + m * walk->middle.b + j;
+        const float *y = b + o * walk->outer.b + m * walk->middle.b + j;
         ptrdiff_t k = walk->inner.count;
-        for (; k >= ROWS; k -= ROWS, x += ROWS * step, row += ROWS * ldb) add_rows(ROWS, sums, x, step, row, ldb, n);
-        for (; k > 0; k--, x += step, row += ldb) add_rows(1, sums, x, step, row, ldb, n);
+        for (; k >= STEPS; k -= STEPS, x += STEPS * a_step, y += STEPS * ldb)
+          add_products(rows, STEPS, sums, ldc, x, a_row, a_step, y, ldb, n);
+        for (; k > 0; k--, x += a_step, y += ldb) add_products(rows, 1, sums, ldc, x, a_row, a_step, y, ldb, n);
       }
     const th_epilogue e = epilogue_at(&walk->epilogue, j, 1);
-    if (e.does) finish_row(sums, &e, n);
+    for (int i = 0; i < rows && e.does; i++) finish_row(sums + i * ldc, &e, n);
   }
+}
+
+/** A tile (microkernel.h) of at most WIDE_ROWS rows and any number of columns, for a B that is not packed: its rows are read
+    whole and in order, as the processor expects, where tiles would read a line or two of each. */
+static inline void multiply_wide(const th_walk *walk, const float *a, const float *b, float *c, ptrdiff_t rows,
+                                 ptrdiff_t cols, const float *bias, int accumulate) {
+  if (rows == 1) wide_tile(1, walk, a, b, c, cols, bias, accumulate);
+  else if (rows == 2) wide_tile(2, walk, a, b, c, cols, bias, accumulate);
+  else wide_tile(3, walk, a, b, c, cols, bias, accumulate);
 }
 
 #endif

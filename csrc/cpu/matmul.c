@@ -89,8 +89,9 @@ int32_t th_matmul(float *c, const float *a, const float *b, const float *bias, c
     p.batch.ndim = 0;
   }
 
-  const double columns = (double)(th_ceil_div(p.first.n, VL) * VL);
-  const double flops = 2.0 * (double)p.first.m * columns * (double)p.first.k;
+  /* Parts of vectors take the time of whole ones, and a few rows that of a tile: reading the matrix. */
+  const double rows = (double)th_max(p.first.m, MR), columns = (double)(th_ceil_div(p.first.n, VL) * VL);
+  const double flops = 2.0 * rows * columns * (double)p.first.k;
   const int inner = th_threads_for(flops, GRAIN), outer = th_threads_for(flops * (double)p.batch.count, GRAIN);
   if (p.batch.count == 1 || p.batch.count < outer) {
     for (ptrdiff_t i = 0; i < p.batch.count; i++) {
