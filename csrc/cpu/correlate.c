@@ -9,7 +9,7 @@
  */
 #include "correlate.h"
 
-#include "gemv.h"
+#include "few.h"
 
 enum {
   PART_FLOATS = 32 * 1024, /* a copied part: 128 KB of the L2 cache */

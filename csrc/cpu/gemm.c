@@ -10,7 +10,7 @@
  */
 #include "gemm.h"
 
-#include "gemv.h"
+#include "few.h"
 #include "pack.h"
 #include "parallel.h"
 
@@ -18,7 +18,6 @@ enum {
   SHORT_SUM = 64,         /* with so few summed, writing C is most of the work, … */
   LARGE_C = 2048 * 1024,  /* … if it is this large, from where it must go to memory */
   FEW_ROWS = 130,         /* with so few rows of A, packing B would not pay */
-  THIN = 8,               /* with so few rows of A, B is read as it lies, row by row, if tiles could not */
   ENOUGH_ROWS = 32,       /* of B, which a thread reads whole, for each row of sums that are added up in the end */
   L2_FLOATS = 64 * 1024,  /* for a block of A: 256 KB */
   L3_FLOATS = 512 * 1024, /* for a block of B: 2 MB */
@@ -58,6 +57,7 @@ static th_blocking plan(const th_gemm *g) {
   p.a_floats = p.pack_a ? round_up(p.mc * (g->a_transposed ? p.kc : p.a_stride) + VL, LINE) : 0;
   p.whole_a = g->m <= p.mc && p.mc * p.runs * p.kc <= 3 * L2_FLOATS;
   p.scratch = packed_a_floats(&p) + (packs_panel(&p, g->n % NR) ? p.kc * p.nc : 0);
+  if (is_narrow(g)) p.scratch = th_max(p.scratch, round_up(g->k * g->n, LINE));
   return p;
 }
 
@@ -140,36 +140,12 @@ static void multiply_block(const th_gemm *g, const th_blocking *p, ptrdiff_t k0,
   }
 }
 
-/** Whether A has so few rows that rows of B are best read whole. */
-static int is_thin(const th_gemm *g) {
-  return !g->b_transposed && (g->m <= WIDE_ROWS || (g->m <= THIN && !reads_in_place(g->ldb)));
-}
-
-/** The product if a side is a vector or a few rows, which gemv.h takes; whether it was. */
-static int multiply_thin(const th_gemm *g) {
-  const int column = g->n == 1 && !g->epilogue.does, b_is_run = g->b_transposed || g->ldb == 1;
-  th_walk walk = {.outer = {1, 0, 0}, .middle = {1, 0, 0}, .epilogue = g->epilogue};
-  if (column && !g->a_transposed && b_is_run) {
-    gemv(g->c, g->ldc, g->a, g->lda, g->b, g->m, g->k, g->bias);
-  } else if (column && g->a_transposed && g->ldc == 1 && !g->bias) {
-    walk.inner = (th_loop){g->k, g->b_transposed ? 1 : g->ldb, g->lda};
-    multiply_wide(&walk, g->b, g->a, g->c, 1, g->m, NULL, 0);
-  } else if (is_thin(g)) {
-    walk.inner = (th_loop){g->k, g->a_transposed ? g->lda : 1, g->ldb};
-    walk.a_row = g->a_transposed ? 1 : g->lda, walk.ldc = g->ldc;
-    for (ptrdiff_t tiles = th_ceil_div(g->m, WIDE_ROWS), t = 0; t < tiles; t++) {
-      const ptrdiff_t i = share(g->m, t, tiles), rows = share(g->m, t + 1, tiles) - i;
-      multiply_wide(&walk, g->a + i * walk.a_row, g->b, g->c + i * g->ldc, rows, g->n, g->bias, 0);
-    }
-  } else {
-    return 0;
-  }
-  return 1;
-}
-
 static void multiply(const th_gemm *g, const th_blocking *p, float *scratch) {
-  if (multiply_thin(g)) return;
-  if (p->whole_a || g->m > p->mc) { /* columns of C stay in L3 for all runs */
+  if (is_narrow(g)) {
+    multiply_narrow(g, scratch);
+  } else if (is_thin(g)) {
+    multiply_thin(g);
+  } else if (p->whole_a || g->m > p->mc) { /* columns of C stay in L3 for all runs */
     for (ptrdiff_t n0 = 0; n0 < g->n; n0 += p->nc)
       for (ptrdiff_t k0 = 0; k0 == 0 || k0 < g->k; k0 += p->kc) multiply_block(g, p, k0, n0, scratch);
   } else {

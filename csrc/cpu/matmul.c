@@ -82,6 +82,7 @@ int32_t th_matmul(float *c, const float *a, const float *b, const float *bias, c
   /* Before anything else is read or asked, which adds a fifth to the time of a small product. */
   if (shape[7] == 0 && first.m > 0 && gemm_in_place(&first, 0)) return TH_STATUS_OK;
   th_products p = {.batch = read_batch(shape), .first = first};
+  if (first.n == 1 && first.b_transposed) p.first.b_transposed = 0, p.first.ldb = 1; /* a column either way */
   if (p.batch.count == 0 || p.first.m == 0 || p.first.n == 0) return TH_STATUS_OK;
   if (is_more_rows(&p.first, &p.batch)) {
     p.first.m *= p.batch.count;

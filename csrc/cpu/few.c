@@ -1,41 +1,51 @@
-/* A matrix times a vector, and a few rows times a matrix: the matrix is read row by row, and nothing of it is packed. */
-#ifndef TH_GEMV_H
-#define TH_GEMV_H
+#include "few.h"
 
-#include "microkernel.h"
+#include "pack.h"
 #include "rows.h"
 
-/** c (m; stride ldc) = a (m, k; row stride lda) · x (k) + bias (one number; NULL for none). */
-static inline void gemv(float *c, ptrdiff_t ldc, const float *a, ptrdiff_t lda, const float *x, ptrdiff_t m,
-                        ptrdiff_t k, const float *bias) {
-  enum {
-    ROWS = 4,
-    VECTORS = 2
-  }; /* rows at a time share what is read of x; a sum of two vectors is not always waiting */
-  const float start = bias ? *bias : 0;
+TH_INLINE void dot_products(const int cols, float *c, ptrdiff_t ldc, const float *a, ptrdiff_t lda, const float *x,
+                            ptrdiff_t ldx, ptrdiff_t m, ptrdiff_t k, const float *bias) {
+  enum { ROWS = 4 };                     /* at a time share what is read of x */
+  const int vectors = cols == 1 ? 2 : 1; /* of each sum, so that enough of them do not wait for one another */
   for (ptrdiff_t first = 0; first < m; first += ROWS) {
     const ptrdiff_t last = m - first - 1;
     const float *row[ROWS];
-    vec sum[ROWS][VECTORS] = {{{0}}};
+    vec sum[ROWS][FEW][2] = {{{{0}}}}, at[FEW];
     TH_UNROLL for (ptrdiff_t r = 0; r < ROWS; r++) row[r] = a + (first + th_min(r, last)) * lda;
     ptrdiff_t i = 0;
-    for (; i + VECTORS * VL <= k; i += VECTORS * VL) TH_UNROLL for (ptrdiff_t v = 0; v < VECTORS; v++) {
-        const vec at = vec_load(x + i + v * VL);
-        TH_UNROLL for (ptrdiff_t r = 0; r < ROWS; r++) sum[r][v] += at * vec_load(row[r] + i + v * VL);
+    for (; i + vectors * VL <= k; i += vectors * VL) {
+      TH_UNROLL for (ptrdiff_t v = 0; v < vectors; v++) {
+        TH_UNROLL for (int q = 0; q < cols; q++) at[q] = vec_load(x + q * ldx + i + v * VL);
+        TH_UNROLL for (ptrdiff_t r = 0; r < ROWS; r++) {
+          const vec y = vec_load(row[r] + i + v * VL);
+          TH_UNROLL for (int q = 0; q < cols; q++) sum[r][q][v] += at[q] * y;
+        }
       }
+    }
     for (; i < k; i += VL) {
       const ptrdiff_t n = th_min(VL, k - i);
-      const vec at = vec_load_part(x + i, n);
-      TH_UNROLL for (ptrdiff_t r = 0; r < ROWS; r++) sum[r][0] += at * vec_load_part(row[r] + i, n);
+      TH_UNROLL for (int q = 0; q < cols; q++) at[q] = vec_load_part(x + q * ldx + i, n);
+      TH_UNROLL for (ptrdiff_t r = 0; r < ROWS; r++) {
+        const vec y = vec_load_part(row[r] + i, n);
+        TH_UNROLL for (int q = 0; q < cols; q++) sum[r][q][0] += at[q] * y;
+      }
     }
     TH_UNROLL for (ptrdiff_t r = 0; r < ROWS; r++) {
-      if (r <= last) c[(first + r) * ldc] = start + vec_sum(sum[r][0] + sum[r][1]);
+      if (r > last) break;
+      TH_UNROLL for (int q = 0; q < cols; q++) {
+        c[(first + r) * ldc + q] = (bias ? bias[q] : 0) + vec_sum(sum[r][q][0] + sum[r][q][1]);
+      }
     }
   }
 }
 
-/** Rows of C whose sums fit in the registers beside what they are made of, four vectors of each. */
-enum { WIDE_ROWS = 3 };
+/** c (m, cols; row stride ldc) = a (m, k; row stride lda) · xᵀ (cols ≤ FEW rows of k, ldx apart) + bias (cols; NULL for none). */
+static void multiply_few_columns(float *c, ptrdiff_t ldc, const float *a, ptrdiff_t lda, const float *x, ptrdiff_t ldx,
+                                 ptrdiff_t m, ptrdiff_t cols, ptrdiff_t k, const float *bias) {
+  if (cols == 1) dot_products(1, c, ldc, a, lda, x, ldx, m, k, bias);
+  else if (cols == 2) dot_products(2, c, ldc, a, lda, x, ldx, m, k, bias);
+  else dot_products(3, c, ldc, a, lda, x, ldx, m, k, bias);
+}
 
 /** c (rows, n; row stride ldc) += a (rows, steps) · b (steps, n). Few rows of B at a time, a line or two of each: they often
     share a set of the L1 cache. */
@@ -44,9 +54,10 @@ TH_INLINE void add_products(const int rows, const int steps, float *c, ptrdiff_t
   enum { VECTORS = 4 };
   ptrdiff_t j = 0;
   for (; j + VECTORS * VL <= n; j += VECTORS * VL) {
-    vec sum[WIDE_ROWS][VECTORS], x[WIDE_ROWS];
-    TH_UNROLL for (int i = 0; i < rows; i++) TH_UNROLL for (int v = 0; v < VECTORS; v++) sum[i][v] =
-        vec_load(c + i * ldc + j + v * VL);
+    vec sum[FEW][VECTORS], x[FEW];
+    TH_UNROLL for (int i = 0; i < rows; i++) {
+      TH_UNROLL for (int v = 0; v < VECTORS; v++) sum[i][v] = vec_load(c + i * ldc + j + v * VL);
+    }
     TH_UNROLL for (int k = 0; k < steps; k++) {
       TH_UNROLL for (int i = 0; i < rows; i++) x[i] = vec_broadcast(a[i * a_row + k * a_step]);
       TH_UNROLL for (int v = 0; v < VECTORS; v++) {
@@ -54,15 +65,17 @@ TH_INLINE void add_products(const int rows, const int steps, float *c, ptrdiff_t
         TH_UNROLL for (int i = 0; i < rows; i++) sum[i][v] += x[i] * y;
       }
     }
-    TH_UNROLL for (int i = 0; i < rows; i++) TH_UNROLL for (int v = 0; v < VECTORS; v++)
-        vec_store(c + i * ldc + j + v * VL, sum[i][v]);
+    TH_UNROLL for (int i = 0; i < rows; i++) {
+      TH_UNROLL for (int v = 0; v < VECTORS; v++) vec_store(c + i * ldc + j + v * VL, sum[i][v]);
+    }
   }
   for (; j < n; j += VL) {
     const ptrdiff_t count = th_min(VL, n - j);
     TH_UNROLL for (int i = 0; i < rows; i++) {
       vec sum = vec_load_part(c + i * ldc + j, count);
-      TH_UNROLL for (int k = 0; k < steps; k++) sum +=
-          a[i * a_row + k * a_step] * vec_load_part(b + k * ldb + j, count);
+      TH_UNROLL for (int k = 0; k < steps; k++) {
+        sum += a[i * a_row + k * a_step] * vec_load_part(b + k * ldb + j, count);
+      }
       vec_store_part(c + i * ldc + j, sum, count);
     }
   }
@@ -106,13 +119,32 @@ TH_INLINE void wide_tile(const int rows, const th_walk *walk, const float *a, co
   }
 }
 
-/** A tile (microkernel.h) of at most WIDE_ROWS rows and any number of columns, for a B that is not packed: its rows are read
-    whole and in order, as the processor expects, where tiles would read a line or two of each. */
-static inline void multiply_wide(const th_walk *walk, const float *a, const float *b, float *c, ptrdiff_t rows,
-                                 ptrdiff_t cols, const float *bias, int accumulate) {
+void multiply_wide(const th_walk *walk, const float *a, const float *b, float *c, ptrdiff_t rows, ptrdiff_t cols,
+                   const float *bias, int accumulate) {
   if (rows == 1) wide_tile(1, walk, a, b, c, cols, bias, accumulate);
   else if (rows == 2) wide_tile(2, walk, a, b, c, cols, bias, accumulate);
   else wide_tile(3, walk, a, b, c, cols, bias, accumulate);
 }
 
-#endif
+void multiply_narrow(const th_gemm *g, float *scratch) {
+  const float *columns = g->b;
+  ptrdiff_t distance = g->ldb;
+  if (!g->b_transposed && !(g->n == 1 && g->ldb == 1)) {
+    transpose(scratch, g->k, g->b, g->ldb, g->k, g->n);
+    columns = scratch, distance = g->k;
+  }
+  multiply_few_columns(g->c, g->ldc, g->a, g->lda, columns, distance, g->m, g->n, g->k, g->bias);
+}
+
+void multiply_thin(const th_gemm *g) {
+  const th_walk walk = {.outer = {1, 0, 0},
+                        .middle = {1, 0, 0},
+                        .inner = {g->k, g->a_transposed ? g->lda : 1, g->ldb},
+                        .a_row = g->a_transposed ? 1 : g->lda,
+                        .ldc = g->ldc,
+                        .epilogue = g->epilogue};
+  for (ptrdiff_t tiles = th_ceil_div(g->m, FEW), t = 0; t < tiles; t++) {
+    const ptrdiff_t i = share(g->m, t, tiles), rows = share(g->m, t + 1, tiles) - i;
+    multiply_wide(&walk, g->a + i * walk.a_row, g->b, g->c + i * g->ldc, rows, g->n, g->bias, 0);
+  }
+}
