@@ -116,8 +116,8 @@ static th_correlation forward(const job *w, ptrdiff_t index, tap *first) {
                       .epilogue = w->epilogue};
   correlation_trim(&r, &first->ky, &first->kx);
   const ptrdiff_t pixels = s->n * s->oh * s->ow;
-  const int one_panel = s->f == NR || s->f == VL;
-  if (one_panel || pixels == 1 || (pixels <= FEW_PIXELS && s->f % VL == 0 && reads_in_place(s->f))) {
+  const int one_panel = s->f == NR || s->f == VL, one_row = pixels == 1 && s->f > NR;
+  if (one_panel || one_row || (pixels <= FEW_PIXELS && s->f % VL == 0 && reads_in_place(s->f))) {
     r.weights = w->weight + (first->ky * s->kw + first->kx) * s->c * s->f;
     r.row = s->f, r.tap_columns = s->kw;
   }

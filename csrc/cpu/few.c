@@ -129,7 +129,7 @@ void multiply_wide(const th_walk *walk, const float *a, const float *b, float *c
 void multiply_narrow(const th_gemm *g, float *scratch) {
   const float *columns = g->b;
   ptrdiff_t distance = g->ldb;
-  if (!g->b_transposed && !(g->n == 1 && g->ldb == 1)) {
+  if (!columns_are_runs(g)) {
     transpose(scratch, g->k, g->b, g->ldb, g->k, g->n);
     columns = scratch, distance = g->k;
   }

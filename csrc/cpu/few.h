@@ -7,20 +7,25 @@
 
 #include "gemm.h"
 
-enum {
-  FEW =
-      3, /* rows or columns of C whose sums fit in the registers, four vectors of each, beside what they are made of */
-  THIN = 8, /* rows for which this is still faster, one few after another, where tiles would need B packed */
-};
+/** Rows or columns of C whose sums fit in the registers, four vectors of each, beside what they are made of. */
+enum { FEW = 3 };
+/** Rows for which this is still faster, a few after another, where tiles would need B packed. */
+enum { THIN = 8 };
 
-/** Whether C has so few rows that rows of B are best read whole. */
+/** Whether C has so few rows, and so many columns to fill their vectors, that rows of B are best read whole. */
 TH_INLINE int is_thin(const th_gemm *g) {
-  return !g->b_transposed && (g->m <= FEW || (g->m <= THIN && !reads_in_place(g->ldb)));
+  if (g->b_transposed || g->n <= NR || (g->m > 1 && g->n < 6 * NR)) return 0;
+  return g->m <= FEW || (g->m <= THIN && !reads_in_place(g->ldb));
 }
 
-/** Whether C has so few columns that rows of A, which are long enough to fill vectors, are best read whole. */
+/** Whether a column of B is a run of floats. */
+TH_INLINE int columns_are_runs(const th_gemm *g) { return g->b_transposed || (g->n == 1 && g->ldb == 1); }
+
+/** Whether C has so few columns that rows of A, long enough to fill vectors, are best read whole. B is then transposed
+    first if it must, which some rows pay for. */
 TH_INLINE int is_narrow(const th_gemm *g) {
-  return g->n <= FEW && (g->n == 1 || g->k >= 2 * VL) && !g->a_transposed && !g->epilogue.does;
+  if (g->n > FEW || g->a_transposed || g->epilogue.does || (g->n > 1 && g->k < 2 * VL)) return 0;
+  return columns_are_runs(g) || g->m >= 8;
 }
 
 #define multiply_thin TH_ISA_NAME(multiply_thin)
