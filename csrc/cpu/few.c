@@ -3,8 +3,11 @@
 #include "pack.h"
 #include "rows.h"
 
-TH_INLINE void dot_products(const int cols, float *c, ptrdiff_t ldc, const float *a, ptrdiff_t lda, const float *x,
-                            ptrdiff_t ldx, ptrdiff_t m, ptrdiff_t k, const float *bias) {
+/** C of `cols` columns, each the products of A's rows with one of the rows of x (cols, k; row stride ldx). */
+TH_INLINE void dot_products(const int cols, const th_gemm *g, const float *x, ptrdiff_t ldx) {
+  const ptrdiff_t m = g->m, k = g->k, lda = g->lda, ldc = g->ldc;
+  const float *const a = g->a, *const bias = g->bias;
+  float *const c = g->c;
   enum { ROWS = 4 };                     /* at a time share what is read of x */
   const int vectors = cols == 1 ? 2 : 1; /* of each sum, so that enough of them do not wait for one another */
   for (ptrdiff_t first = 0; first < m; first += ROWS) {
@@ -37,14 +40,6 @@ TH_INLINE void dot_products(const int cols, float *c, ptrdiff_t ldc, const float
       }
     }
   }
-}
-
-/** c (m, cols; row stride ldc) = a (m, k; row stride lda) · xᵀ (cols ≤ FEW rows of k, ldx apart) + bias (cols; NULL for none). */
-static void multiply_few_columns(float *c, ptrdiff_t ldc, const float *a, ptrdiff_t lda, const float *x, ptrdiff_t ldx,
-                                 ptrdiff_t m, ptrdiff_t cols, ptrdiff_t k, const float *bias) {
-  if (cols == 1) dot_products(1, c, ldc, a, lda, x, ldx, m, k, bias);
-  else if (cols == 2) dot_products(2, c, ldc, a, lda, x, ldx, m, k, bias);
-  else dot_products(3, c, ldc, a, lda, x, ldx, m, k, bias);
 }
 
 /** c (rows, n; row stride ldc) += a (rows, steps) · b (steps, n). Few rows of B at a time, a line or two of each: they often
@@ -85,12 +80,10 @@ TH_INLINE void add_products(const int rows, const int steps, float *c, ptrdiff_t
 TH_INLINE void finish_row(float *c, const th_epilogue *e, ptrdiff_t n) {
   for (ptrdiff_t j = 0; j < n; j += VL) {
     const ptrdiff_t count = th_min(VL, n - j);
-    vec sum = vec_load_part(c + j, count);
-    if (e->does & TH_SCALE) sum = sum * vec_load_part(e->scale + j, count) + vec_load_part(e->shift + j, count);
-    if (e->does & TH_RELU) sum = drop_where(sum < 0, sum);
-    if (e->does & TH_ADD) sum += vec_load_part(c + j + e->add, count);
-    if (e->does & TH_RELU_AFTER) sum = drop_where(sum < 0, sum);
-    vec_store_part(c + j, sum, count);
+    const th_epilogue at = epilogue_at(e, j, 1);
+    vec sum[1][2] = {{vec_load_part(c + j, count)}};
+    finish(1, 1, sum, &at, c + j, 0, count);
+    vec_store_part(c + j, sum[0][0], count);
   }
 }
 
@@ -133,7 +126,9 @@ void multiply_narrow(const th_gemm *g, float *scratch) {
     transpose(scratch, g->k, g->b, g->ldb, g->k, g->n);
     columns = scratch, distance = g->k;
   }
-  multiply_few_columns(g->c, g->ldc, g->a, g->lda, columns, distance, g->m, g->n, g->k, g->bias);
+  if (g->n == 1) dot_products(1, g, columns, distance);
+  else if (g->n == 2) dot_products(2, g, columns, distance);
+  else dot_products(3, g, columns, distance);
 }
 
 void multiply_thin(const th_gemm *g) {

@@ -30,23 +30,6 @@ enum { STEPS = VL < 16 ? 2 : 1 };
     TH_UNROLL for (int j = 0; j < bases; j++) base[j] += (steps) * (form == TH_ROWS ? 1 : a_step);                     \
   } while (0)
 
-/** The epilogue, while the sums are in registers. */
-TH_INLINE void finish(const int rows, const int vectors, vec sum[][2], const th_epilogue *e, const float *c,
-                      ptrdiff_t ldc, ptrdiff_t last) {
-  TH_UNROLL for (int v = 0; v < vectors; v++) {
-    const ptrdiff_t n = v == vectors - 1 ? last : VL;
-    if (e->does & TH_SCALE) {
-      const vec scale = vec_load_part(e->scale + v * VL, n), shift = vec_load_part(e->shift + v * VL, n);
-      TH_UNROLL for (int i = 0; i < rows; i++) sum[i][v] = sum[i][v] * scale + shift;
-    }
-    if (e->does & TH_RELU) TH_UNROLL for (int i = 0; i < rows; i++) sum[i][v] = drop_where(sum[i][v] < 0, sum[i][v]);
-    if (e->does & TH_ADD)
-      TH_UNROLL for (int i = 0; i < rows; i++) sum[i][v] += vec_load_part(c + i * ldc + v * VL + e->add, n);
-    if (e->does & TH_RELU_AFTER)
-      TH_UNROLL for (int i = 0; i < rows; i++) sum[i][v] = drop_where(sum[i][v] < 0, sum[i][v]);
-  }
-}
-
 TH_INLINE void tile(const int rows, const int vectors, const th_form form, const th_walk *walk, const float *a,
                     const float *b, float *c, ptrdiff_t cols, const float *bias, int accumulate) {
   const ptrdiff_t ldc = walk->ldc, last = cols - (vectors - 1) * VL; /* columns in the last vector */

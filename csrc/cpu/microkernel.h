@@ -49,6 +49,23 @@ TH_INLINE th_epilogue epilogue_at(const th_epilogue *e, ptrdiff_t column, int ap
   return at;
 }
 
+/** The epilogue, while the sums of a tile are in registers; `last` columns are in the last vector of each row. */
+TH_INLINE void finish(const int rows, const int vectors, vec sum[][2], const th_epilogue *e, const float *c,
+                      ptrdiff_t ldc, ptrdiff_t last) {
+  TH_UNROLL for (int v = 0; v < vectors; v++) {
+    const ptrdiff_t n = v == vectors - 1 ? last : VL;
+    if (e->does & TH_SCALE) {
+      const vec scale = vec_load_part(e->scale + v * VL, n), shift = vec_load_part(e->shift + v * VL, n);
+      TH_UNROLL for (int i = 0; i < rows; i++) sum[i][v] = sum[i][v] * scale + shift;
+    }
+    if (e->does & TH_RELU) TH_UNROLL for (int i = 0; i < rows; i++) sum[i][v] = drop_where(sum[i][v] < 0, sum[i][v]);
+    if (e->does & TH_ADD)
+      TH_UNROLL for (int i = 0; i < rows; i++) sum[i][v] += vec_load_part(c + i * ldc + v * VL + e->add, n);
+    if (e->does & TH_RELU_AFTER)
+      TH_UNROLL for (int i = 0; i < rows; i++) sum[i][v] = drop_where(sum[i][v] < 0, sum[i][v]);
+  }
+}
+
 /** c = a · b + bias (cols; NULL for none) or, with `accumulate`, c += a · b. */
 typedef void th_tile(const th_walk *walk, const float *a, const float *b, float *c, ptrdiff_t cols, const float *bias,
                      int accumulate);
