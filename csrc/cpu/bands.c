@@ -60,7 +60,7 @@ static void visit(const plan *p, int operands, void *const pointers[], th_chunk_
             j * p->stride[k];
     step[k] = p->row_stride[k];
     if (p->form[k] != TRANSPOSED) continue;
-    fetch((const float *)at[k] + n * p->stride[k], p->stride[k], th_min(n, p->length - j - n), rows, 0, 1);
+    fetch((const float *)at[k] + n * p->stride[k], p->stride[k], 0, th_min(n, p->length - j - n), rows);
     transpose((float *)buffers[k], TILE, (const float *)at[k], p->stride[k], n, rows);
     at[k] = buffers[k], step[k] = TILE;
   }

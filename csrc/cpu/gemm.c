@@ -17,10 +17,12 @@
 enum {
   SHORT_SUM = 64,         /* with so few summed, writing C is most of the work, … */
   LARGE_C = 2048 * 1024,  /* … if it is this large, from where it must go to memory */
-  FEW_ROWS = 130,         /* with so few rows of A, packing B would not pay */
+  FEW_ROWS = 130,         /* with so few rows of A, packing B would not pay, … */
+  FEWER_ROWS = 24,        /* … nor, with so few, when vectors of B cross cache lines; nor fetching what stays in L3 */
   ENOUGH_ROWS = 32,       /* of B, which a thread reads whole, for each row of sums that are added up in the end */
   L2_FLOATS = 64 * 1024,  /* for a block of A: 256 KB */
   L3_FLOATS = 512 * 1024, /* for a block of B: 2 MB */
+  FETCHED_LINES = 16,     /* of the next panel at a time */
   SMALL_A = 2048,         /* with so little of A, planning would be felt */
   KC_TRANSPOSED = VL < 16 ? 256 : KC, /* a packed tile of A must stay in L1 beside the panel of B, with AVX2's 32 KB */
 };
@@ -30,6 +32,12 @@ static ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t unit) { return th_ceil_div(n, u
 static ptrdiff_t packed_a_floats(const th_blocking *p) { return (p->whole_a ? p->runs : 1) * p->a_floats; }
 
 static int packs_panel(const th_blocking *p, ptrdiff_t cols) { return !p->b_in_place || cols % VL != 0; }
+
+/** Whether tiles read panels of B where they lie. */
+static int is_b_in_place(const th_gemm *g) {
+  const int crosses_lines = VL < 16 && g->ldb % VL != 0 && g->k * g->n > L2_FLOATS / 2;
+  return !g->b_transposed && g->m <= (crosses_lines ? FEWER_ROWS : FEW_ROWS) && reads_in_place(g->ldb);
+}
 
 static th_blocking plan(const th_gemm *g) {
   th_blocking p;
@@ -49,10 +57,10 @@ static th_blocking plan(const th_gemm *g) {
     p.nc = blocks == 1 ? NR : th_max(NR, th_min(round_up(g->n, NR), L3_FLOATS / p.kc / NR * NR));
   }
 
-  p.b_in_place = !g->b_transposed && g->m <= FEW_ROWS && reads_in_place(g->ldb);
+  p.b_in_place = is_b_in_place(g);
   /* Packed A costs a copy; steps through a transposed A use only part of each cache line. */
   p.pack_a = g->a_transposed ? g->n > 2 * NR && g->m > 2 * rows && g->lda > 4 * LINE : rows_collide(g->lda, rows);
-  p.fetches = g->k * g->n > 3 * L2_FLOATS;
+  p.fetches = g->k * g->n > (p.b_in_place && g->m <= FEWER_ROWS ? 16 : 3) * L2_FLOATS;
   p.a_stride = apart(p.kc);
   p.a_floats = p.pack_a ? round_up(p.mc * (g->a_transposed ? p.kc : p.a_stride) + VL, LINE) : 0;
   p.whole_a = g->m <= p.mc && p.mc * p.runs * p.kc <= 3 * L2_FLOATS;
@@ -82,6 +90,15 @@ static th_gemm flipped(const th_gemm *g, float *c) {
                    .ldc = g->m};
 }
 
+/** Rows shared out evenly to tiles one below the other: the first `high` have low + 1 of them, the others low. */
+typedef struct {
+  ptrdiff_t low, high;
+} heights;
+
+static heights share_rows(ptrdiff_t rows, ptrdiff_t tiles) { return (heights){rows / tiles, rows % tiles}; }
+
+static ptrdiff_t first_row(heights h, ptrdiff_t tile) { return tile * h.low + th_min(tile, h.high); }
+
 /** Packs a block of A, mc rows in `tiles` and kc summed. */
 static void pack_a(const th_gemm *g, const th_blocking *p, const float *a, ptrdiff_t mc, ptrdiff_t tiles, ptrdiff_t kc,
                    float *packed) {
@@ -89,8 +106,9 @@ static void pack_a(const th_gemm *g, const th_blocking *p, const float *a, ptrdi
     for (ptrdiff_t i = 0; i < mc; i++) copy_floats(packed + i * p->a_stride, a + i * g->lda, kc);
     return;
   }
+  const heights h = share_rows(mc, tiles);
   for (ptrdiff_t t = 0; t < tiles; t++) {
-    const ptrdiff_t i = share(mc, t, tiles), rows = share(mc, t + 1, tiles) - i;
+    const ptrdiff_t i = first_row(h, t), rows = first_row(h, t + 1) - i;
     for (ptrdiff_t k = 0; k < kc; k++) /* in whole vectors: what is too much of one, the next overwrites */
       for (ptrdiff_t j = 0; j < rows; j += VL)
         vec_store(packed + i * kc + k * rows + j, vec_load_part(a + k * g->lda + i + j, th_min(VL, rows - j)));
@@ -113,6 +131,9 @@ static void multiply_block(const th_gemm *g, const th_blocking *p, ptrdiff_t k0,
 
   for (ptrdiff_t m0 = 0; m0 < g->m; m0 += p->mc) {
     const ptrdiff_t mc = th_min(p->mc, g->m - m0), tiles = th_ceil_div(mc, rows);
+    const heights h = share_rows(mc, tiles);
+    const ptrdiff_t fetched =
+        p->fetches ? th_max(1, FETCHED_LINES * tiles / kc) : tiles; /* tiles between two fetches */
     const float *const a = g->a_transposed ? g->a + k0 * g->lda + m0 : g->a + m0 * g->lda + k0;
     if (p->pack_a && !(keeps_a && n0 > 0)) pack_a(g, p, a, mc, tiles, kc, packed_a);
     for (ptrdiff_t j = 0; j < nc; j += NR) {
@@ -125,16 +146,19 @@ static void multiply_block(const th_gemm *g, const th_blocking *p, ptrdiff_t k0,
       const float *const bias = g->bias && k0 == 0 ? g->bias + n0 + j : NULL;
       walk.inner.b = packed ? panel_width(cols) : g->ldb;
       walk.epilogue = epilogue_at(&g->epilogue, n0 + j, k0 + kc == g->k);
-      for (ptrdiff_t t = 0; t < tiles; t++) {
-        const ptrdiff_t i = share(mc, t, tiles), end = share(mc, t + 1, tiles);
-        if (p->fetches && packed && m0 > 0) fetch(panel + NR * kc, NR, j + NR < nc ? kc : 0, NR, t, tiles);
-        else if (p->fetches)
-          fetch_panel(source_of_b(g, k0, n0 + j + NR), g->ldb, g->b_transposed, kc, g->n - n0 - j - NR, t, tiles);
+      for (ptrdiff_t t = 0, end; t < tiles; t = end) {
+        const ptrdiff_t i = first_row(h, t), height = first_row(h, t + 1) - i;
+        end = th_min(t < h.high ? h.high : tiles, t + fetched); /* of the same height */
+        if (p->fetches && packed && m0 > 0 && j + NR < nc)
+          fetch(panel + NR * kc, NR, share(kc, t, tiles), share(kc, end, tiles), NR);
+        else if (p->fetches && !(packed && m0 > 0))
+          fetch_panel(source_of_b(g, k0, n0 + j + NR), g->ldb, g->b_transposed, kc, g->n - n0 - j - NR, t, end, tiles);
         const float *tile = a + i * a_row;
-        if (p->pack_a && g->a_transposed) tile = packed_a + i * kc, walk.inner.a = end - i;
+        ptrdiff_t a_tile = height * a_row;
+        if (p->pack_a && g->a_transposed) tile = packed_a + i * kc, walk.inner.a = height, a_tile = height * kc;
         else if (p->pack_a) tile = packed_a + i * a_row;
         float *const c = g->c + (m0 + i) * g->ldc + n0 + j;
-        multiply_tile(&walk, tile, b, c, end - i, cols, bias, k0 > 0);
+        multiply_tiles(&walk, tile, a_tile, b, c, height, cols, bias, k0 > 0, end - t);
       }
     }
   }

@@ -118,7 +118,7 @@ static void make_logits(const head *h, const turn *t) {
       for (ptrdiff_t tile = 0; tile < tiles; tile++) {
         const ptrdiff_t i = share(t->n, tile, tiles), rows = share(t->n, tile + 1, tiles) - i;
         fetch_panel(weight_at(h, k, from + NR), h->weight_row, h->weight_transposed, walk.inner.count,
-                    p + 1 < t->p1 ? h->classes - from - NR : 0, tile, tiles);
+                    p + 1 < t->p1 ? h->classes - from - NR : 0, tile, tile + 1, tiles);
         multiply_tile(&walk, h->inputs + i * h->x_row + k, t->packed + k * width, out + i * NR, rows, width,
                       run == 0 ? h->start + from : NULL, run > 0);
       }
@@ -226,7 +226,7 @@ static void add_input_gradient(const head *h, const turn *t, ptrdiff_t p, ptrdif
       const ptrdiff_t i = share(t->n, tile, tiles), rows = share(t->n, tile + 1, tiles) - i;
       float *const out = t->dx + i * h->x_row + j;
       fetch_panel(weight_at(h, j + NR, from), h->weight_row, !h->weight_transposed, k, h->features - j - NR, tile,
-                  tiles);
+                  tile + 1, tiles);
       if (full > 0) {
         walk.inner = (th_loop){NR, 1, width}, walk.middle = (th_loop){full, h->block * NR, NR * width};
         multiply_tile(&walk, panel(h, p) + i * NR, t->packed, out, rows, cols, NULL, p > t->p0);

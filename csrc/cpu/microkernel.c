@@ -30,45 +30,68 @@ enum { STEPS = VL < 16 ? 2 : 1 };
     TH_UNROLL for (int j = 0; j < bases; j++) base[j] += (steps) * (form == TH_ROWS ? 1 : a_step);                     \
   } while (0)
 
-TH_INLINE void tile(const int rows, const int vectors, const th_form form, const th_walk *walk, const float *a,
-                    const float *b, float *c, ptrdiff_t cols, const float *bias, int accumulate) {
-  const ptrdiff_t ldc = walk->ldc, last = cols - (vectors - 1) * VL; /* columns in the last vector */
-  const int bases = form == TH_ROWS ? (rows + ROWS_A_BASE - 1) / ROWS_A_BASE : 1;
-  vec sum[2 * MR][2];
+/* sum += the run of K from q and `from` on. */
+#define SUM_RUN(from)                                                                                                  \
+  do {                                                                                                                 \
+    TH_UNROLL for (int j = 0; j < bases; j++) {                                                                        \
+      base[j] = (from) + j * ROWS_A_BASE * a_row;                                                                      \
+      TH_OPAQUE(base[j]);                                                                                              \
+    }                                                                                                                  \
+    ptrdiff_t k = walk->inner.count;                                                                                   \
+    if (STEPS == 2)                                                                                                    \
+      for (; k >= 2; k -= 2) {                                                                                         \
+        STEP(0);                                                                                                       \
+        STEP(1);                                                                                                       \
+        ADVANCE(2);                                                                                                    \
+      }                                                                                                                \
+    for (; k > 0; k--) {                                                                                               \
+      STEP(0);                                                                                                         \
+      ADVANCE(1);                                                                                                      \
+    }                                                                                                                  \
+  } while (0)
 
-  vec start0 = {0}, start1 = {0};
-  if (bias) {
-    if (vectors > 1) start0 = vec_load(bias), start1 = vec_load_part(bias + VL, last);
-    else start0 = vec_load_part(bias, last);
-  }
+/** What the sums of each row start from. */
+TH_INLINE void start_of_row(vec start[2], const float *bias, const int vectors, ptrdiff_t last) {
+  start[0] = start[1] = (vec){0};
+  if (!bias) return;
+  if (vectors > 1) start[0] = vec_load(bias), start[1] = vec_load_part(bias + VL, last);
+  else start[0] = vec_load_part(bias, last);
+}
+
+TH_INLINE void start_sums(const int rows, const int vectors, vec sum[][2], const vec start[2], const float *c,
+                          ptrdiff_t ldc) {
   TH_UNROLL for (int i = 0; i < rows; i++) {
-    sum[i][0] = start0;
-    sum[i][1] = start1;
+    sum[i][0] = start[0];
+    sum[i][1] = start[1];
     /* The last float of each line: where C's rows begin within a line, the tile to the left has fetched what is before. */
     __builtin_prefetch(c + i * ldc + vectors * VL - 1, 1);
     if (vectors > 1 && VL == 16) __builtin_prefetch(c + i * ldc + VL - 1, 1);
   }
+}
+
+TH_INLINE void store_sums(const int rows, const int vectors, vec sum[][2], float *c, ptrdiff_t ldc, ptrdiff_t last) {
+  TH_UNROLL for (int i = 0; i < rows; i++, c += ldc) {
+    float *const end = c + (vectors - 1) * VL;
+    if (vectors > 1) vec_store(c, sum[i][0]);
+    if (last == VL) vec_store(end, sum[i][vectors - 1]);
+    else vec_store_part(end, sum[i][vectors - 1], last);
+  }
+}
+
+TH_INLINE void tile(const int rows, const int vectors, const th_form form, const th_walk *walk, const float *a,
+                    const float *b, float *c, ptrdiff_t cols, const float *bias, int accumulate) {
+  const ptrdiff_t ldc = walk->ldc, last = cols - (vectors - 1) * VL; /* columns in the last vector */
+  const int bases = form == TH_ROWS ? (rows + ROWS_A_BASE - 1) / ROWS_A_BASE : 1;
+  vec sum[2 * MR][2], start[2];
+  start_of_row(start, bias, vectors, last);
+  start_sums(rows, vectors, sum, start, c, ldc);
 
   ptrdiff_t a_row = walk->a_row, a_step = walk->inner.a, ldb = walk->inner.b;
   for (ptrdiff_t o = walk->outer.count; o > 0; o--, a += walk->outer.a, b += walk->outer.b) {
     const float *a_middle = a, *b_middle = b;
     for (ptrdiff_t m = walk->middle.count; m > 0; m--, a_middle += walk->middle.a, b_middle += walk->middle.b) {
       const float *q = b_middle, *base[BASES];
-      TH_UNROLL for (int j = 0; j < bases; j++) {
-        base[j] = a_middle + j * ROWS_A_BASE * a_row;
-        TH_OPAQUE(base[j]);
-      }
-      ptrdiff_t k = walk->inner.count;
-      if (STEPS == 2)
-        for (; k >= 2; k -= 2) {
-          STEP(0);
-          STEP(1);
-          ADVANCE(2);
-        }
-      for (; k > 0; k--) {
-        STEP(0);
-        ADVANCE(1);
-      }
+      SUM_RUN(a_middle);
     }
   }
 
@@ -79,11 +102,26 @@ TH_INLINE void tile(const int rows, const int vectors, const th_form form, const
       sum[i][vectors - 1] += last == VL ? vec_load(end) : vec_load_part(end, last);
     }
   if (walk->epilogue.does) finish(rows, vectors, sum, &walk->epilogue, c, ldc, last);
-  TH_UNROLL for (int i = 0; i < rows; i++, c += ldc) {
-    float *const end = c + (vectors - 1) * VL;
-    if (vectors > 1) vec_store(c, sum[i][0]);
-    if (last == VL) vec_store(end, sum[i][vectors - 1]);
-    else vec_store_part(end, sum[i][vectors - 1], last);
+  store_sums(rows, vectors, sum, c, ldc, last);
+}
+
+/** Whole tiles with a single run of K one below the other. */
+TH_INLINE void column(const int rows, const th_form form, const th_walk *walk, const float *a, ptrdiff_t a_tile,
+                      const float *b, float *c, const float *bias, ptrdiff_t tiles) {
+  enum { vectors = 2 };
+  static const float none[NR] = {0};
+  const int bases = form == TH_ROWS ? (rows + ROWS_A_BASE - 1) / ROWS_A_BASE : 1;
+  ptrdiff_t a_row = walk->a_row, a_step = walk->inner.a, ldb = walk->inner.b, ldc = walk->ldc;
+  if (!bias) bias = none;
+  for (; tiles > 0; tiles--, a += a_tile, c += rows * ldc) {
+    TH_OPAQUE(bias); /* read again for each tile, as are addresses: they would not fit in the registers */
+    TH_OPAQUE(ldc);
+    const vec start[2] = {vec_load(bias), vec_load(bias + VL)};
+    vec sum[2 * MR][2];
+    start_sums(rows, vectors, sum, start, c, ldc);
+    const float *q = b, *base[BASES];
+    SUM_RUN(a);
+    store_sums(rows, vectors, sum, c, ldc, VL);
   }
 }
 
@@ -123,4 +161,19 @@ FOR_ROWS(DEFINE_2)
 th_tile *const th_tiles[2][2][2 * MR] = {
     [TH_ROWS] = {{FOR_ROWS(ROWS_1) FOR_TALL_ROWS(ROWS_1)}, {FOR_ROWS(ROWS_2)}},
     [TH_COLUMNS] = {{FOR_ROWS(COLUMNS_1) FOR_TALL_ROWS(COLUMNS_1)}, {FOR_ROWS(COLUMNS_2)}},
+};
+
+#define DEFINE_COLUMN(rows, form)                                                                                      \
+  static void column_##rows##_##form(const th_walk *walk, const float *a, ptrdiff_t a_tile, const float *b, float *c,  \
+                                     const float *bias, ptrdiff_t tiles) {                                             \
+    column(rows, form, walk, a, a_tile, b, c, bias, tiles);                                                            \
+  }
+#define DEFINE_COLUMNS(rows) DEFINE_COLUMN(rows, TH_ROWS) DEFINE_COLUMN(rows, TH_COLUMNS)
+FOR_ROWS(DEFINE_COLUMNS)
+
+#define COLUMN_ROWS(rows) column_##rows##_TH_ROWS,
+#define COLUMN_COLUMNS(rows) column_##rows##_TH_COLUMNS,
+th_column *const th_columns[2][MR] = {
+    [TH_ROWS] = {FOR_ROWS(COLUMN_ROWS)},
+    [TH_COLUMNS] = {FOR_ROWS(COLUMN_COLUMNS)},
 };

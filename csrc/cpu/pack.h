@@ -21,22 +21,20 @@ TH_INLINE void pack(float *panel, const float *b, ptrdiff_t ldb, int transposed,
   else pack_panel(panel, b, ldb, k, cols);
 }
 
-/** Fetches share t of `tiles` of a matrix into the L2 cache, starting with the last float of the first line: what is before it
+/** Fetches rows first to last of a matrix into the L2 cache, starting with the last float of the first line: what is before it
     belongs to the panel to the left. Inlined because GCC removes calls of a function that does nothing but this. */
-TH_INLINE void fetch(const float *matrix, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t t, ptrdiff_t tiles) {
-  const ptrdiff_t end = share(rows, t + 1, tiles);
-  for (ptrdiff_t i = share(rows, t, tiles); i < end; i++)
+TH_INLINE void fetch(const float *matrix, ptrdiff_t ld, ptrdiff_t first, ptrdiff_t last, ptrdiff_t cols) {
+  for (ptrdiff_t i = first; i < last; i++)
     for (ptrdiff_t j = LINE - 1; j < cols; j += LINE) __builtin_prefetch(matrix + i * ld + j, 0, 2);
 }
 
-/** The same for a panel where it lies, not yet packed, of b with n columns from there on. Its rows, or columns if transposed,
-    are too far apart for the processor to foresee: one of a packed panel took 37 cycles to read from L3 (Zen 3), fetched 5. */
+/** The same for shares t to end of `tiles` of a panel where it lies, not yet packed, of b with n columns from there on. Its
+    rows, or columns if transposed, are too far apart for the processor to foresee: one of a packed panel took 37 cycles to read
+    from L3 (Zen 3), fetched 5. */
 TH_INLINE void fetch_panel(const float *b, ptrdiff_t ldb, int transposed, ptrdiff_t k, ptrdiff_t n, ptrdiff_t t,
-                           ptrdiff_t tiles) {
-  const ptrdiff_t cols = th_min(NR, n);
-  if (n <= 0) return;
-  if (transposed) fetch(b, ldb, cols, k, t, tiles);
-  else fetch(b, ldb, k, cols, t, tiles);
+                           ptrdiff_t end, ptrdiff_t tiles) {
+  const ptrdiff_t cols = th_min(NR, n), rows = transposed ? cols : k;
+  if (n > 0) fetch(b, ldb, share(rows, t, tiles), share(rows, end, tiles), transposed ? k : cols);
 }
 
 /** out (cols, ldo) = in (rows, ldi) transposed. */

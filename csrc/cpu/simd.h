@@ -35,8 +35,9 @@ typedef float vec __attribute__((vector_size(VL * 4)));
 typedef float vec_in_memory __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 
 #define TH_UNROLL _Pragma("GCC unroll 32")
-/** Hides how a pointer was computed, so that the compiler keeps it in a register instead of computing it again. */
-#define TH_OPAQUE(pointer) __asm__("" : "+r"(pointer))
+/** Hides how a pointer or an index was computed: the compiler keeps it in a register instead of computing it again, and does not
+    compute ahead what depends on it. */
+#define TH_OPAQUE(value) __asm__("" : "+r"(value))
 
 TH_INLINE ptrdiff_t th_min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 TH_INLINE ptrdiff_t th_max(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }

@@ -21,7 +21,7 @@ static void copy_band(th_word *out, const th_word *in, ptrdiff_t rows, ptrdiff_t
   }
   for (ptrdiff_t j = 0; j < cols; j += TILE) {
     const ptrdiff_t n = th_min(TILE, cols - j);
-    fetch((const float *)in + (j + n) * in_stride, in_stride, th_min(n, cols - j - n), rows, 0, 1);
+    fetch((const float *)in + (j + n) * in_stride, in_stride, 0, th_min(n, cols - j - n), rows);
     transpose((float *)out + j, out_stride, (const float *)in + j * in_stride, in_stride, n, rows);
   }
 }
