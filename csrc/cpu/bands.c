@@ -5,7 +5,7 @@
  */
 #include "pack.h"
 #include "parallel.h"
-#include "strided.h"
+#include "stream.h"
 
 enum {
   LONG_ROW = 64,   /* elements of a row that is worth a visit */
@@ -16,14 +16,14 @@ enum {
 };
 
 typedef struct {
-  enum { AS_IT_IS, SINGLE, PACKED, TRANSPOSED } form[TH_MAX_OPERANDS];
+  enum { AS_IT_IS, SINGLE, PACKED, TRANSPOSED, STREAMED } form[TH_MAX_OPERANDS];
   int single;      /* the operand of that form */
   th_layout outer; /* all axes but that of the rows and that of their elements */
   ptrdiff_t rows, length, row_stride[TH_MAX_OPERANDS], stride[TH_MAX_OPERANDS];
   ptrdiff_t width, widths, bands; /* elements of a row in one visit; how many such, and bands, there are */
 } plan;
 
-static plan make_plan(const th_layout *layout, int operands) {
+static plan make_plan(const th_layout *layout, int operands, void *const pointers[]) {
   const int inner = layout->ndim - 1;
   plan p = {.outer = *layout, .width = LONGEST};
   int across = -1;
@@ -36,6 +36,8 @@ static plan make_plan(const th_layout *layout, int operands) {
       p.form[k] = TRANSPOSED, across = axis;
     if (p.form[k] >= PACKED) p.width = th_min(p.width, p.form[k] == PACKED ? CHUNK : TILE);
   }
+  if (p.form[0] == AS_IT_IS && th_is_streamed(layout, operands, pointers))
+    p.form[0] = STREAMED, p.width = th_min(p.width, STREAMED_CHUNK);
   if (across < 0) across = inner - 1;
   p.rows = layout->shape[across], p.length = layout->shape[inner];
   for (int k = 0; k < operands; k++) {
@@ -68,19 +70,21 @@ static void visit(const plan *p, int operands, void *const pointers[], th_chunk_
   for (ptrdiff_t row = 0; row < rows; row++) {
     for (int k = 1; k < operands; k++)
       if (p->form[k] == PACKED) th_copy_row(buffers[k], at[k], p->stride[k], n, 0);
-    chunk.out = p->form[0] == PACKED ? buffers[0] : at[0];
+    chunk.out = p->form[0] == AS_IT_IS ? at[0] : buffers[0];
     chunk.a = p->form[1] == PACKED ? buffers[1] : at[1];
     chunk.b = p->form[2] == PACKED ? buffers[2] : at[2];
     loop(&chunk);
     if (p->form[0] == PACKED) th_copy_row(buffers[0], at[0], p->stride[0], n, 1);
+    if (p->form[0] == STREAMED) th_stream(at[0], buffers[0], n);
     for (int k = 0; k < operands; k++) at[k] += step[k];
   }
+  if (p->form[0] == STREAMED) end_streams();
 }
 
 int th_for_bands(const th_layout *layout, int operands, void *const pointers[], th_chunk_loop loop, const void *context,
                  double grain) {
   if (layout->ndim < 2 || layout->shape[layout->ndim - 1] < LONG_ROW) return 0;
-  const plan p = make_plan(layout, operands);
+  const plan p = make_plan(layout, operands, pointers);
   const ptrdiff_t visits = p.outer.count * p.bands * p.widths;
   const int parts = th_threads_for((double)layout->count, grain);
   TH_PARALLEL_FOR(parts, number, visits, { visit(&p, operands, pointers, loop, context, number); });

@@ -13,8 +13,6 @@
 
 /** Rows of a packed panel of B that stay in the L1 cache: 24 KB with AVX2, 48 KB with AVX-512. */
 enum { KC = 384 };
-/** Floats of a cache line. */
-enum { LINE = 16 };
 
 /** `count` steps of `a` floats in A and of `b` floats in B. */
 typedef struct {

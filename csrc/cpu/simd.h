@@ -29,6 +29,8 @@
 #define TH_MR 6 /* 12 of 16 */
 #endif
 enum { VL = TH_VL, MR = TH_MR, NR = 2 * VL };
+/** Floats of a cache line. */
+enum { LINE = 16 };
 
 typedef float vec __attribute__((vector_size(VL * 4)));
 /* A vec anywhere in memory: not aligned, and an alias of the floats there. */
@@ -121,5 +123,20 @@ TH_INLINE void add_floats(float *out, const float *in, ptrdiff_t n) {
   for (; i + VL <= n; i += VL) vec_store(out + i, vec_load(out + i) + vec_load(in + i));
   if (i < n) vec_store_part(out + i, vec_load_part(out + i, n - i) + vec_load_part(in + i, n - i), n - i);
 }
+
+/** Whether vec_stream, to an aligned address, writes past the caches; `end_streams` must follow before another thread reads. */
+#if TH_VL == 8 && defined(__AVX2__)
+enum { STREAMS = 1 };
+#define vec_stream(p, x) _mm256_stream_ps(p, (__m256)(x))
+#define end_streams() _mm_sfence()
+#elif TH_VL == 16 && defined(__AVX512F__)
+enum { STREAMS = 1 };
+#define vec_stream(p, x) _mm512_stream_ps(p, (__m512)(x))
+#define end_streams() _mm_sfence()
+#else
+enum { STREAMS = 0 };
+#define vec_stream(p, x) vec_store(p, x)
+#define end_streams() ((void)0)
+#endif
 
 #endif

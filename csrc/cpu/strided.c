@@ -1,6 +1,6 @@
 /* Packing and unpacking of strided operands: see strided.h. */
 #include "parallel.h"
-#include "strided.h"
+#include "stream.h"
 
 enum { CHUNK = 512 }; /* elements of an operand that is packed */
 
@@ -51,12 +51,12 @@ static ptrdiff_t period_of(const th_layout *layout, int k) {
 }
 
 typedef struct {
-  enum { AS_IT_IS, SINGLE, PACKED_ONCE, PACKED } form[TH_MAX_OPERANDS];
+  enum { AS_IT_IS, SINGLE, PACKED_ONCE, PACKED, STREAMED } form[TH_MAX_OPERANDS];
   int single; /* the operand of that form */
   ptrdiff_t chunk;
 } plan;
 
-static plan make_plan(const th_layout *layout, int operands) {
+static plan make_plan(const th_layout *layout, int operands, void *const pointers[]) {
   plan p = {.chunk = layout->count};
   for (int k = 0; k < operands; k++) {
     p.form[k] = th_is_contiguous(layout, k) ? AS_IT_IS : PACKED;
@@ -72,32 +72,39 @@ static plan make_plan(const th_layout *layout, int operands) {
   }
   for (int k = 1; k < operands; k++)
     if (p.form[k] == PACKED_ONCE && p.chunk % period_of(layout, k) != 0) p.form[k] = PACKED;
+  if (p.form[0] == AS_IT_IS && th_is_streamed(layout, operands, pointers))
+    p.form[0] = STREAMED, p.chunk = th_min(p.chunk, STREAMED_CHUNK);
   return p;
 }
 
 /** Elements `from` to `to` - 1, of those that there are. */
 static void run(const plan *p, const th_layout *layout, int operands, void *const pointers[], th_chunk_loop loop,
                 const void *context, ptrdiff_t from, ptrdiff_t to) {
-  _Alignas(64) th_word buffers[TH_MAX_OPERANDS][CHUNK];
+  _Alignas(64) th_word buffers[TH_MAX_OPERANDS][CHUNK], streamed[STREAMED_CHUNK];
   const ptrdiff_t end = to < layout->count ? to : layout->count;
   for (ptrdiff_t start = from; start < end; start += p->chunk) {
     const ptrdiff_t n = end - start < p->chunk ? end - start : p->chunk;
     th_word *at[TH_MAX_OPERANDS] = {0};
     for (int k = 0; k < operands; k++) {
-      at[k] = p->form[k] == AS_IT_IS ? (th_word *)pointers[k] + start : p->form[k] == SINGLE ? pointers[k] : buffers[k];
+      at[k] = buffers[k];
+      if (p->form[k] == AS_IT_IS) at[k] = (th_word *)pointers[k] + start;
+      if (p->form[k] == SINGLE) at[k] = pointers[k];
+      if (p->form[k] == STREAMED) at[k] = streamed;
       if (k > 0 && (p->form[k] == PACKED || (p->form[k] == PACKED_ONCE && start == from)))
         copy_elements(buffers[k], pointers[k], layout, k, start, n, 0);
     }
     loop(&(th_chunk){n, at[0], at[1], at[2], p->single, context});
     if (p->form[0] == PACKED) copy_elements(buffers[0], pointers[0], layout, 0, start, n, 1);
+    if (p->form[0] == STREAMED) th_stream((th_word *)pointers[0] + start, streamed, n);
   }
+  if (p->form[0] == STREAMED) end_streams();
 }
 
 void th_for_chunks(const th_layout *layout, int operands, void *const pointers[], th_chunk_loop loop,
                    const void *context, double grain) {
   const ptrdiff_t count = layout->count;
   if (count == 0) return;
-  const plan p = make_plan(layout, operands);
+  const plan p = make_plan(layout, operands, pointers);
   int packed = 0;
   for (int k = 0; k < operands; k++) packed |= p.form[k] == PACKED;
   if (packed && th_for_bands(layout, operands, pointers, loop, context, grain)) return;

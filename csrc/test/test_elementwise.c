@@ -53,6 +53,27 @@ TEST_SUITE(elementwise_layouts) {
         check_layout(&test_shapes[s], out, a, (test_kind)((a * 3 + out + s) % KINDS));
 }
 
+/* Outputs that are streamed past the caches: whole arrays in linear order, with operands that repeat every 7 elements, and band
+   by band. Rows of 1021 elements begin anywhere in a cache line, so lines are stored in two parts. */
+TEST_SUITE(elementwise_large) {
+  static const test_shape line = {1, {4194341}, 4194341}, narrow = {2, {599479, 7}, 4196353};
+  static const test_shape wide = {2, {4111, 1021}, 4197331}, deep = {3, {4, 1031, 1021}, 4210604};
+  check_layout(&line, CONTIGUOUS, CONTIGUOUS, SCALAR);
+  check_layout(&narrow, CONTIGUOUS, CONTIGUOUS, ROWS);
+  check_layout(&wide, CONTIGUOUS, PERMUTED, BROADCAST);
+  check_layout(&deep, CONTIGUOUS, SWAPPED, GAPS);
+
+  const ptrdiff_t n = 4194304;
+  float *const x = test_random(n, 4), *const out = test_floats(n + 64), *const expected = test_floats(n + 64);
+  const int32_t layout[] = {1, (int32_t)n, 1, 1};
+  for (ptrdiff_t first = 0; first < 20; first += 7) {
+    for (ptrdiff_t i = 0; i < n + 64; i++) out[i] = 5, expected[i] = i < first || i >= first + n ? 5 : -x[i - first];
+    th_unary(out + first, x, layout, TH_UNARY_NEG, TH_DTYPE_FLOAT32, 0);
+    check_close(out, expected, n + 64, 0, "the output begins at float %td", first);
+  }
+  free(x), free(out), free(expected);
+}
+
 /* ------------------------------------------------------------------------------------------ operations */
 
 static const float special[] = {0.0f,   -0.0f,   1.0f,   -1.0f,  0.5f,   2.0f,  -3.25f,  1e-30f,   -1e-30f,
