@@ -45,8 +45,8 @@ static th_blocking plan(const th_gemm *g) {
   const ptrdiff_t longest = g->a_transposed ? KC_TRANSPOSED : KC;
   p.runs = g->k <= longest ? 1 : th_ceil_div(g->k, longest);
   p.kc = g->k <= longest ? th_max(1, g->k) : th_ceil_div(g->k, p.runs);
-  if (g->k <= SHORT_SUM && g->k * g->n <= L2_FLOATS && g->m * g->n >= LARGE_C) { /* C is written row after row */
-    p.mc = rows;
+  if (g->k <= SHORT_SUM && g->k * g->n <= L2_FLOATS && g->m * g->n >= LARGE_C) {
+    p.mc = (VL < 16 ? 2 : 1) * rows; /* 12 or 14 rows of C are written at a time, from left to right */
     p.nc = round_up(th_max(1, g->n), NR);
   } else if (g->m * p.kc <= L2_FLOATS) {
     p.mc = round_up(th_max(1, g->m), rows);
