@@ -87,6 +87,15 @@ static inline int th_is_contiguous(const th_layout *layout, int k) {
   return 1;
 }
 
+/** Gives operand `k` the strides of a contiguous array. */
+static inline void th_set_contiguous(th_layout *layout, int k) {
+  ptrdiff_t stride = 1;
+  for (int axis = layout->ndim - 1; axis >= 0; axis--) {
+    layout->stride[k][axis] = stride;
+    stride *= layout->shape[axis];
+  }
+}
+
 /** An axis, of at least two elements, along which operand `k` is contiguous; -1 if there is none. */
 static inline int th_contiguous_axis(const th_layout *layout, int k) {
   for (int axis = 0; axis < layout->ndim; axis++)

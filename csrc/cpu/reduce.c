@@ -220,11 +220,7 @@ static int run(const reduction *r, double *totals, ptrdiff_t outputs) {
 /** Chooses the column axis: a kept axis whose elements are 1 or 2 apart, unless those of the innermost reduced one are closer. */
 static void choose_columns(reduction *r) {
   th_layout *kept = &r->kept;
-  ptrdiff_t step = 1;
-  for (int axis = kept->ndim - 1; axis >= 0; axis--) {
-    kept->stride[1][axis] = step;
-    step *= kept->shape[axis];
-  }
+  th_set_contiguous(kept, 1);
   r->columns = r->step = r->apart = 1;
   const int inner = r->reduced.ndim - 1;
   for (ptrdiff_t apart = 1; apart <= 2; apart++) {

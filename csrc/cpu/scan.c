@@ -1,6 +1,7 @@
 /*
  * The index of the maximum, whose answer depends on the logical order of elements, and reductions of int32, which no
- * model spends time on: one plain loop each, over any strides.
+ * model spends time on: one plain loop each, over any strides. Only the maxima of columns side by side (the class of every
+ * pixel of a map) are found a vector at a time.
  */
 #include "scan.h"
 
@@ -8,7 +9,48 @@
 #include "rows.h"
 #include "strided.h"
 
+enum { COLUMNS = 256 };
 static const double GRAIN = 8192; /* elements worth a thread */
+
+/* ------------------------------------------------------------------------------------------------ columns */
+
+/** The index of the maximum of each of n ≤ COLUMNS adjacent columns. The first NaN is greater than all numbers. */
+static void scan_columns(int32_t *restrict index, const float *x, ptrdiff_t n, const th_layout *reduced) {
+  const int inner = reduced->ndim - 1;
+  const ptrdiff_t rows = inner < 0 ? 1 : reduced->shape[inner], stride = inner < 0 ? 0 : reduced->stride[0][inner];
+  float best[COLUMNS];
+  copy_floats(best, x, n);
+  memset(index, 0, (size_t)n * sizeof *index);
+  for (ptrdiff_t start = 0; start < reduced->count; start += rows) {
+    const float *row = x + th_offset(reduced, 0, start);
+    for (ptrdiff_t i = 0; i < rows; i++, row += stride) {
+#pragma omp simd
+      for (ptrdiff_t j = 0; j < n; j++) {
+        const int better = (row[j] > best[j]) | ((row[j] != row[j]) & (best[j] == best[j]));
+        best[j] = better ? row[j] : best[j];
+        index[j] = better ? (int32_t)(start + i) : index[j];
+      }
+    }
+  }
+}
+
+/** Outputs whose elements are columns along the kept `axis`. */
+static void arg_max_columns(int32_t *out, const float *in, th_layout kept, const th_layout *reduced, int axis,
+                            ptrdiff_t parts) {
+  th_set_contiguous(&kept, 1);
+  const ptrdiff_t columns = kept.shape[axis], step = kept.stride[1][axis];
+  const ptrdiff_t width = th_min(COLUMNS, th_ceil_div(columns, parts)), blocks = th_ceil_div(columns, width);
+  th_remove_axis(&kept, axis);
+  TH_PARALLEL_FOR(parts, task, kept.count * blocks, {
+    const ptrdiff_t column = task % blocks * width, n = th_min(width, columns - column);
+    int32_t index[COLUMNS];
+    int32_t *const at = out + th_offset(&kept, 1, task / blocks) + column * step;
+    scan_columns(index, in + th_offset(&kept, 0, task / blocks) + column, n, reduced);
+    for (ptrdiff_t j = 0; j < n; j++) at[j * step] = index[j];
+  });
+}
+
+/* ---------------------------------------------------------------------------------------------- one by one */
 
 /** Running result over the elements of one output. */
 typedef struct {
@@ -63,6 +105,13 @@ void th_scan(void *out, const void *in, const int32_t *layout, int32_t reduced, 
   const int kept = layout[0] - reduced;
   const th_layout outer = th_read_layout(layout, 1, 0, kept), inner = th_read_layout(layout, 1, kept, layout[0]);
   int32_t *result = out;
+  if (outer.count == 0) return;
   const int parts = th_threads_for((double)outer.count * (double)inner.count, GRAIN);
+  const int columns = th_contiguous_axis(&outer, 0);
+  const int in_rows = inner.ndim > 0 && inner.stride[0][inner.ndim - 1] == 1;
+  if (dtype == TH_DTYPE_FLOAT32 && columns >= 0 && !in_rows) {
+    arg_max_columns(result, in, outer, &inner, columns, parts);
+    return;
+  }
   TH_PARALLEL_FOR(parts, i, outer.count, { result[i] = scan_one(&inner, in, th_offset(&outer, 0, i), op, dtype); });
 }
