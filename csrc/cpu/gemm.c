@@ -15,15 +15,15 @@
 #include "parallel.h"
 
 enum {
-  SHORT_SUM = 64,         /* with so few summed, writing C is most of the work, … */
-  LARGE_C = 2048 * 1024,  /* … if it is this large, from where it must go to memory */
-  FEW_ROWS = 130,         /* with so few rows of A, packing B would not pay, … */
-  FEWER_ROWS = 24,        /* … nor, with so few, when vectors of B cross cache lines; nor fetching what stays in L3 */
-  ENOUGH_ROWS = 32,       /* of B, which a thread reads whole, for each row of sums that are added up in the end */
-  L2_FLOATS = 64 * 1024,  /* for a block of A: 256 KB */
-  L3_FLOATS = 512 * 1024, /* for a block of B: 2 MB */
-  FETCHED_LINES = 16,     /* of the next panel at a time */
-  SMALL_A = 2048,         /* with so little of A, planning would be felt */
+  SHORT_SUM = 64,        /* with so few summed, writing C is most of the work, … */
+  LARGE_C = 2048 * 1024, /* … if it is this large, from where it must go to memory */
+  FEW_ROWS = 130,        /* with so few rows of A, packing B would not pay, … */
+  FEWER_ROWS = 24,       /* … nor, with so few, when vectors of B cross cache lines; nor fetching what stays in L3 */
+  ENOUGH_ROWS = 32,      /* of B, which a thread reads whole, for each row of sums that are added up in the end */
+  L2_FLOATS = (VL < 16 ? 64 : 96) * 1024, /* for a block of A: 256 or 384 KB */
+  L3_FLOATS = 512 * 1024,                 /* for a block of B: 2 MB */
+  FETCHED_LINES = 16,                     /* of the next panel at a time */
+  SMALL_A = 2048,                         /* with so little of A, planning would be felt */
   KC_TRANSPOSED = VL < 16 ? 256 : KC, /* a packed tile of A must stay in L1 beside the panel of B, with AVX2's 32 KB */
 };
 
@@ -103,7 +103,10 @@ static ptrdiff_t first_row(heights h, ptrdiff_t tile) { return tile * h.low + th
 static void pack_a(const th_gemm *g, const th_blocking *p, const float *a, ptrdiff_t mc, ptrdiff_t tiles, ptrdiff_t kc,
                    float *packed) {
   if (!g->a_transposed) {
-    for (ptrdiff_t i = 0; i < mc; i++) copy_floats(packed + i * p->a_stride, a + i * g->lda, kc);
+    for (ptrdiff_t i = 0; i < mc; i++) { /* a row is too short, and the next too far away, to be foreseen */
+      fetch(a, g->lda, th_min(i + 2, mc), th_min(i + 3, mc), kc);
+      copy_floats(packed + i * p->a_stride, a + i * g->lda, kc);
+    }
     return;
   }
   const heights h = share_rows(mc, tiles);
