@@ -42,6 +42,45 @@ TH_INLINE void dot_products(const int cols, const th_gemm *g, const float *x, pt
   }
 }
 
+/** sum += the n ≤ VL products at x and y: rows of A and, as it is transposed, of B. */
+TH_INLINE void add_dots(const int rows, vec sum[DOT_ROWS][DOT_COLUMNS], const float *const x[], const float *const y[],
+                        ptrdiff_t at, const ptrdiff_t n) {
+  vec u[DOT_ROWS];
+  TH_UNROLL for (int r = 0; r < rows; r++) u[r] = n == VL ? vec_load(x[r] + at) : vec_load_part(x[r] + at, n);
+  TH_UNROLL for (int q = 0; q < DOT_COLUMNS; q++) {
+    const vec v = n == VL ? vec_load(y[q] + at) : vec_load_part(y[q] + at, n);
+    TH_UNROLL for (int r = 0; r < rows; r++) sum[r][q] += u[r] * v;
+  }
+}
+
+/** A tile of C, from row i and column j on. */
+TH_INLINE void dot_tile(const int rows, const th_gemm *g, ptrdiff_t i, ptrdiff_t j, ptrdiff_t columns) {
+  const float *x[DOT_ROWS], *y[DOT_COLUMNS];
+  vec sum[DOT_ROWS][DOT_COLUMNS] = {{{0}}};
+  TH_UNROLL for (int r = 0; r < rows; r++) x[r] = g->a + (i + r) * g->lda;
+  TH_UNROLL for (int q = 0; q < DOT_COLUMNS; q++) y[q] = g->b + (j + th_min(q, columns - 1)) * g->ldb;
+  ptrdiff_t at = 0;
+  for (; at + VL <= g->k; at += VL) add_dots(rows, sum, x, y, at, VL);
+  if (at < g->k) add_dots(rows, sum, x, y, at, g->k - at);
+  TH_UNROLL for (int r = 0; r < rows; r++) {
+    TH_UNROLL for (int q = 0; q < DOT_COLUMNS; q++) {
+      if (q < columns) g->c[(i + r) * g->ldc + j + q] = (g->bias ? g->bias[j + q] : 0) + vec_sum(sum[r][q]);
+    }
+  }
+}
+
+void multiply_dots(const th_gemm *g) {
+  const ptrdiff_t across = th_ceil_div(g->n, DOT_COLUMNS), down = th_ceil_div(g->m, DOT_ROWS);
+  for (ptrdiff_t q = 0; q < across; q++) { /* a few rows of B stay in the L1 cache while all of A pass by */
+    const ptrdiff_t j = share(g->n, q, across), columns = share(g->n, q + 1, across) - j;
+    for (ptrdiff_t r = 0; r < down; r++) {
+      const ptrdiff_t i = share(g->m, r, down);
+      if (share(g->m, r + 1, down) - i == DOT_ROWS) dot_tile(DOT_ROWS, g, i, j, columns);
+      else dot_tile(DOT_ROWS - 1, g, i, j, columns); /* of 5 rows one twice */
+    }
+  }
+}
+
 /** c (rows, n; row stride ldc) += a (rows, steps) · b (steps, n). Few rows of B at a time, a line or two of each: they often
     share a set of the L1 cache. */
 TH_INLINE void add_products(const int rows, const int steps, float *c, ptrdiff_t ldc, const float *a, ptrdiff_t a_row,
