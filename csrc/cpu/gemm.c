@@ -141,21 +141,21 @@ static void multiply_block(const th_gemm *g, const th_blocking *p, ptrdiff_t k0,
     if (p->pack_a && !(keeps_a && n0 > 0)) pack_a(g, p, a, mc, tiles, kc, packed_a);
     for (ptrdiff_t j = 0; j < nc; j += NR) {
       const ptrdiff_t cols = th_min(NR, nc - j);
-      const int packed = packs_panel(p, cols);
+      const int packed = packs_panel(p, cols), is_packed = packed && m0 > 0; /* for the rows above */
       float *const panel = packed_b + j * kc;
       const float *const source = source_of_b(g, k0, n0 + j);
-      if (packed && m0 == 0) pack(panel, source, g->ldb, g->b_transposed, kc, cols);
+      if (packed && !is_packed) pack(panel, source, g->ldb, g->b_transposed, kc, cols);
       const float *const b = packed ? panel : source;
+      const th_ahead next =
+          is_packed ? panel_ahead(panel + NR * kc, NR, 0, kc, nc - j - NR)
+                    : panel_ahead(source_of_b(g, k0, n0 + j + NR), g->ldb, g->b_transposed, kc, g->n - n0 - j - NR);
       const float *const bias = g->bias && k0 == 0 ? g->bias + n0 + j : NULL;
       walk.inner.b = packed ? panel_width(cols) : g->ldb;
       walk.epilogue = epilogue_at(&g->epilogue, n0 + j, k0 + kc == g->k);
       for (ptrdiff_t t = 0, end; t < tiles; t = end) {
         const ptrdiff_t i = first_row(h, t), height = first_row(h, t + 1) - i;
         end = th_min(t < h.high ? h.high : tiles, t + fetched); /* of the same height */
-        if (p->fetches && packed && m0 > 0 && j + NR < nc)
-          fetch(panel + NR * kc, NR, share(kc, t, tiles), share(kc, end, tiles), NR);
-        else if (p->fetches && !(packed && m0 > 0))
-          fetch_panel(source_of_b(g, k0, n0 + j + NR), g->ldb, g->b_transposed, kc, g->n - n0 - j - NR, t, end, tiles);
+        if (p->fetches) fetch_ahead(&next, t, end, tiles);
         const float *tile = a + i * a_row;
         ptrdiff_t a_tile = height * a_row;
         if (p->pack_a && g->a_transposed) tile = packed_a + i * kc, walk.inner.a = height, a_tile = height * kc;

@@ -115,10 +115,11 @@ static void make_logits(const head *h, const turn *t) {
     for (ptrdiff_t run = 0; run < runs; run++) {
       const ptrdiff_t k = run * kc;
       walk.inner = (th_loop){th_min(kc, h->features - k), 1, width};
+      const th_ahead next = panel_ahead(weight_at(h, k, from + NR), h->weight_row, h->weight_transposed,
+                                        walk.inner.count, p + 1 < t->p1 ? h->classes - from - NR : 0);
       for (ptrdiff_t tile = 0; tile < tiles; tile++) {
         const ptrdiff_t i = share(t->n, tile, tiles), rows = share(t->n, tile + 1, tiles) - i;
-        fetch_panel(weight_at(h, k, from + NR), h->weight_row, h->weight_transposed, walk.inner.count,
-                    p + 1 < t->p1 ? h->classes - from - NR : 0, tile, tile + 1, tiles);
+        fetch_ahead(&next, tile, tile + 1, tiles);
         multiply_tile(&walk, h->inputs + i * h->x_row + k, t->packed + k * width, out + i * NR, rows, width,
                       run == 0 ? h->start + from : NULL, run > 0);
       }
@@ -222,11 +223,12 @@ static void add_input_gradient(const head *h, const turn *t, ptrdiff_t p, ptrdif
     const ptrdiff_t cols = th_min(NR, h->features - j), width = panel_width(cols);
     pack(t->packed, weight_at(h, j, from), h->weight_row, !h->weight_transposed, k, cols);
     th_walk walk = {.outer = {1, 0, 0}, .a_row = NR, .ldc = h->x_row, .form = TH_ROWS};
+    const th_ahead next =
+        panel_ahead(weight_at(h, j + NR, from), h->weight_row, !h->weight_transposed, k, h->features - j - NR);
     for (ptrdiff_t tile = 0; tile < tiles; tile++) {
       const ptrdiff_t i = share(t->n, tile, tiles), rows = share(t->n, tile + 1, tiles) - i;
       float *const out = t->dx + i * h->x_row + j;
-      fetch_panel(weight_at(h, j + NR, from), h->weight_row, !h->weight_transposed, k, h->features - j - NR, tile,
-                  tile + 1, tiles);
+      fetch_ahead(&next, tile, tile + 1, tiles);
       if (full > 0) {
         walk.inner = (th_loop){NR, 1, width}, walk.middle = (th_loop){full, h->block * NR, NR * width};
         multiply_tile(&walk, panel(h, p) + i * NR, t->packed, out, rows, cols, NULL, p > t->p0);

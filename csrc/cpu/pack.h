@@ -28,13 +28,22 @@ TH_INLINE void fetch(const float *matrix, ptrdiff_t ld, ptrdiff_t first, ptrdiff
     for (ptrdiff_t j = LINE - 1; j < cols; j += LINE) __builtin_prefetch(matrix + i * ld + j, 0, 2);
 }
 
-/** The same for shares t to end of `tiles` of a panel where it lies, not yet packed, of b with n columns from there on. Its
-    rows, or columns if transposed, are too far apart for the processor to foresee: one of a packed panel took 37 cycles to read
-    from L3 (Zen 3), fetched 5. */
-TH_INLINE void fetch_panel(const float *b, ptrdiff_t ldb, int transposed, ptrdiff_t k, ptrdiff_t n, ptrdiff_t t,
-                           ptrdiff_t end, ptrdiff_t tiles) {
-  const ptrdiff_t cols = th_min(NR, n), rows = transposed ? cols : k;
-  if (n > 0) fetch(b, ldb, share(rows, t, tiles), share(rows, end, tiles), transposed ? k : cols);
+/** Rows of a matrix that will be read next; `rows` is 0 where there are none. */
+typedef struct {
+  const float *matrix;
+  ptrdiff_t ld, rows, cols;
+} th_ahead;
+
+/** A panel where it lies, not yet packed, of a b that has n columns from there on. */
+TH_INLINE th_ahead panel_ahead(const float *b, ptrdiff_t ldb, int transposed, ptrdiff_t k, ptrdiff_t n) {
+  const ptrdiff_t cols = th_min(NR, th_max(0, n));
+  return (th_ahead){b, ldb, transposed ? cols : k, transposed ? k : cols};
+}
+
+/** Fetches parts t to end of `parts` of what is ahead. Its rows are too far apart for the processor to foresee: one of a packed
+    panel took 37 cycles to read from L3 (Zen 3), fetched 5. */
+TH_INLINE void fetch_ahead(const th_ahead *a, ptrdiff_t t, ptrdiff_t end, ptrdiff_t parts) {
+  if (a->cols > 0) fetch(a->matrix, a->ld, share(a->rows, t, parts), share(a->rows, end, parts), a->cols);
 }
 
 /** out (cols, ldo) = in (rows, ldi) transposed. */
