@@ -15,11 +15,11 @@
 #include "parallel.h"
 
 enum {
-  SHORT_SUM = 64,        /* with so few summed, writing C is most of the work, … */
-  LARGE_C = 2048 * 1024, /* … if it is this large, from where it must go to memory */
-  FEW_ROWS = 130,        /* with so few rows of A, packing B would not pay, … */
-  FEWER_ROWS = 24,       /* … nor, with so few, when vectors of B cross cache lines; nor fetching what stays in L3 */
-  ENOUGH_ROWS = 32,      /* of B, which a thread reads whole, for each row of sums that are added up in the end */
+  SHORT_SUM = 64,                 /* with so few summed, writing C is most of the work, … */
+  LARGE_C = 2048 * 1024,          /* … if it is this large, from where it must go to memory */
+  FEW_ROWS = VL < 16 ? 130 : 420, /* with so few rows of A, packing B would not pay, … */
+  FEWER_ROWS = 24,  /* … nor, with so few, when vectors of B cross cache lines; nor fetching what stays in L3 */
+  ENOUGH_ROWS = 32, /* of B, which a thread reads whole, for each row of sums that are added up in the end */
   L2_FLOATS = (VL < 16 ? 64 : 96) * 1024, /* for a block of A: 256 or 384 KB */
   L3_FLOATS = 512 * 1024,                 /* for a block of B: 2 MB */
   FETCHED_LINES = 16,                     /* of the next panel at a time */
@@ -58,8 +58,9 @@ static th_blocking plan(const th_gemm *g) {
   }
 
   p.b_in_place = is_b_in_place(g);
-  /* Packed A costs a copy; steps through a transposed A use only part of each cache line. */
-  p.pack_a = g->a_transposed ? g->n > 2 * NR && g->m > 2 * rows && g->lda > 4 * LINE : rows_collide(g->lda, rows);
+  /* Packed A costs a copy; steps through a transposed A use only part of each cache line, but with AVX-512 14 of 16 floats. */
+  p.pack_a =
+      g->a_transposed ? VL < 16 && g->n > 2 * NR && g->m > 2 * rows && g->lda > 4 * LINE : rows_collide(g->lda, rows);
   p.fetches = g->k * g->n > (p.b_in_place && g->m <= FEWER_ROWS ? 16 : 3) * L2_FLOATS;
   p.a_stride = apart(p.kc);
   p.a_floats = p.pack_a ? round_up(p.mc * (g->a_transposed ? p.kc : p.a_stride) + VL, LINE) : 0;
