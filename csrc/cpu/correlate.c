@@ -5,7 +5,7 @@
  *
  * K runs over (ky, kx, channel) right in the images. They are read where they lie unless they need that border or their
  * rows collide in the cache; then a part that fits L2 is copied first. K is cut into boxes of taps and channels, so that
- * a panel of weights stays in L1 while all tiles that need it are computed.
+ * a panel of weights stays in L1 (with AVX-512 in L2) while all tiles that need it are computed.
  */
 #include "correlate.h"
 

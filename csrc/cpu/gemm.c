@@ -1,10 +1,10 @@
 /*
- * Blocking. K is cut into runs of at most KC, so that a panel of B (a run × NR) stays in the L1 cache while all tiles
- * that need it are computed; the rows of A are cut into blocks that stay in L2 while all panels of B pass by. B is
- * packed, one panel at a time when all rows of A fit in one block, else as many panels as fit in L3. While tiles of one
- * panel are computed, the next one is fetched: a panel's rows lie too far apart for the processor to foresee.
- * A is used where it lies unless its layout would fight the cache: then rows are copied apart, and a transposed A is
- * packed tile by tile.
+ * Blocking. K is cut into runs of at most KC, so that a panel of B (a run × NR) stays in the L1 cache, or with AVX-512 in
+ * L2, while all tiles that need it are computed; the rows of A are cut into blocks that stay in L2 while all panels of B
+ * pass by. B is packed, one panel at a time when all rows of A fit in one block, else as many panels as fit in L3. While
+ * tiles of one panel are computed, the next one is fetched: a panel's rows lie too far apart for the processor to foresee.
+ * A is used where it lies unless its layout would fight the cache: then rows are copied apart, and with AVX2 a transposed
+ * A is packed tile by tile.
  *
  * Threads. C is cut into a grid of rectangles, one a thread, each an independent product: no barrier, nothing shared.
  */
