@@ -56,10 +56,11 @@ static int32_t run_layer(const job *w, const double *layer, ptrdiff_t first, ptr
   if (gamma) { /* the sums start from bias - mean; the epilogue does the rest */
     const float *const mean = address(layer[TH_LAYER_MEAN]), *const var = address(layer[TH_LAYER_VAR]);
     float *const start = th_scratch(SLOT, (size_t)(2 * s.f) * sizeof *start), *const scale = start + s.f;
+    const float eps = (float)layer[TH_LAYER_EPS];
     if (!start) return TH_STATUS_OUT_OF_MEMORY;
     for (ptrdiff_t i = 0; i < s.f; i++) {
       start[i] = (bias ? bias[i] : 0) - mean[i];
-      scale[i] = (float)(1 / sqrt((double)var[i] + layer[TH_LAYER_EPS])) * gamma[i];
+      scale[i] = gamma[i] / sqrtf(var[i] + eps); /* in float: for one image doubles took 3% of all the time */
     }
     bias = start;
     e.does |= TH_SCALE, e.scale = scale, e.shift = address(layer[TH_LAYER_BETA]);
