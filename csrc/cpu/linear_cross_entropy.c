@@ -19,9 +19,9 @@
 static const double GRAIN = 4e5; /* floating point operations worth a thread */
 
 enum {
-  BLOCK_FLOATS = 4 * 1024 * 1024,     /* logits of a block: 16 MB at most, … */
-  FEWEST_ROWS = 2 * MR,               /* … but of this many rows: each block packs the weight again */
-  RUN = (VL < 16 ? KC / 2 : KC) / NR, /* panels summed in one run of K; all their rows should stay in the L2 cache */
+  BLOCK_FLOATS = 4 * 1024 * 1024, /* logits of a block: 16 MB at most, … */
+  FEWEST_ROWS = 2 * MR,           /* … but of this many rows: each block packs the weight again */
+  RUN = 12,                       /* panels summed in one run of K; all their rows should stay in the L2 cache */
 };
 
 typedef struct {
