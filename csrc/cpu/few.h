@@ -31,9 +31,9 @@ TH_INLINE int is_narrow(const th_gemm *g) {
 /** A tile of sums along rows of A and of a transposed B: as many as fill the registers. */
 enum { DOT_ROWS = 4, DOT_COLUMNS = VL < 16 ? 3 : 6 };
 
-/** Whether a transposed B is best read along its rows, which become vectors of K: where there are too few rows of A for packing
-    B to pay, and as columns of the flipped product (gemm.c) they would leave much of their vectors empty. On the Zen 4 with AVX-512 20 rows
-    took 0.67 of the time, 8 rows 0.53. */
+/** Whether a transposed B is best read along its rows, which become vectors of K: where there are too few rows of A for
+    packing B to pay, and as columns of the flipped product (gemm.c) they would leave much of their vectors empty. With
+    AVX-512 20 rows took 0.67 of the time, 8 rows 0.53 (Zen 4). */
 TH_INLINE int is_dots(const th_gemm *g) {
   if (!g->b_transposed || g->a_transposed || g->epilogue.does || g->m <= FEW || g->k < 16 * VL) return 0;
   const ptrdiff_t flipped = th_ceil_div(g->m, VL) * VL;

@@ -28,7 +28,7 @@ TH_INLINE void fetch(const float *matrix, ptrdiff_t ld, ptrdiff_t first, ptrdiff
     for (ptrdiff_t j = LINE - 1; j < cols; j += LINE) __builtin_prefetch(matrix + i * ld + j, 0, 2);
 }
 
-/** Rows of a matrix that will be read next; `rows` is 0 where there are none. */
+/** Rows of a matrix that will be read next; without rows or without columns where there is nothing. */
 typedef struct {
   const float *matrix;
   ptrdiff_t ld, rows, cols;
