@@ -11,8 +11,8 @@
 
 #include "simd.h"
 
-/** Rows of a packed panel of B: 24 KB with AVX2, which stay in the L1 cache. With AVX-512 84 KB come from L2 for every tile, which
-    costs nothing there, and C is read and written less often: 2048³ took 5% less than with 384 rows (Zen 4). */
+/** Rows of a packed panel of B: 24 KB with AVX2, which stay in the L1 cache. With AVX-512 84 KB come from L2 for every
+    tile, which costs nothing there, and C is read and written less often: 2048³ took 5% less than with 384 rows (Zen 4). */
 enum { KC = VL < 16 ? 384 : 672 };
 
 /** `count` steps of `a` floats in A and of `b` floats in B. */
