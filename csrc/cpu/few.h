@@ -31,13 +31,16 @@ TH_INLINE int is_narrow(const th_gemm *g) {
 /** A tile of sums along rows of A and of a transposed B: as many as fill the registers. */
 enum { DOT_ROWS = 4, DOT_COLUMNS = VL < 16 ? 3 : 6 };
 
-/** Whether a transposed B is best read along its rows, which become vectors of K: where there are too few rows of A for
-    packing B to pay, and as columns of the flipped product (gemm.c) they would leave much of their vectors empty. With
-    AVX-512 20 rows took 0.67 of the time, 8 rows 0.53 (Zen 4). */
+/** Whether a transposed B is so much the larger matrix that it is read where it lies: packing it would not pay. */
+TH_INLINE int is_mostly_b(const th_gemm *g) { return g->b_transposed && g->m * (g->k + g->n) < g->n * g->k; }
+
+/** Whether a transposed B is best read along its rows, which become vectors of K: where the rows of A, as columns of the
+    flipped product (gemm.c), would leave much of their vectors empty. With AVX-512 20 rows took 0.67 of the time, 8 rows
+    0.53 (Zen 4). */
 TH_INLINE int is_dots(const th_gemm *g) {
-  if (!g->b_transposed || g->a_transposed || g->epilogue.does || g->m <= FEW || g->k < 16 * VL) return 0;
+  if (!is_mostly_b(g) || g->a_transposed || g->epilogue.does || g->m <= FEW || g->k < 16 * VL) return 0;
   const ptrdiff_t flipped = th_ceil_div(g->m, VL) * VL;
-  return (VL < 16 ? 4 * g->m <= 3 * flipped : 8 * g->m < 7 * flipped) && g->m * (g->k + g->n) < g->n * g->k;
+  return VL < 16 ? 4 * g->m <= 3 * flipped : 8 * g->m < 7 * flipped;
 }
 
 #define multiply_dots TH_ISA_NAME(multiply_dots)

@@ -73,7 +73,7 @@ static th_blocking plan(const th_gemm *g) {
 /** Two products are computed as Cᵀ = Bᵀ · Aᵀ. With B transposed and few rows, B, the larger, is then read where it lies; with A
     transposed and few columns, less of the vectors is empty, which pays for transposing the result. */
 static int is_flipped(const th_gemm *g) {
-  if (g->b_transposed) return g->m * (g->k + g->n) < g->n * g->k && !is_dots(g);
+  if (g->b_transposed) return is_mostly_b(g) && !is_dots(g);
   return g->a_transposed && 5 * g->n * round_up(g->m, VL) < 4 * g->m * round_up(g->n, VL);
 }
 
