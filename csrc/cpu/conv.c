@@ -10,6 +10,7 @@
 #include "col2im.h"
 #include "convolve.h"
 #include "correlate.h"
+#include "correlate_winograd.h"
 #include "gemm.h"
 #include "pack.h"
 #include "parallel.h"
@@ -18,10 +19,15 @@ enum { FEW_PIXELS = 32 }; /* with so few of them, packing the weights would not 
 
 typedef struct job job;
 
-/** Tap (0, 0) of a correlation among the weights. */
+/** A tap of the weights. */
 typedef struct {
   ptrdiff_t ky, kx;
 } tap;
+
+/** The matrix of a tap as a correlation sees it, (its c × its f): rows `row` on, `count` of them, and columns `column` on, `cols`
+    ≤ NR of them, as a panel. */
+typedef void pack_tap(const job *w, tap at, ptrdiff_t row, ptrdiff_t count, ptrdiff_t column, ptrdiff_t cols,
+                      float *panel);
 
 /** What the threads share. */
 struct job {
@@ -30,10 +36,12 @@ struct job {
   th_epilogue epilogue;
   float *out;
   ptrdiff_t phases;
-  th_correlation (*phase)(const job *w, ptrdiff_t index, tap *first);
-  void (*pack)(const job *w, const th_correlation *r, tap first, ptrdiff_t channel, float *panels);
+  th_correlation (*phase)(const job *w, ptrdiff_t index, tap *first); /* and which of the weights is its tap (0, 0) */
+  pack_tap *pack;
+  ptrdiff_t tap_step; /* from tap to tap of a correlation, among the weights */
+  int winograd;
   ptrdiff_t channel_parts, pixel_parts;
-  float *scratch; /* for each thread: packed weights, then the work space of correlate */
+  float *scratch; /* for each thread: packed weights, then the work space of the correlation */
   ptrdiff_t panels, scratch_part;
 };
 
@@ -48,19 +56,50 @@ static ptrdiff_t take_channels(const job *w, th_correlation *r, ptrdiff_t part) 
   return begin;
 }
 
+/** The weights of a part. */
+typedef struct {
+  const job *w;
+  const th_correlation *r;
+  tap first;
+  ptrdiff_t channel;
+} part_weights;
+
+/** Tap t of the correlation, rows c0 on, channels from j on. */
+static void pack_part(const void *context, ptrdiff_t t, ptrdiff_t c0, ptrdiff_t count, ptrdiff_t j, ptrdiff_t cols,
+                      float *panel) {
+  const part_weights *p = context;
+  const ptrdiff_t step = p->w->tap_step;
+  const tap at = {p->first.ky + t / p->r->kw * step, p->first.kx + t % p->r->kw * step};
+  p->w->pack(p->w, at, c0, count, p->channel + j, cols, panel);
+}
+
+/** All of them, as panels of kh · kw · c rows. */
+static void pack_panels(const part_weights *p, float *panels) {
+  const th_correlation *r = p->r;
+  for (ptrdiff_t j = 0; j < r->f; j += NR) {
+    const ptrdiff_t cols = th_min(NR, r->f - j), size = r->c * panel_width(cols);
+    for (ptrdiff_t t = 0; t < r->kh * r->kw; t++, panels += size) pack_part(p, t, 0, r->c, j, cols, panels);
+  }
+}
+
 static void run_part(int thread, int threads, void *context) {
   const job *w = context;
-  float *const panels = w->scratch + thread * w->scratch_part;
+  float *const panels = w->scratch + thread * w->scratch_part, *const scratch = panels + w->panels;
   for (ptrdiff_t part = thread; part < w->channel_parts * w->pixel_parts; part += threads)
     for (ptrdiff_t i = 0; i < w->phases; i++) {
-      tap first;
-      th_correlation r = w->phase(w, i, &first);
-      const ptrdiff_t channel = take_channels(w, &r, part % w->channel_parts);
+      part_weights weights = {.w = w};
+      th_correlation r = w->phase(w, i, &weights.first);
+      weights.r = &r;
+      weights.channel = take_channels(w, &r, part % w->channel_parts);
+      if (w->winograd) {
+        correlate_winograd(&r, part / w->channel_parts, w->pixel_parts, pack_part, &weights, scratch);
+        continue;
+      }
       if (!r.weights) {
-        w->pack(w, &r, first, channel, panels);
+        pack_panels(&weights, panels);
         r.weights = panels, r.tap_columns = r.kw;
       }
-      correlate(&r, part / w->channel_parts, w->pixel_parts, panels + w->panels);
+      correlate(&r, part / w->channel_parts, w->pixel_parts, scratch);
     }
 }
 
@@ -71,15 +110,18 @@ static int32_t run(job *w, const char *operation) {
   const ptrdiff_t pixels = r0.n * r0.oh * r0.ow;
   /* Copying a float takes the time of about 12 products. */
   const double copied = correlation_scratch(&r0) ? 12.0 * (double)(r0.n * r0.h * r0.w) : 0;
-  w->channel_parts = choose_column_parts(pixels, r0.f, threads, copied / (double)th_max(1, pixels * r0.kh * r0.kw));
+  w->winograd = w->phases == 1 && winograd_pays(&r0, threads);
+  w->channel_parts =
+      w->winograd ? choose_column_parts(winograd_tiles(&r0), r0.f, threads, 6)
+                  : choose_column_parts(pixels, r0.f, threads, copied / (double)th_max(1, pixels * r0.kh * r0.kw));
   w->pixel_parts = threads / w->channel_parts;
   ptrdiff_t bands = 0;
   for (ptrdiff_t i = 0; i < w->phases; i++)
     for (ptrdiff_t part = 0; part < w->channel_parts; part++) {
       th_correlation r = w->phase(w, i, &first);
       take_channels(w, &r, part);
-      if (!r.weights) w->panels = th_max(w->panels, r.kh * r.kw * r.c * th_ceil_div(r.f, NR) * NR);
-      bands = th_max(bands, correlation_scratch(&r));
+      if (!r.weights && !w->winograd) w->panels = th_max(w->panels, r.kh * r.kw * r.c * th_ceil_div(r.f, NR) * NR);
+      bands = th_max(bands, w->winograd ? winograd_scratch(&r, w->pixel_parts) : correlation_scratch(&r));
     }
   w->panels = th_ceil_div(w->panels, 16) * 16;
   w->scratch_part = th_own_floats(w->panels + bands);
@@ -124,17 +166,11 @@ static th_correlation forward(const job *w, ptrdiff_t index, tap *first) {
   return r;
 }
 
-/** Rows of a panel are rows of the weights: a row of taps is one run of them. */
-static void pack_forward(const job *w, const th_correlation *r, tap first, ptrdiff_t channel, float *panels) {
+static void pack_forward(const job *w, tap at, ptrdiff_t row, ptrdiff_t count, ptrdiff_t column, ptrdiff_t cols,
+                         float *panel) {
   const th_conv_shape *s = &w->shape;
-  const ptrdiff_t rows = r->kw * r->c;
-  for (ptrdiff_t y = 0; y < r->kh; y++) {
-    const float *from = w->weight + ((first.ky + y) * s->kw + first.kx) * s->c * s->f + channel;
-    for (ptrdiff_t j = 0; j < r->f; j += NR) {
-      const ptrdiff_t cols = th_min(NR, r->f - j);
-      pack_panel(panels + j * r->kh * rows + y * rows * panel_width(cols), from + j, s->f, rows, cols);
-    }
-  }
+  const float *from = w->weight + ((at.ky * s->kw + at.kx) * s->c + row) * s->f + column;
+  pack_panel(panel, from, s->f, count, cols);
 }
 
 int32_t convolve(float *y, const float *x, const float *weight, const float *bias, const th_epilogue *epilogue,
@@ -147,7 +183,8 @@ int32_t convolve(float *y, const float *x, const float *weight, const float *bia
            .out = y,
            .phases = 1,
            .phase = forward,
-           .pack = pack_forward};
+           .pack = pack_forward,
+           .tap_step = 1};
   const th_conv_shape *s = &w.shape;
   if (!is_pointwise(s)) return run(&w, "conv");
   const th_gemm g = {.m = s->n * s->h * s->w,
@@ -215,17 +252,11 @@ static th_correlation backward(const job *w, ptrdiff_t index, tap *first) {
   return r;
 }
 
-static void pack_backward(const job *w, const th_correlation *r, tap first, ptrdiff_t channel, float *panels) {
+static void pack_backward(const job *w, tap at, ptrdiff_t row, ptrdiff_t count, ptrdiff_t column, ptrdiff_t cols,
+                          float *panel) {
   const th_conv_shape *s = &w->shape;
-  const ptrdiff_t taps = r->kh * r->kw;
-  for (ptrdiff_t t = 0; t < taps; t++) {
-    const ptrdiff_t ky = first.ky - t / r->kw * s->stride, kx = first.kx - t % r->kw * s->stride;
-    const float *from = w->weight + ((ky * s->kw + kx) * s->c + channel) * s->f;
-    for (ptrdiff_t j = 0; j < r->f; j += NR) {
-      const ptrdiff_t cols = th_min(NR, r->f - j);
-      pack_panel_transposed(panels + j * taps * r->c + t * r->c * panel_width(cols), from + j * s->f, s->f, r->c, cols);
-    }
-  }
+  const float *from = w->weight + ((at.ky * s->kw + at.kx) * s->c + column) * s->f + row;
+  pack_panel_transposed(panel, from, s->f, count, cols);
 }
 
 int32_t th_conv_backward_data(float *dx, const float *dy, const float *weight, const int32_t *geometry) {
@@ -237,7 +268,7 @@ int32_t th_conv_backward_data(float *dx, const float *dy, const float *weight, c
            .pack = pack_backward};
   const th_conv_shape *s = &w.shape;
   if (s->c <= VL / 2 && s->kh * s->kw > 1) return conv_backward_data_columns(dx, dy, weight, s);
-  w.phases = s->stride * s->stride;
+  w.phases = s->stride * s->stride, w.tap_step = -s->stride;
   if (!is_pointwise(s)) return run(&w, "convBackwardData");
   const th_gemm g = {.m = s->n * s->h * s->w,
                      .n = s->c,

@@ -1,0 +1,219 @@
+/*
+ * A correlation by Winograd's minimal filtering (winograd.h). Samples and taps are transformed for all channels; then the
+ * products at each of a tile's 36 places, summed over the channels, are a matrix product of its own: (tiles × c) · (c × f).
+ *
+ * Some tiles at a time: their transformed samples stay in the L2 cache while all panels of weights pass by, and the sums
+ * of one panel until they are transformed back. The epilogue comes with that.
+ */
+#include "correlate_winograd.h"
+
+#include "winograd.h"
+
+enum {
+  ONE_BLOCK = 96, /* tiles that are one block, whatever their size: each weight is used once */
+  BLOCK_FLOATS = (VL < 16 ? 48 : 96) * 1024, /* else, of transformed samples: 192 or 384 KB of the L2 cache */
+  CHANNELS = 128, /* at a time: a panel of transformed weights, 288 or 576 KB, is used while it is in L2 */
+};
+
+/** Blocks of tiles, and the distances in the work space. */
+typedef struct {
+  ptrdiff_t tiles;                   /* of a block */
+  ptrdiff_t channels, runs;          /* summed at a time, and how often */
+  int keeps;                         /* the transformed weights of all panels, for the next block */
+  ptrdiff_t sample_row, sample_step; /* from one tile's channels to the next one's, and from product to product */
+  ptrdiff_t weight_step, sum_step;   /* from product to product */
+  ptrdiff_t width;                   /* of a row of sums */
+} blocking;
+
+/** An odd number of cache lines: what is stored at one place of each of 36 matrices then falls into different sets. */
+static ptrdiff_t odd_lines(ptrdiff_t floats) { return th_ceil_div(floats, 2 * LINE) * 2 * LINE + LINE; }
+
+static blocking plan(const th_correlation *r, ptrdiff_t count) {
+  const ptrdiff_t rows = tile_rows(r->f), fit = BLOCK_FLOATS / (PRODUCTS * r->c) / rows * rows;
+  const ptrdiff_t tiles = th_ceil_div(winograd_tiles(r), count);
+  blocking p = {.tiles = tiles, .runs = th_ceil_div(r->c, CHANNELS), .width = panel_width(r->f)};
+  p.channels = th_ceil_div(r->c, p.runs);
+  if (tiles > ONE_BLOCK) p.tiles = th_min(tiles, th_max(2 * rows, fit)), p.keeps = 1;
+  p.sample_row = rows_collide(r->c, rows) ? apart(r->c) : r->c;
+  p.sample_step = odd_lines(p.tiles * p.sample_row);
+  p.weight_step = odd_lines(p.channels * p.width);
+  p.sum_step = odd_lines(p.tiles * p.width);
+  return p;
+}
+
+ptrdiff_t winograd_tiles(const th_correlation *r) {
+  return r->n * th_ceil_div(r->oh, OUTPUTS) * th_ceil_div(r->ow, OUTPUTS);
+}
+
+/** Floats of the work space: transformed samples, sums, packed taps and transformed weights. */
+typedef struct {
+  ptrdiff_t samples, sums, taps, weights;
+} sizes;
+
+static sizes sizes_of(const th_correlation *r, const blocking *p) {
+  return (sizes){.samples = PRODUCTS * p->sample_step,
+                 .sums = PRODUCTS * p->sum_step,
+                 .taps = TAPS * TAPS * p->channels * p->width,
+                 .weights = PRODUCTS * p->weight_step * (p->keeps ? p->runs * th_ceil_div(r->f, NR) : 1)};
+}
+
+ptrdiff_t winograd_scratch(const th_correlation *r, ptrdiff_t count) {
+  const blocking p = plan(r, count);
+  const sizes s = sizes_of(r, &p);
+  return s.samples + s.sums + s.taps + s.weights;
+}
+
+/** Taps that meet an image, over all output positions of one axis. */
+static ptrdiff_t visible_taps(ptrdiff_t outputs, ptrdiff_t before, ptrdiff_t size) {
+  ptrdiff_t count = 0;
+  for (ptrdiff_t i = 0; i < outputs; i++) count += th_max(0, th_min(TAPS, size - i + before) - th_max(0, before - i));
+  return count;
+}
+
+int winograd_pays(const th_correlation *r, ptrdiff_t threads) {
+  if (r->kh != TAPS || r->kw != TAPS || r->stride != 1 || r->c % VL || r->n == 0) return 0;
+  const ptrdiff_t tiles = winograd_tiles(r);
+  const double c = (double)r->c / VL, f = (double)r->f / VL;
+  const double taps = (double)(r->n * visible_taps(r->oh, r->top, r->h) * visible_taps(r->ow, r->left, r->w));
+  /* In products of two vectors' time: to transform one vector of a tile's samples, sums, and of a weight's taps. */
+  const double samples = 220, sums = 150, weights = 200;
+  const double transforms = (double)tiles * (samples * c + sums * f) + (double)threads * weights * (double)r->c * f;
+  return (double)th_max(tiles, 8 * threads) * PRODUCTS * (double)r->c * f + transforms < 0.9 * taps * (double)r->c * f;
+}
+
+/** Transforms a panel of weights from their taps, each packed as a panel of `size` floats. */
+static void transform_weights(const blocking *p, float *out, const float *packed, ptrdiff_t size) {
+  for (ptrdiff_t i = 0; i < size; i += VL) {
+    vec columns[POINTS][TAPS];
+    for (int x = 0; x < TAPS; x++) {
+      vec g[TAPS], u[POINTS];
+      TH_UNROLL for (int y = 0; y < TAPS; y++) g[y] = vec_load(packed + (y * TAPS + x) * size + i);
+      transform_taps(u, g);
+      TH_UNROLL for (int y = 0; y < POINTS; y++) columns[y][x] = u[y];
+    }
+    for (int y = 0; y < POINTS; y++) {
+      vec u[POINTS];
+      transform_taps(u, columns[y]);
+      TH_UNROLL for (int x = 0; x < POINTS; x++) vec_store(out + (y * POINTS + x) * p->weight_step + i, u[x]);
+    }
+  }
+}
+
+/** The tile at output pixel (y, x) of an image. */
+typedef struct {
+  ptrdiff_t image, y, x;
+} tile;
+
+static tile tile_at(const th_correlation *r, ptrdiff_t index) {
+  const ptrdiff_t wide = th_ceil_div(r->ow, OUTPUTS), high = th_ceil_div(r->oh, OUTPUTS);
+  return (tile){index / wide / high, index / wide % high * OUTPUTS, index % wide * OUTPUTS};
+}
+
+/** Transforms the samples of a tile, all channels. */
+static void transform_tile(const th_correlation *r, const blocking *p, tile t, float *out) {
+  static const float zeros[VL] = {0};
+  const ptrdiff_t top = t.y - r->top, left = t.x - r->left;
+  const float *row[POINTS]; /* one outside the image is zeros, wherever it is read */
+  ptrdiff_t inside[POINTS];
+  for (int i = 0; i < POINTS; i++) {
+    inside[i] = -(top + i >= 0 && top + i < r->h);
+    row[i] = inside[i] ? r->x + t.image * r->x_image + (top + i) * r->x_row : zeros;
+  }
+  for (ptrdiff_t c = 0; c < r->c; c += VL) {
+    vec rows[POINTS][POINTS];
+    _Pragma("GCC unroll 2") for (ptrdiff_t j = 0; j < POINTS; j++) {
+      vec d[POINTS], u[POINTS] = {0};
+      if (left + j >= 0 && left + j < r->w) {
+        const ptrdiff_t offset = (left + j) * r->x_pixel + c;
+        TH_UNROLL for (int i = 0; i < POINTS; i++) d[i] = vec_load(row[i] + (offset & inside[i]));
+        transform_samples(u, d);
+      }
+      TH_UNROLL for (int i = 0; i < POINTS; i++) rows[i][j] = u[i];
+    }
+    float *at = out + c;
+    TH_UNROLL for (int i = 0; i < POINTS; i++, at += POINTS * p->sample_step) {
+      vec u[POINTS];
+      transform_samples(u, rows[i]);
+      TH_UNROLL for (int j = 0; j < POINTS; j++) vec_store(at + j * p->sample_step, u[j]);
+    }
+  }
+}
+
+/** Transforms a tile's sums back, `cols` channels from j on, and finishes and stores them. */
+static void finish_tile(const th_correlation *r, const blocking *p, tile t, ptrdiff_t j, ptrdiff_t cols,
+                        const float *sums) {
+  const ptrdiff_t high = th_min(OUTPUTS, r->oh - t.y), wide = th_min(OUTPUTS, r->ow - t.x);
+  float *const y = r->y + t.image * r->y_image + t.y * r->y_row + t.x * r->y_pixel + j;
+  for (ptrdiff_t v = 0; v < cols; v += VL) {
+    const ptrdiff_t last = th_min(VL, cols - v);
+    const th_epilogue e = epilogue_at(&r->epilogue, j + v, 1);
+    vec rows[OUTPUTS][POINTS];
+    for (int x = 0; x < POINTS; x++) {
+      vec m[POINTS], u[OUTPUTS];
+      TH_UNROLL for (int i = 0; i < POINTS; i++) m[i] = vec_load(sums + (i * POINTS + x) * p->sum_step + v);
+      transform_sums(u, m);
+      TH_UNROLL for (int i = 0; i < OUTPUTS; i++) rows[i][x] = u[i];
+    }
+    const vec bias = r->bias ? vec_load_part(r->bias + j + v, last) : (vec){0};
+    for (int i = 0; i < high; i++) {
+      vec u[OUTPUTS];
+      transform_sums(u, rows[i]);
+      TH_UNROLL for (int x = 0; x < OUTPUTS; x++) {
+        if (x >= wide) break;
+        float *const at = y + i * r->y_row + x * r->y_pixel + v;
+        vec sum[1][2] = {{u[x] + bias}};
+        if (e.does) finish(1, 1, sum, &e, at, 0, last);
+        if (last == VL) vec_store(at, sum[0][0]);
+        else vec_store_part(at, sum[0][0], last);
+      }
+    }
+  }
+}
+
+/** sums (36, tiles, width) = or, with `accumulate`, += samples (36, tiles, k) · a panel of weights (36, k, width). */
+static void multiply(const blocking *p, ptrdiff_t tiles, ptrdiff_t k, ptrdiff_t width, const float *samples,
+                     const float *panel, float *sums, int accumulate) {
+  const th_walk walk = {.outer = {1, 0, 0},
+                        .middle = {1, 0, 0},
+                        .inner = {k, 1, width},
+                        .a_row = p->sample_row,
+                        .ldc = p->width,
+                        .form = TH_ROWS};
+  const ptrdiff_t count = th_ceil_div(tiles, tile_rows(width));
+  const ptrdiff_t low = tiles / count, high = tiles % count; /* the first `high` have low + 1 rows */
+  const ptrdiff_t rest = high * (low + 1);
+  for (int i = 0; i < PRODUCTS; i++, samples += p->sample_step, panel += p->weight_step, sums += p->sum_step) {
+    if (high > 0)
+      multiply_tiles(&walk, samples, (low + 1) * walk.a_row, panel, sums, low + 1, width, NULL, accumulate, high);
+    multiply_tiles(&walk, samples + rest * walk.a_row, low * walk.a_row, panel, sums + rest * walk.ldc, low, width,
+                   NULL, accumulate, count - high);
+  }
+}
+
+void correlate_winograd(const th_correlation *r, ptrdiff_t part, ptrdiff_t count, th_pack_tap *pack,
+                        const void *context, float *scratch) {
+  const blocking p = plan(r, count);
+  const sizes s = sizes_of(r, &p);
+  float *const samples = scratch, *const sums = samples + s.samples, *const taps = sums + s.sums;
+  const ptrdiff_t begin = share(winograd_tiles(r), part, count), end = share(winograd_tiles(r), part + 1, count);
+  const ptrdiff_t blocks = th_ceil_div(end - begin, p.tiles);
+  for (ptrdiff_t block = 0; block < blocks; block++) {
+    const ptrdiff_t first = begin + share(end - begin, block, blocks);
+    const ptrdiff_t tiles = begin + share(end - begin, block + 1, blocks) - first;
+    for (ptrdiff_t i = 0; i < tiles; i++) transform_tile(r, &p, tile_at(r, first + i), samples + i * p.sample_row);
+    float *weights = taps + s.taps;
+    for (ptrdiff_t j = 0; j < r->f; j += NR) {
+      const ptrdiff_t cols = th_min(NR, r->f - j), width = panel_width(cols);
+      for (ptrdiff_t run = 0; run < p.runs; run++) {
+        const ptrdiff_t c = share(r->c, run, p.runs), k = share(r->c, run + 1, p.runs) - c;
+        if (block == 0) {
+          for (ptrdiff_t t = 0; t < TAPS * TAPS; t++) pack(context, t, c, k, j, cols, taps + t * k * width);
+          transform_weights(&p, weights, taps, k * width);
+        }
+        multiply(&p, tiles, k, width, samples + c, weights, sums, run > 0);
+        if (p.keeps) weights += PRODUCTS * p.weight_step;
+      }
+      for (ptrdiff_t i = 0; i < tiles; i++) finish_tile(r, &p, tile_at(r, first + i), j, cols, sums + i * p.width);
+    }
+  }
+}

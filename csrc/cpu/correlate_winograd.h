@@ -1,0 +1,28 @@
+/* Correlation by Winograd's minimal filtering, for windows of 3 × 3 taps that move by one pixel. */
+#ifndef TH_CORRELATE_WINOGRAD_H
+#define TH_CORRELATE_WINOGRAD_H
+
+#include "correlate.h"
+
+/** Whether it takes less time than `correlate`, when `threads` threads share the tiles and each transforms the weights. */
+#define winograd_pays TH_ISA_NAME(winograd_pays)
+int winograd_pays(const th_correlation *r, ptrdiff_t threads);
+
+/** Tiles of 4 × 4 output pixels that cover all images. */
+#define winograd_tiles TH_ISA_NAME(winograd_tiles)
+ptrdiff_t winograd_tiles(const th_correlation *r);
+
+/** Floats of work space that a part of `count` parts needs, a multiple of 16. */
+#define winograd_scratch TH_ISA_NAME(winograd_scratch)
+ptrdiff_t winograd_scratch(const th_correlation *r, ptrdiff_t count);
+
+/** Packs as a panel: of tap t's matrix (c, f) rows c0 on, `count` of them, and columns j on, `cols` ≤ NR of them. */
+typedef void th_pack_tap(const void *context, ptrdiff_t t, ptrdiff_t c0, ptrdiff_t count, ptrdiff_t j, ptrdiff_t cols,
+                         float *panel);
+
+/** Part `part` of the output's tiles, of `count` parts. The weights come from `pack`, not from r->weights. */
+#define correlate_winograd TH_ISA_NAME(correlate_winograd)
+void correlate_winograd(const th_correlation *r, ptrdiff_t part, ptrdiff_t count, th_pack_tap *pack,
+                        const void *context, float *scratch);
+
+#endif
