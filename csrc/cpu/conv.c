@@ -110,9 +110,10 @@ static int32_t run(job *w, const char *operation) {
   const ptrdiff_t pixels = r0.n * r0.oh * r0.ow;
   /* Copying a float takes the time of about 12 products. */
   const double copied = correlation_scratch(&r0) ? 12.0 * (double)(r0.n * r0.h * r0.w) : 0;
-  w->winograd = w->phases == 1 && winograd_pays(&r0, threads);
+  const ptrdiff_t tiles = winograd_tiles(r0.n, r0.oh, r0.ow);
+  w->winograd = r0.kh == TAPS && r0.kw == TAPS && winograd_pays(&w->shape, tiles, r0.c, r0.f, threads);
   w->channel_parts =
-      w->winograd ? choose_column_parts(winograd_tiles(&r0), r0.f, threads, 6)
+      w->winograd ? choose_column_parts(tiles, r0.f, threads, 6)
                   : choose_column_parts(pixels, r0.f, threads, copied / (double)th_max(1, pixels * r0.kh * r0.kw));
   w->pixel_parts = threads / w->channel_parts;
   ptrdiff_t bands = 0;

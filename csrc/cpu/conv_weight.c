@@ -6,8 +6,7 @@
  * Threads take panels of dy (columns of dweight) and, where those are too few, blocks of pixels too: then each sums into
  * an array of its own, and a second pass adds those up in order.
  */
-#include "conv_shape.h"
-#include "microkernel.h"
+#include "conv_weight_winograd.h"
 #include "pack.h"
 #include "parallel.h"
 
@@ -31,9 +30,10 @@ typedef struct {
   int copies_bands;             /* with a border of zeros at the sides, which makes it possible in spite of padding */
   ptrdiff_t band_width, band_floats;
   ptrdiff_t block_n, block_h, block_w, blocks; /* size and number of the blocks of pixels */
+  int winograd; /* blocks are its tiles */
   ptrdiff_t panel_parts, block_parts;          /* how threads share the work */
   float *bands, *panels, *sums;
-  ptrdiff_t sums_size;
+  ptrdiff_t panels_size, sums_size;
   int finishes; /* a second pass, after all sums */
 } job;
 
@@ -150,19 +150,24 @@ static void multiply_block(const job *w, const block *b, const source *in, ptrdi
 static void sum_blocks(int thread, int threads, const job *w) {
   const th_conv_shape *s = &w->shape;
   const ptrdiff_t panels = th_ceil_div(s->f, NR), weights = s->kh * s->kw * s->c * s->f;
-  float *const packed = w->panels + thread * th_own_floats(BLOCK_PIXELS * NR);
+  float *const packed = w->panels + thread * w->panels_size;
   float *const band = w->bands + thread * w->band_floats;
   for (ptrdiff_t part = thread; part < w->panel_parts * w->block_parts; part += threads) {
     const ptrdiff_t p = part % w->panel_parts, q = part / w->panel_parts;
     const ptrdiff_t first = share(w->blocks, q, w->block_parts), last = share(w->blocks, q + 1, w->block_parts);
     float *const dweight = q ? w->sums + (q - 1) * w->sums_size : w->dweight;
     float *const dbias = !w->dbias ? NULL : q ? dweight + weights : w->dbias;
+    const ptrdiff_t begin = NR * share(panels, p, w->panel_parts);
+    const ptrdiff_t end = th_min(s->f, NR * share(panels, p + 1, w->panel_parts));
+    if (w->winograd) {
+      weight_gradient_winograd(s, w->x, w->dy, first, last, begin, end, dweight, dbias, packed);
+      continue;
+    }
     for (ptrdiff_t i = first; i < last; i++) {
       const block b = block_at(w, i);
       const source in =
           w->copies_bands ? copy_band(w, &b, band) : (source){w->x, s->h, s->w, s->padding, s->padding, 0};
-      for (ptrdiff_t j = NR * share(panels, p, w->panel_parts);
-           j < th_min(s->f, NR * share(panels, p + 1, w->panel_parts)); j += NR) {
+      for (ptrdiff_t j = begin; j < end; j += NR) {
         ptrdiff_t step[3];
         const float *panel = panel_of(w, &b, j, packed, step);
         if (dbias) add_bias(&b, panel, step, th_min(NR, s->f - j), dbias + j, i > first);
@@ -247,12 +252,17 @@ int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, co
   if (s->f == 0) return TH_STATUS_OK;
   const int threads = conv_threads(s);
   plan_blocks(&w);
+  const int all_visible = w.ky0 == 0 && w.ky1 == s->kh && (w.run > s->c || (w.kx0 == 0 && w.kx1 == s->kw));
+  const ptrdiff_t tiles = winograd_tiles(s->n, s->oh, s->ow);
+  w.winograd = all_visible && winograd_pays(s, tiles, s->c, s->f, threads);
+  if (w.winograd) w.blocks = tiles;
   plan_parts(&w, threads);
-  w.panels = th_work_space(SLOT_PANELS, threads * th_own_floats(BLOCK_PIXELS * NR), "convBackwardWeight");
+  const ptrdiff_t columns = NR * th_ceil_div(th_ceil_div(s->f, NR), w.panel_parts);
+  w.panels_size = th_own_floats(w.winograd ? winograd_weight_scratch(s, columns) : BLOCK_PIXELS * NR);
+  w.panels = th_work_space(SLOT_PANELS, threads * w.panels_size, "convBackwardWeight");
   w.bands = th_work_space(SLOT_BANDS, threads * w.band_floats, "convBackwardWeight");
   w.sums = th_work_space(SLOT_SUMS, (w.block_parts - 1) * w.sums_size, "convBackwardWeight");
   if (!w.panels || !w.bands || !w.sums) return TH_STATUS_OUT_OF_MEMORY;
-  const int all_visible = w.ky0 == 0 && w.ky1 == s->kh && (w.run > s->c || (w.kx0 == 0 && w.kx1 == s->kw));
   w.finishes = w.block_parts > 1 || !all_visible;
   th_parallel(threads, run, &w);
   return TH_STATUS_OK;

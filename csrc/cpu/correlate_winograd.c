@@ -7,8 +7,6 @@
  */
 #include "correlate_winograd.h"
 
-#include "winograd.h"
-
 enum {
   ONE_BLOCK = 96, /* tiles that are one block, whatever their size: each weight is used once */
   BLOCK_FLOATS = (VL < 16 ? 48 : 96) * 1024, /* else, of transformed samples: 192 or 384 KB of the L2 cache */
@@ -25,24 +23,17 @@ typedef struct {
   ptrdiff_t width;                   /* of a row of sums */
 } blocking;
 
-/** An odd number of cache lines: what is stored at one place of each of 36 matrices then falls into different sets. */
-static ptrdiff_t odd_lines(ptrdiff_t floats) { return th_ceil_div(floats, 2 * LINE) * 2 * LINE + LINE; }
-
 static blocking plan(const th_correlation *r, ptrdiff_t count) {
   const ptrdiff_t rows = tile_rows(r->f), fit = BLOCK_FLOATS / (PRODUCTS * r->c) / rows * rows;
-  const ptrdiff_t tiles = th_ceil_div(winograd_tiles(r), count);
+  const ptrdiff_t tiles = th_ceil_div(winograd_tiles(r->n, r->oh, r->ow), count);
   blocking p = {.tiles = tiles, .runs = th_ceil_div(r->c, CHANNELS), .width = panel_width(r->f)};
   p.channels = th_ceil_div(r->c, p.runs);
   if (tiles > ONE_BLOCK) p.tiles = th_min(tiles, th_max(2 * rows, fit)), p.keeps = 1;
   p.sample_row = rows_collide(r->c, rows) ? apart(r->c) : r->c;
-  p.sample_step = odd_lines(p.tiles * p.sample_row);
-  p.weight_step = odd_lines(p.channels * p.width);
-  p.sum_step = odd_lines(p.tiles * p.width);
+  p.sample_step = winograd_step(p.tiles * p.sample_row);
+  p.weight_step = winograd_step(p.channels * p.width);
+  p.sum_step = winograd_step(p.tiles * p.width);
   return p;
-}
-
-ptrdiff_t winograd_tiles(const th_correlation *r) {
-  return r->n * th_ceil_div(r->oh, OUTPUTS) * th_ceil_div(r->ow, OUTPUTS);
 }
 
 /** Floats of the work space: transformed samples, sums, packed taps and transformed weights. */
@@ -63,24 +54,6 @@ ptrdiff_t winograd_scratch(const th_correlation *r, ptrdiff_t count) {
   return s.samples + s.sums + s.taps + s.weights;
 }
 
-/** Taps that meet an image, over all output positions of one axis. */
-static ptrdiff_t visible_taps(ptrdiff_t outputs, ptrdiff_t before, ptrdiff_t size) {
-  ptrdiff_t count = 0;
-  for (ptrdiff_t i = 0; i < outputs; i++) count += th_max(0, th_min(TAPS, size - i + before) - th_max(0, before - i));
-  return count;
-}
-
-int winograd_pays(const th_correlation *r, ptrdiff_t threads) {
-  if (r->kh != TAPS || r->kw != TAPS || r->stride != 1 || r->c % VL || r->n == 0) return 0;
-  const ptrdiff_t tiles = winograd_tiles(r);
-  const double c = (double)r->c / VL, f = (double)r->f / VL;
-  const double taps = (double)(r->n * visible_taps(r->oh, r->top, r->h) * visible_taps(r->ow, r->left, r->w));
-  /* In products of two vectors' time: to transform one vector of a tile's samples, sums, and of a weight's taps. */
-  const double samples = 220, sums = 150, weights = 200;
-  const double transforms = (double)tiles * (samples * c + sums * f) + (double)threads * weights * (double)r->c * f;
-  return (double)th_max(tiles, 8 * threads) * PRODUCTS * (double)r->c * f + transforms < 0.9 * taps * (double)r->c * f;
-}
-
 /** Transforms a panel of weights from their taps, each packed as a panel of `size` floats. */
 static void transform_weights(const blocking *p, float *out, const float *packed, ptrdiff_t size) {
   for (ptrdiff_t i = 0; i < size; i += VL) {
@@ -99,48 +72,8 @@ static void transform_weights(const blocking *p, float *out, const float *packed
   }
 }
 
-/** The tile at output pixel (y, x) of an image. */
-typedef struct {
-  ptrdiff_t image, y, x;
-} tile;
-
-static tile tile_at(const th_correlation *r, ptrdiff_t index) {
-  const ptrdiff_t wide = th_ceil_div(r->ow, OUTPUTS), high = th_ceil_div(r->oh, OUTPUTS);
-  return (tile){index / wide / high, index / wide % high * OUTPUTS, index % wide * OUTPUTS};
-}
-
-/** Transforms the samples of a tile, all channels. */
-static void transform_tile(const th_correlation *r, const blocking *p, tile t, float *out) {
-  static const float zeros[VL] = {0};
-  const ptrdiff_t top = t.y - r->top, left = t.x - r->left;
-  const float *row[POINTS]; /* one outside the image is zeros, wherever it is read */
-  ptrdiff_t inside[POINTS];
-  for (int i = 0; i < POINTS; i++) {
-    inside[i] = -(top + i >= 0 && top + i < r->h);
-    row[i] = inside[i] ? r->x + t.image * r->x_image + (top + i) * r->x_row : zeros;
-  }
-  for (ptrdiff_t c = 0; c < r->c; c += VL) {
-    vec rows[POINTS][POINTS];
-    _Pragma("GCC unroll 2") for (ptrdiff_t j = 0; j < POINTS; j++) {
-      vec d[POINTS], u[POINTS] = {0};
-      if (left + j >= 0 && left + j < r->w) {
-        const ptrdiff_t offset = (left + j) * r->x_pixel + c;
-        TH_UNROLL for (int i = 0; i < POINTS; i++) d[i] = vec_load(row[i] + (offset & inside[i]));
-        transform_samples(u, d);
-      }
-      TH_UNROLL for (int i = 0; i < POINTS; i++) rows[i][j] = u[i];
-    }
-    float *at = out + c;
-    TH_UNROLL for (int i = 0; i < POINTS; i++, at += POINTS * p->sample_step) {
-      vec u[POINTS];
-      transform_samples(u, rows[i]);
-      TH_UNROLL for (int j = 0; j < POINTS; j++) vec_store(at + j * p->sample_step, u[j]);
-    }
-  }
-}
-
 /** Transforms a tile's sums back, `cols` channels from j on, and finishes and stores them. */
-static void finish_tile(const th_correlation *r, const blocking *p, tile t, ptrdiff_t j, ptrdiff_t cols,
+static void finish_tile(const th_correlation *r, const blocking *p, th_winograd_tile t, ptrdiff_t j, ptrdiff_t cols,
                         const float *sums) {
   const ptrdiff_t high = th_min(OUTPUTS, r->oh - t.y), wide = th_min(OUTPUTS, r->ow - t.x);
   float *const y = r->y + t.image * r->y_image + t.y * r->y_row + t.x * r->y_pixel + j;
@@ -195,12 +128,13 @@ void correlate_winograd(const th_correlation *r, ptrdiff_t part, ptrdiff_t count
   const blocking p = plan(r, count);
   const sizes s = sizes_of(r, &p);
   float *const samples = scratch, *const sums = samples + s.samples, *const taps = sums + s.sums;
-  const ptrdiff_t begin = share(winograd_tiles(r), part, count), end = share(winograd_tiles(r), part + 1, count);
+  const ptrdiff_t begin = share(winograd_tiles(r->n, r->oh, r->ow), part, count), end = share(winograd_tiles(r->n, r->oh, r->ow), part + 1, count);
   const ptrdiff_t blocks = th_ceil_div(end - begin, p.tiles);
   for (ptrdiff_t block = 0; block < blocks; block++) {
     const ptrdiff_t first = begin + share(end - begin, block, blocks);
     const ptrdiff_t tiles = begin + share(end - begin, block + 1, blocks) - first;
-    for (ptrdiff_t i = 0; i < tiles; i++) transform_tile(r, &p, tile_at(r, first + i), samples + i * p.sample_row);
+    for (ptrdiff_t i = 0; i < tiles; i++)
+      winograd_samples(r, winograd_tile(r, first + i), samples + i * p.sample_row, p.sample_step);
     float *weights = taps + s.taps;
     for (ptrdiff_t j = 0; j < r->f; j += NR) {
       const ptrdiff_t cols = th_min(NR, r->f - j), width = panel_width(cols);
@@ -213,7 +147,7 @@ void correlate_winograd(const th_correlation *r, ptrdiff_t part, ptrdiff_t count
         multiply(&p, tiles, k, width, samples + c, weights, sums, run > 0);
         if (p.keeps) weights += PRODUCTS * p.weight_step;
       }
-      for (ptrdiff_t i = 0; i < tiles; i++) finish_tile(r, &p, tile_at(r, first + i), j, cols, sums + i * p.width);
+      for (ptrdiff_t i = 0; i < tiles; i++) finish_tile(r, &p, winograd_tile(r, first + i), j, cols, sums + i * p.width);
     }
   }
 }

@@ -2,15 +2,7 @@
 #ifndef TH_CORRELATE_WINOGRAD_H
 #define TH_CORRELATE_WINOGRAD_H
 
-#include "correlate.h"
-
-/** Whether it takes less time than `correlate`, when `threads` threads share the tiles and each transforms the weights. */
-#define winograd_pays TH_ISA_NAME(winograd_pays)
-int winograd_pays(const th_correlation *r, ptrdiff_t threads);
-
-/** Tiles of 4 × 4 output pixels that cover all images. */
-#define winograd_tiles TH_ISA_NAME(winograd_tiles)
-ptrdiff_t winograd_tiles(const th_correlation *r);
+#include "winograd.h"
 
 /** Floats of work space that a part of `count` parts needs, a multiple of 16. */
 #define winograd_scratch TH_ISA_NAME(winograd_scratch)

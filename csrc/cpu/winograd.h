@@ -13,7 +13,8 @@
 #ifndef TH_WINOGRAD_H
 #define TH_WINOGRAD_H
 
-#include "simd.h"
+#include "conv_shape.h"
+#include "correlate.h"
 
 enum {
   TAPS = 3,
@@ -52,6 +53,27 @@ TH_INLINE void transform_taps(vec u[POINTS], const vec g[TAPS]) {
   u[5] = g[2];
 }
 
+/** The same for 4 taps and 3 sums, F(3, 4), as in a weight gradient: its taps are the 4 × 4 gradients of a tile. The points are not
+    scaled; the sums are. */
+TH_INLINE void transform_gradients(vec u[POINTS], const vec g[OUTPUTS]) {
+  const vec p_even = g[0] + P2 * g[2], p_odd = P * g[1] + P * P2 * g[3];
+  const vec q_even = g[0] + Q2 * g[2], q_odd = Q * g[1] + Q * Q2 * g[3];
+  u[0] = g[0];
+  u[1] = p_even + p_odd;
+  u[2] = p_even - p_odd;
+  u[3] = q_even + q_odd;
+  u[4] = q_even - q_odd;
+  u[5] = g[3];
+}
+
+TH_INLINE void transform_gradient_sums(vec y[TAPS], const vec m[POINTS]) {
+  const float p = 1 / (2 * P2 * (P2 - Q2)), q = 1 / (2 * Q2 * (Q2 - P2));
+  const vec p_even = m[1] + m[2], p_odd = m[1] - m[2], q_even = m[3] + m[4], q_odd = m[3] - m[4];
+  y[0] = 1 / (P2 * Q2) * m[0] + p * p_even + q * q_even;
+  y[1] = p * P * p_odd + q * Q * q_odd;
+  y[2] = m[5] + p * P2 * p_even + q * Q2 * q_even;
+}
+
 /** y = Aᵀ m: sums of products. */
 TH_INLINE void transform_sums(vec y[OUTPUTS], const vec m[POINTS]) {
   const vec p_even = m[1] + m[2], p_odd = m[1] - m[2], q_even = m[3] + m[4], q_odd = m[3] - m[4];
@@ -60,6 +82,34 @@ TH_INLINE void transform_sums(vec y[OUTPUTS], const vec m[POINTS]) {
   y[2] = P2 * p_even + Q2 * q_even;
   y[3] = m[5] + P * P2 * p_odd + Q * Q2 * q_odd;
 }
+
+/** A tile: the output pixels from (y, x) of an image on. */
+typedef struct {
+  ptrdiff_t image, y, x;
+} th_winograd_tile;
+
+/** Tiles that cover `n` images of oh × ow output pixels. */
+TH_INLINE ptrdiff_t winograd_tiles(ptrdiff_t n, ptrdiff_t oh, ptrdiff_t ow) {
+  return n * th_ceil_div(oh, OUTPUTS) * th_ceil_div(ow, OUTPUTS);
+}
+
+TH_INLINE th_winograd_tile winograd_tile(const th_correlation *r, ptrdiff_t index) {
+  const ptrdiff_t wide = th_ceil_div(r->ow, OUTPUTS), high = th_ceil_div(r->oh, OUTPUTS);
+  return (th_winograd_tile){index / wide / high, index / wide % high * OUTPUTS, index % wide * OUTPUTS};
+}
+
+/** An odd number of cache lines, at least `floats`: what is stored at one place of each of 36 matrices that are so far apart
+    falls into different sets of the cache. */
+TH_INLINE ptrdiff_t winograd_step(ptrdiff_t floats) { return th_ceil_div(floats, 2 * LINE) * 2 * LINE + LINE; }
+
+/** Whether the convolution's products, of c channels by f, take less time by tiles than each for itself. The weights, or
+    their gradient, are transformed `parts` times. */
+#define winograd_pays TH_ISA_NAME(winograd_pays)
+int winograd_pays(const th_conv_shape *s, ptrdiff_t tiles, ptrdiff_t c, ptrdiff_t f, ptrdiff_t parts);
+
+/** Transforms what a tile reads of a correlation's input. Of its 36 products, that of channel c is at out[c], out[step + c], … */
+#define winograd_samples TH_ISA_NAME(winograd_samples)
+void winograd_samples(const th_correlation *r, th_winograd_tile tile, float *out, ptrdiff_t step);
 
 #undef P
 #undef Q

@@ -1,0 +1,133 @@
+/*
+ * The weight gradient by Winograd's minimal filtering (winograd.h): in each tile, the 3 × 3 gradients are sums of its 6 × 6
+ * samples times the 4 × 4 gradients of its outputs, so 36 products instead of 144. At each of the 36 places the products,
+ * summed over the tiles, are a matrix product: (c × tiles) · (tiles × f). The sums are transformed back once, in the end.
+ */
+#include "conv_weight_winograd.h"
+
+enum {
+  BLOCK_FLOATS = 128 * 1024, /* of transformed samples: 512 KB of the L2 cache, … */
+  FEWEST_TILES = 64,         /* … but no fewer, as the sums are read and written for each block */
+};
+
+/** Blocks of tiles, and the distances in the work space. */
+typedef struct {
+  ptrdiff_t tiles;                   /* of a block, at most */
+  ptrdiff_t samples_step, gradients_step, sums_step; /* from product to product */
+} blocking;
+
+static blocking plan(const th_conv_shape *s) {
+  blocking p = {.tiles = th_max(FEWEST_TILES, BLOCK_FLOATS / (PRODUCTS * s->c))};
+  p.samples_step = winograd_step(p.tiles * s->c);
+  p.gradients_step = winograd_step(p.tiles * panel_width(s->f));
+  p.sums_step = winograd_step(s->c * panel_width(s->f));
+  return p;
+}
+
+ptrdiff_t winograd_weight_scratch(const th_conv_shape *s, ptrdiff_t columns) {
+  const blocking p = plan(s);
+  return PRODUCTS * (p.samples_step + p.gradients_step + th_ceil_div(columns, NR) * p.sums_step);
+}
+
+/** Transforms the gradients of a tile's outputs, `cols` channels from j on; adds them to `bias`. */
+static void transform_tile(const th_conv_shape *s, const float *dy, th_winograd_tile t, ptrdiff_t j, ptrdiff_t cols,
+                           float *out, ptrdiff_t step, float *bias) {
+  const ptrdiff_t high = th_min(OUTPUTS, s->oh - t.y), wide = th_min(OUTPUTS, s->ow - t.x);
+  const float *const from = dy + ((t.image * s->oh + t.y) * s->ow + t.x) * s->f + j;
+  for (ptrdiff_t v = 0; v < cols; v += VL) {
+    const ptrdiff_t n = th_min(VL, cols - v);
+    vec rows[POINTS][OUTPUTS], sum = vec_load(bias + v);
+    for (ptrdiff_t x = 0; x < OUTPUTS; x++) {
+      vec g[OUTPUTS] = {0}, u[POINTS];
+      if (x < wide)
+        TH_UNROLL for (int y = 0; y < OUTPUTS; y++) {
+          if (y < high) g[y] = vec_load_part(from + (y * s->ow + x) * s->f + v, n);
+          sum += g[y];
+        }
+      transform_gradients(u, g);
+      TH_UNROLL for (int y = 0; y < POINTS; y++) rows[y][x] = u[y];
+    }
+    vec_store(bias + v, sum);
+    float *at = out + v;
+    TH_UNROLL for (int y = 0; y < POINTS; y++, at += POINTS * step) {
+      vec u[POINTS];
+      transform_gradients(u, rows[y]);
+      TH_UNROLL for (int x = 0; x < POINTS; x++) vec_store(at + x * step, u[x]);
+    }
+  }
+}
+
+/** sums (36, c, width) = or, with `accumulate`, += samples (36, tiles, c) transposed · gradients (36, tiles, width). */
+static void multiply(const th_conv_shape *s, const blocking *p, ptrdiff_t tiles, ptrdiff_t width, const float *samples,
+                     const float *gradients, float *sums, int accumulate) {
+  const th_walk walk = {.outer = {1, 0, 0},
+                        .middle = {1, 0, 0},
+                        .inner = {tiles, s->c, width},
+                        .a_row = 1,
+                        .ldc = width,
+                        .form = TH_COLUMNS};
+  const ptrdiff_t count = th_ceil_div(s->c, tile_rows(width));
+  for (int i = 0; i < PRODUCTS; i++, samples += p->samples_step, gradients += p->gradients_step, sums += p->sums_step)
+    for (ptrdiff_t t = 0; t < count; t++) {
+      const ptrdiff_t c = share(s->c, t, count), rows = share(s->c, t + 1, count) - c;
+      multiply_tile(&walk, samples + c, gradients, sums + c * width, rows, width, NULL, accumulate);
+    }
+}
+
+/** Transforms the sums of a panel back to columns j on of dweight. */
+static void transform_back(const th_conv_shape *s, ptrdiff_t step, const float *sums, ptrdiff_t j, float *dweight) {
+  const ptrdiff_t cols = th_min(NR, s->f - j), width = panel_width(cols), tap = s->c * s->f;
+  for (ptrdiff_t c = 0; c < s->c; c++)
+    for (ptrdiff_t v = 0; v < cols; v += VL) {
+      vec rows[TAPS][POINTS];
+      for (int x = 0; x < POINTS; x++) {
+        vec m[POINTS], u[TAPS];
+        TH_UNROLL for (int y = 0; y < POINTS; y++) m[y] = vec_load(sums + (y * POINTS + x) * step + c * width + v);
+        transform_gradient_sums(u, m);
+        TH_UNROLL for (int y = 0; y < TAPS; y++) rows[y][x] = u[y];
+      }
+      float *const out = dweight + c * s->f + j + v;
+      for (int y = 0; y < TAPS; y++) {
+        vec u[TAPS];
+        transform_gradient_sums(u, rows[y]);
+        TH_UNROLL for (int x = 0; x < TAPS; x++)
+          vec_store_part(out + (y * TAPS + x) * tap, u[x], th_min(VL, cols - v));
+      }
+    }
+}
+
+void weight_gradient_winograd(const th_conv_shape *s, const float *x, const float *dy, ptrdiff_t first, ptrdiff_t last,
+                              ptrdiff_t begin, ptrdiff_t end, float *dweight, float *dbias, float *scratch) {
+  const th_correlation input = {.x = x,
+                                .n = s->n,
+                                .h = s->h,
+                                .w = s->w,
+                                .c = s->c,
+                                .x_image = s->h * s->w * s->c,
+                                .x_row = s->w * s->c,
+                                .x_pixel = s->c,
+                                .top = s->padding,
+                                .left = s->padding,
+                                .oh = s->oh,
+                                .ow = s->ow};
+  const blocking p = plan(s);
+  float *const samples = scratch, *const gradients = samples + PRODUCTS * p.samples_step;
+  float *const sums = gradients + PRODUCTS * p.gradients_step;
+  const ptrdiff_t blocks = th_ceil_div(last - first, p.tiles);
+  for (ptrdiff_t block = 0; block < blocks; block++) {
+    const ptrdiff_t from = first + share(last - first, block, blocks);
+    const ptrdiff_t tiles = first + share(last - first, block + 1, blocks) - from;
+    for (ptrdiff_t i = 0; i < tiles; i++)
+      winograd_samples(&input, winograd_tile(&input, from + i), samples + i * s->c, p.samples_step);
+    for (ptrdiff_t j = begin; j < end; j += NR) {
+      const ptrdiff_t cols = th_min(NR, end - j), width = panel_width(cols);
+      float *const panel = sums + (j - begin) / NR * PRODUCTS * p.sums_step;
+      float bias[NR] = {0};
+      for (ptrdiff_t i = 0; i < tiles; i++)
+        transform_tile(s, dy, winograd_tile(&input, from + i), j, cols, gradients + i * width, p.gradients_step, bias);
+      multiply(s, &p, tiles, width, samples, gradients, panel, block > 0);
+      if (block == blocks - 1) transform_back(s, p.sums_step, panel, j, dweight);
+      for (ptrdiff_t i = 0; dbias && i < cols; i++) dbias[j + i] = block > 0 ? dbias[j + i] + bias[i] : bias[i];
+    }
+  }
+}
