@@ -30,7 +30,7 @@ typedef struct {
   int copies_bands;             /* with a border of zeros at the sides, which makes it possible in spite of padding */
   ptrdiff_t band_width, band_floats;
   ptrdiff_t block_n, block_h, block_w, blocks; /* size and number of the blocks of pixels */
-  int winograd; /* blocks are its tiles */
+  int winograd;                                /* blocks are its tiles */
   ptrdiff_t panel_parts, block_parts;          /* how threads share the work */
   float *bands, *panels, *sums;
   ptrdiff_t panels_size, sums_size;
@@ -120,7 +120,7 @@ static void clip(ptrdiff_t *begin, ptrdiff_t *end, ptrdiff_t stride, ptrdiff_t o
 static void multiply_block(const job *w, const block *b, const source *in, ptrdiff_t j, const float *panel,
                            const ptrdiff_t step[3], float *dweight, int accumulate) {
   const th_conv_shape *s = &w->shape;
-  const ptrdiff_t cols = th_min(NR, s->f - j), tiles = th_ceil_div(w->run, tile_rows(s->f));
+  const ptrdiff_t cols = th_min(NR, s->f - j);
   for (ptrdiff_t ky = w->ky0; ky < w->ky1; ky++)
     for (ptrdiff_t kx = w->kx0; kx < w->kx1; kx++) {
       ptrdiff_t y0 = b->y0, y1 = b->y1, x0 = b->x0, x1 = b->x1;
@@ -139,10 +139,7 @@ static void multiply_block(const job *w, const block *b, const source *in, ptrdi
       const float *a = empty ? in->x : in->x + (((b->n0 - in->first) * in->h + iy) * in->w + ix) * s->c;
       const float *q = empty ? panel : panel + (y0 - b->y0) * step[1] + (x0 - b->x0) * step[2];
       float *out = dweight + (ky * s->kw + kx) * s->c * s->f + j;
-      for (ptrdiff_t t = 0; t < tiles; t++) {
-        const ptrdiff_t i = share(w->run, t, tiles), rows = share(w->run, t + 1, tiles) - i;
-        multiply_tile(&walk, a + i, q, out + i * s->f, rows, cols, NULL, accumulate);
-      }
+      multiply_rows(&walk, a, q, out, w->run, cols, NULL, accumulate);
     }
 }
 

@@ -12,7 +12,7 @@ enum {
 
 /** Blocks of tiles, and the distances in the work space. */
 typedef struct {
-  ptrdiff_t tiles;                   /* of a block, at most */
+  ptrdiff_t tiles;                                   /* of a block, at most */
   ptrdiff_t samples_step, gradients_step, sums_step; /* from product to product */
 } blocking;
 
@@ -39,8 +39,7 @@ static void transform_tile(const th_conv_shape *s, const float *dy, th_winograd_
     vec rows[POINTS][OUTPUTS], sum = vec_load(bias + v);
     for (ptrdiff_t x = 0; x < OUTPUTS; x++) {
       vec g[OUTPUTS] = {0}, u[POINTS];
-      if (x < wide)
-        TH_UNROLL for (int y = 0; y < OUTPUTS; y++) {
+      if (x < wide) TH_UNROLL for (int y = 0; y < OUTPUTS; y++) {
           if (y < high) g[y] = vec_load_part(from + (y * s->ow + x) * s->f + v, n);
           sum += g[y];
         }
@@ -66,12 +65,8 @@ static void multiply(const th_conv_shape *s, const blocking *p, ptrdiff_t tiles,
                         .a_row = 1,
                         .ldc = width,
                         .form = TH_COLUMNS};
-  const ptrdiff_t count = th_ceil_div(s->c, tile_rows(width));
   for (int i = 0; i < PRODUCTS; i++, samples += p->samples_step, gradients += p->gradients_step, sums += p->sums_step)
-    for (ptrdiff_t t = 0; t < count; t++) {
-      const ptrdiff_t c = share(s->c, t, count), rows = share(s->c, t + 1, count) - c;
-      multiply_tile(&walk, samples + c, gradients, sums + c * width, rows, width, NULL, accumulate);
-    }
+    multiply_rows(&walk, samples, gradients, sums, s->c, width, NULL, accumulate);
 }
 
 /** Transforms the sums of a panel back to columns j on of dweight. */
@@ -90,8 +85,7 @@ static void transform_back(const th_conv_shape *s, ptrdiff_t step, const float *
       for (int y = 0; y < TAPS; y++) {
         vec u[TAPS];
         transform_gradient_sums(u, rows[y]);
-        TH_UNROLL for (int x = 0; x < TAPS; x++)
-          vec_store_part(out + (y * TAPS + x) * tap, u[x], th_min(VL, cols - v));
+        TH_UNROLL for (int x = 0; x < TAPS; x++) vec_store_part(out + (y * TAPS + x) * tap, u[x], th_min(VL, cols - v));
       }
     }
 }

@@ -112,15 +112,8 @@ static void multiply(const blocking *p, ptrdiff_t tiles, ptrdiff_t k, ptrdiff_t 
                         .a_row = p->sample_row,
                         .ldc = p->width,
                         .form = TH_ROWS};
-  const ptrdiff_t count = th_ceil_div(tiles, tile_rows(width));
-  const ptrdiff_t low = tiles / count, high = tiles % count; /* the first `high` have low + 1 rows */
-  const ptrdiff_t rest = high * (low + 1);
-  for (int i = 0; i < PRODUCTS; i++, samples += p->sample_step, panel += p->weight_step, sums += p->sum_step) {
-    if (high > 0)
-      multiply_tiles(&walk, samples, (low + 1) * walk.a_row, panel, sums, low + 1, width, NULL, accumulate, high);
-    multiply_tiles(&walk, samples + rest * walk.a_row, low * walk.a_row, panel, sums + rest * walk.ldc, low, width,
-                   NULL, accumulate, count - high);
-  }
+  for (int i = 0; i < PRODUCTS; i++, samples += p->sample_step, panel += p->weight_step, sums += p->sum_step)
+    multiply_rows(&walk, samples, panel, sums, tiles, width, NULL, accumulate);
 }
 
 void correlate_winograd(const th_correlation *r, ptrdiff_t part, ptrdiff_t count, th_pack_tap *pack,
@@ -128,7 +121,8 @@ void correlate_winograd(const th_correlation *r, ptrdiff_t part, ptrdiff_t count
   const blocking p = plan(r, count);
   const sizes s = sizes_of(r, &p);
   float *const samples = scratch, *const sums = samples + s.samples, *const taps = sums + s.sums;
-  const ptrdiff_t begin = share(winograd_tiles(r->n, r->oh, r->ow), part, count), end = share(winograd_tiles(r->n, r->oh, r->ow), part + 1, count);
+  const ptrdiff_t begin = share(winograd_tiles(r->n, r->oh, r->ow), part, count),
+                  end = share(winograd_tiles(r->n, r->oh, r->ow), part + 1, count);
   const ptrdiff_t blocks = th_ceil_div(end - begin, p.tiles);
   for (ptrdiff_t block = 0; block < blocks; block++) {
     const ptrdiff_t first = begin + share(end - begin, block, blocks);
@@ -147,7 +141,8 @@ void correlate_winograd(const th_correlation *r, ptrdiff_t part, ptrdiff_t count
         multiply(&p, tiles, k, width, samples + c, weights, sums, run > 0);
         if (p.keeps) weights += PRODUCTS * p.weight_step;
       }
-      for (ptrdiff_t i = 0; i < tiles; i++) finish_tile(r, &p, winograd_tile(r, first + i), j, cols, sums + i * p.width);
+      for (ptrdiff_t i = 0; i < tiles; i++)
+        finish_tile(r, &p, winograd_tile(r, first + i), j, cols, sums + i * p.width);
     }
   }
 }

@@ -103,6 +103,16 @@ TH_INLINE void multiply_tiles(const th_walk *walk, const float *a, ptrdiff_t a_t
 /** Rows that a tile may have in a product of n columns. */
 TH_INLINE ptrdiff_t tile_rows(ptrdiff_t n) { return n <= VL ? 2 * MR : MR; }
 
+/** `rows` rows of C, shared out evenly to tiles one below the other. */
+TH_INLINE void multiply_rows(const th_walk *walk, const float *a, const float *b, float *c, ptrdiff_t rows,
+                             ptrdiff_t cols, const float *bias, int accumulate) {
+  const ptrdiff_t tiles = th_ceil_div(rows, tile_rows(cols)), low = rows / tiles, high = rows % tiles;
+  const ptrdiff_t rest = high * (low + 1); /* rows of tiles with one more than the others */
+  if (high > 0) multiply_tiles(walk, a, (low + 1) * walk->a_row, b, c, low + 1, cols, bias, accumulate, high);
+  a += rest * walk->a_row, c += rest * walk->ldc;
+  multiply_tiles(walk, a, low * walk->a_row, b, c, low, cols, bias, accumulate, tiles - high);
+}
+
 /** Floats in a row of the packed panel that holds `cols` ≤ NR columns of B. */
 TH_INLINE ptrdiff_t panel_width(ptrdiff_t cols) { return cols > VL ? NR : VL; }
 

@@ -12,8 +12,7 @@ static ptrdiff_t visible_pairs(ptrdiff_t outputs, ptrdiff_t size, ptrdiff_t padd
 
 int winograd_pays(const th_conv_shape *s, ptrdiff_t tiles, ptrdiff_t c, ptrdiff_t f, ptrdiff_t parts) {
   if (s->kh != TAPS || s->kw != TAPS || s->stride != 1 || c % VL) return 0;
-  const double pairs =
-      (double)(s->n * visible_pairs(s->oh, s->h, s->padding) * visible_pairs(s->ow, s->w, s->padding));
+  const double pairs = (double)(s->n * visible_pairs(s->oh, s->h, s->padding) * visible_pairs(s->ow, s->w, s->padding));
   /* In multiplications of two vectors: to transform a vector of a tile's samples, of its sums, and of the weights. */
   const double samples = 220, sums = 150, weights = 200;
   const double m = (double)tiles, k = (double)c, n = (double)f / VL;
