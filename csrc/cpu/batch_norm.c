@@ -10,7 +10,7 @@
 
 #include <math.h>
 
-static const double GRAIN = 8192; /* elements worth a thread */
+static const double GRAIN = 12288; /* elements worth a thread */
 
 /* ------------------------------------------------------------------------------------------- work space */
 

@@ -61,16 +61,12 @@ static th_part panel_of(const th_part *p, ptrdiff_t unit) {
 /** c (rows, cols; row stride ldc) = a (rows, depth) · panel, or += with `accumulate`. */
 static void multiply_panel(const job *w, const float *a, ptrdiff_t lda, const float *panel, float *c, ptrdiff_t ldc,
                            ptrdiff_t rows, ptrdiff_t cols, int accumulate) {
-  const ptrdiff_t width = panel_width(cols);
-  const ptrdiff_t tiles = th_ceil_div(rows, tile_rows(cols)), runs = th_ceil_div(w->depth, KC);
+  const ptrdiff_t width = panel_width(cols), runs = th_ceil_div(w->depth, KC);
   th_walk walk = {.outer = {1, 0, 0}, .middle = {1, 0, 0}, .a_row = lda, .ldc = ldc, .form = TH_ROWS};
   for (ptrdiff_t r = 0; r < runs; r++) {
     const ptrdiff_t k = share(w->depth, r, runs);
     walk.inner = (th_loop){share(w->depth, r + 1, runs) - k, 1, width};
-    for (ptrdiff_t t = 0; t < tiles; t++) {
-      const ptrdiff_t i = share(rows, t, tiles), end = share(rows, t + 1, tiles);
-      multiply_tile(&walk, a + i * lda + k, panel + k * width, c + i * ldc, end - i, cols, NULL, accumulate || r > 0);
-    }
+    multiply_rows(&walk, a + k, panel + k * width, c, rows, cols, NULL, accumulate || r > 0);
   }
 }
 
