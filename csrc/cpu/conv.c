@@ -6,6 +6,8 @@
  *
  * Threads. Output channels and pixels are cut into a grid, one part a thread, which packs the weights of its own
  * channels: that is cheaper than to read what another core has just written.
+ *
+ * Windows of 3 × 3 taps without a stride go by Winograd's minimal filtering (winograd.h) where that pays.
  */
 #include "col2im.h"
 #include "convolve.h"

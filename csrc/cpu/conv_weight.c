@@ -5,6 +5,8 @@
  * Pixels are cut into blocks, so that a packed panel of dy stays in the L1 cache while all taps and channels use it.
  * Threads take panels of dy (columns of dweight) and, where those are too few, blocks of pixels too: then each sums into
  * an array of its own, and a second pass adds those up in order.
+ *
+ * Windows of 3 × 3 taps without a stride go by Winograd's minimal filtering where that pays; then blocks are its tiles.
  */
 #include "conv_weight_winograd.h"
 #include "pack.h"

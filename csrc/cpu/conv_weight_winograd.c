@@ -8,11 +8,13 @@
 enum {
   BLOCK_FLOATS = 128 * 1024, /* of transformed samples: 512 KB of the L2 cache, … */
   FEWEST_TILES = 64,         /* … but no fewer, as the sums are read and written for each block */
+  SUMS = 4 * 1024 * 1024,    /* floats; for the columns whose sums are more, the samples are transformed again */
 };
 
 /** Blocks of tiles, and the distances in the work space. */
 typedef struct {
   ptrdiff_t tiles;                                   /* of a block, at most */
+  ptrdiff_t columns;                                 /* at a time, at most */
   ptrdiff_t samples_step, gradients_step, sums_step; /* from product to product */
 } blocking;
 
@@ -21,12 +23,14 @@ static blocking plan(const th_conv_shape *s) {
   p.samples_step = winograd_step(p.tiles * s->c);
   p.gradients_step = winograd_step(p.tiles * panel_width(s->f));
   p.sums_step = winograd_step(s->c * panel_width(s->f));
+  p.columns = NR * th_max(1, SUMS / (PRODUCTS * p.sums_step));
   return p;
 }
 
 ptrdiff_t winograd_weight_scratch(const th_conv_shape *s, ptrdiff_t columns) {
   const blocking p = plan(s);
-  return PRODUCTS * (p.samples_step + p.gradients_step + th_ceil_div(columns, NR) * p.sums_step);
+  const ptrdiff_t panels = th_ceil_div(th_min(columns, p.columns), NR);
+  return PRODUCTS * (p.samples_step + p.gradients_step + panels * p.sums_step);
 }
 
 /** Transforms the gradients of a tile's outputs, `cols` channels from j on; adds them to `bias`. */
@@ -90,6 +94,31 @@ static void transform_back(const th_conv_shape *s, ptrdiff_t step, const float *
     }
 }
 
+/** The sums of columns begin to end, in blocks of tiles. */
+static void sum_columns(const th_conv_shape *s, const blocking *p, const th_correlation *input, const float *dy,
+                        ptrdiff_t first, ptrdiff_t last, ptrdiff_t begin, ptrdiff_t end, float *dweight, float *dbias,
+                        float *scratch) {
+  float *const samples = scratch, *const gradients = samples + PRODUCTS * p->samples_step;
+  float *const sums = gradients + PRODUCTS * p->gradients_step;
+  const ptrdiff_t blocks = th_ceil_div(last - first, p->tiles);
+  for (ptrdiff_t block = 0; block < blocks; block++) {
+    const ptrdiff_t from = first + share(last - first, block, blocks);
+    const ptrdiff_t tiles = first + share(last - first, block + 1, blocks) - from;
+    for (ptrdiff_t i = 0; i < tiles; i++)
+      winograd_samples(input, winograd_tile(input, from + i), samples + i * s->c, p->samples_step);
+    for (ptrdiff_t j = begin; j < end; j += NR) {
+      const ptrdiff_t cols = th_min(NR, end - j), width = panel_width(cols);
+      float *const panel = sums + (j - begin) / NR * PRODUCTS * p->sums_step;
+      float bias[NR] = {0};
+      for (ptrdiff_t i = 0; i < tiles; i++)
+        transform_tile(s, dy, winograd_tile(input, from + i), j, cols, gradients + i * width, p->gradients_step, bias);
+      multiply(s, p, tiles, width, samples, gradients, panel, block > 0);
+      if (block == blocks - 1) transform_back(s, p->sums_step, panel, j, dweight);
+      for (ptrdiff_t i = 0; dbias && i < cols; i++) dbias[j + i] = block > 0 ? dbias[j + i] + bias[i] : bias[i];
+    }
+  }
+}
+
 void weight_gradient_winograd(const th_conv_shape *s, const float *x, const float *dy, ptrdiff_t first, ptrdiff_t last,
                               ptrdiff_t begin, ptrdiff_t end, float *dweight, float *dbias, float *scratch) {
   const th_correlation input = {.x = x,
@@ -105,23 +134,6 @@ void weight_gradient_winograd(const th_conv_shape *s, const float *x, const floa
                                 .oh = s->oh,
                                 .ow = s->ow};
   const blocking p = plan(s);
-  float *const samples = scratch, *const gradients = samples + PRODUCTS * p.samples_step;
-  float *const sums = gradients + PRODUCTS * p.gradients_step;
-  const ptrdiff_t blocks = th_ceil_div(last - first, p.tiles);
-  for (ptrdiff_t block = 0; block < blocks; block++) {
-    const ptrdiff_t from = first + share(last - first, block, blocks);
-    const ptrdiff_t tiles = first + share(last - first, block + 1, blocks) - from;
-    for (ptrdiff_t i = 0; i < tiles; i++)
-      winograd_samples(&input, winograd_tile(&input, from + i), samples + i * s->c, p.samples_step);
-    for (ptrdiff_t j = begin; j < end; j += NR) {
-      const ptrdiff_t cols = th_min(NR, end - j), width = panel_width(cols);
-      float *const panel = sums + (j - begin) / NR * PRODUCTS * p.sums_step;
-      float bias[NR] = {0};
-      for (ptrdiff_t i = 0; i < tiles; i++)
-        transform_tile(s, dy, winograd_tile(&input, from + i), j, cols, gradients + i * width, p.gradients_step, bias);
-      multiply(s, &p, tiles, width, samples, gradients, panel, block > 0);
-      if (block == blocks - 1) transform_back(s, p.sums_step, panel, j, dweight);
-      for (ptrdiff_t i = 0; dbias && i < cols; i++) dbias[j + i] = block > 0 ? dbias[j + i] + bias[i] : bias[i];
-    }
-  }
+  for (ptrdiff_t j = begin; j < end; j += p.columns)
+    sum_columns(s, &p, &input, dy, first, last, j, th_min(j + p.columns, end), dweight, dbias, scratch);
 }

@@ -11,13 +11,14 @@ enum {
   ONE_BLOCK = 96, /* tiles that are one block, whatever their size: each weight is used once */
   BLOCK_FLOATS = (VL < 16 ? 48 : 96) * 1024, /* else, of transformed samples: 192 or 384 KB of the L2 cache */
   CHANNELS = 128, /* at a time: a panel of transformed weights, 288 or 576 KB, is used while it is in L2 */
+  KEPT_FLOATS = 4 * 1024 * 1024, /* of transformed weights; more are transformed for each block, of many tiles then */
 };
 
 /** Blocks of tiles, and the distances in the work space. */
 typedef struct {
   ptrdiff_t tiles;                   /* of a block */
   ptrdiff_t channels, runs;          /* summed at a time, and how often */
-  int keeps;                         /* the transformed weights of all panels, for the next block */
+  int keeps;                         /* the transformed weights, for the next block; else they are transformed again */
   ptrdiff_t sample_row, sample_step; /* from one tile's channels to the next one's, and from product to product */
   ptrdiff_t weight_step, sum_step;   /* from product to product */
   ptrdiff_t width;                   /* of a row of sums */
@@ -28,10 +29,13 @@ static blocking plan(const th_correlation *r, ptrdiff_t count) {
   const ptrdiff_t tiles = th_ceil_div(winograd_tiles(r->n, r->oh, r->ow), count);
   blocking p = {.tiles = tiles, .runs = th_ceil_div(r->c, CHANNELS), .width = panel_width(r->f)};
   p.channels = th_ceil_div(r->c, p.runs);
-  if (tiles > ONE_BLOCK) p.tiles = th_min(tiles, th_max(2 * rows, fit)), p.keeps = 1;
+  p.weight_step = winograd_step(p.channels * p.width);
+  if (tiles > ONE_BLOCK) {
+    p.keeps = PRODUCTS * p.weight_step * p.runs * th_ceil_div(r->f, NR) <= KEPT_FLOATS;
+    p.tiles = p.keeps ? th_min(tiles, th_max(2 * rows, fit)) : ONE_BLOCK;
+  }
   p.sample_row = rows_collide(r->c, rows) ? apart(r->c) : r->c;
   p.sample_step = winograd_step(p.tiles * p.sample_row);
-  p.weight_step = winograd_step(p.channels * p.width);
   p.sum_step = winograd_step(p.tiles * p.width);
   return p;
 }
@@ -134,7 +138,7 @@ void correlate_winograd(const th_correlation *r, ptrdiff_t part, ptrdiff_t count
       const ptrdiff_t cols = th_min(NR, r->f - j), width = panel_width(cols);
       for (ptrdiff_t run = 0; run < p.runs; run++) {
         const ptrdiff_t c = share(r->c, run, p.runs), k = share(r->c, run + 1, p.runs) - c;
-        if (block == 0) {
+        if (block == 0 || !p.keeps) {
           for (ptrdiff_t t = 0; t < TAPS * TAPS; t++) pack(context, t, c, k, j, cols, taps + t * k * width);
           transform_weights(&p, weights, taps, k * width);
         }

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct {
   int n, h, w, c, f, kh, kw, stride, padding;
@@ -159,6 +160,46 @@ TEST_SUITE(conv_rounding) {
   check(rms(dw, want_dw, nw) < 1.5e-6 * rms(want_dw, NULL, nw), "of its weight gradient: %.2g", rms(dw, want_dw, nw));
   free(x), free(weight), free(bias), free(dy), free(db64);
   free(y), free(dx), free(dw), free(want_y), free(want_dx), free(want_dw);
+}
+
+/** Columns first to first + count of in (rows, columns). */
+static float *slice(const float *in, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t first, ptrdiff_t count) {
+  float *out = test_floats(rows * count);
+  for (ptrdiff_t i = 0; i < rows; i++) memcpy(out + i * count, in + i * columns + first, sizeof(float) * (size_t)count);
+  return out;
+}
+
+/* With so many channels, what Winograd's minimal filtering would keep between blocks of tiles is too large and made again. The
+   results are those of half as many channels, for which it is kept. */
+TEST_SUITE(conv_many_channels) {
+  enum { SIZE = 40, PIXELS = SIZE * SIZE, C = 384, F = 320, TAPS = 9 };
+  float *x = test_random(PIXELS * C, 1), *weight = test_random(TAPS * C * F, 2), *dy = test_random(PIXELS * F, 3);
+  float *y = test_nan(PIXELS * F), *dx = test_nan(PIXELS * C), *dw = test_nan(TAPS * C * F), *db = test_nan(F);
+  const int32_t shape[] = {1, SIZE, SIZE, C, F, 3, 3, 1, 1};
+  th_conv(y, x, weight, NULL, shape);
+  th_conv_backward_data(dx, dy, weight, shape);
+  th_conv_backward_weight(dw, db, x, dy, shape);
+  for (int half = 0; half < 2; half++) {
+    enum { HC = C / 2, HF = F / 2 };
+    const int32_t fewer_f[] = {1, SIZE, SIZE, C, HF, 3, 3, 1, 1}, fewer_c[] = {1, SIZE, SIZE, HC, F, 3, 3, 1, 1};
+    float *weight_f = slice(weight, TAPS * C, F, half * HF, HF), *dy_f = slice(dy, PIXELS, F, half * HF, HF);
+    float *weight_c = slice(weight, TAPS, C * F, half * HC * F, HC * F);
+    float *want = slice(y, PIXELS, F, half * HF, HF), *found = test_nan(PIXELS * HF);
+    th_conv(found, x, weight_f, NULL, fewer_f);
+    check_close(found, want, PIXELS * HF, 1e-4, "many channels, half %d", half);
+    free(want), free(found);
+    want = slice(dx, PIXELS, C, half * HC, HC), found = test_nan(PIXELS * HC);
+    th_conv_backward_data(found, dy, weight_c, fewer_c);
+    check_close(found, want, PIXELS * HC, 1e-4, "data gradient of many channels, half %d", half);
+    free(want), free(found);
+    float found_db[HF];
+    want = slice(dw, TAPS * C, F, half * HF, HF), found = test_nan(TAPS * C * HF);
+    th_conv_backward_weight(found, found_db, x, dy_f, fewer_f);
+    check_close(found, want, TAPS * C * HF, 1e-4, "weight gradient of many channels, half %d", half);
+    check_close(found_db, db + half * HF, HF, 1e-4, "bias gradient of many channels, half %d", half);
+    free(want), free(found), free(weight_f), free(weight_c), free(dy_f);
+  }
+  free(x), free(weight), free(dy), free(y), free(dx), free(dw), free(db);
 }
 
 /* Every combination of small numbers that has an output: windows larger than the image, padding beyond the window, gaps
