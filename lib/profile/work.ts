@@ -10,6 +10,8 @@ export interface Work {
   readonly name: string;
   /** The sizes of this call. */
   readonly shape: string;
+  /** Of sums as they are defined: a 3 × 3 convolution by Winograd's minimal filtering takes a quarter, and so may seem faster
+      than the machine. */
   readonly flops: number;
   readonly bytes: number;
 }
