@@ -137,28 +137,10 @@ static int32_t run(job *w, const char *operation) {
 static th_correlation forward(const job *w, ptrdiff_t index, tap *first) {
   const th_conv_shape *s = &w->shape;
   (void)index;
-  th_correlation r = {.x = w->in,
-                      .n = s->n,
-                      .h = s->h,
-                      .w = s->w,
-                      .c = s->c,
-                      .x_image = s->h * s->w * s->c,
-                      .x_row = s->w * s->c,
-                      .x_pixel = s->c,
-                      .kh = s->kh,
-                      .kw = s->kw,
-                      .stride = s->stride,
-                      .top = s->padding,
-                      .left = s->padding,
-                      .y = w->out,
-                      .oh = s->oh,
-                      .ow = s->ow,
-                      .f = s->f,
-                      .y_image = s->oh * s->ow * s->f,
-                      .y_row = s->ow * s->f,
-                      .y_pixel = s->f,
-                      .bias = w->bias,
-                      .epilogue = w->epilogue};
+  th_correlation r = correlation_of(s, w->in);
+  r.y = w->out, r.f = s->f;
+  r.y_image = s->oh * s->ow * s->f, r.y_row = s->ow * s->f, r.y_pixel = s->f;
+  r.bias = w->bias, r.epilogue = w->epilogue;
   correlation_trim(&r, &first->ky, &first->kx);
   const ptrdiff_t pixels = s->n * s->oh * s->ow;
   const int one_panel = s->f == NR || s->f == VL, one_row = pixels == 1 && s->f > NR;

@@ -121,18 +121,7 @@ static void sum_columns(const th_conv_shape *s, const blocking *p, const th_corr
 
 void weight_gradient_winograd(const th_conv_shape *s, const float *x, const float *dy, ptrdiff_t first, ptrdiff_t last,
                               ptrdiff_t begin, ptrdiff_t end, float *dweight, float *dbias, float *scratch) {
-  const th_correlation input = {.x = x,
-                                .n = s->n,
-                                .h = s->h,
-                                .w = s->w,
-                                .c = s->c,
-                                .x_image = s->h * s->w * s->c,
-                                .x_row = s->w * s->c,
-                                .x_pixel = s->c,
-                                .top = s->padding,
-                                .left = s->padding,
-                                .oh = s->oh,
-                                .ow = s->ow};
+  const th_correlation input = correlation_of(s, x);
   const blocking p = plan(s);
   for (ptrdiff_t j = begin; j < end; j += p.columns)
     sum_columns(s, &p, &input, dy, first, last, j, th_min(j + p.columns, end), dweight, dbias, scratch);

@@ -5,6 +5,7 @@
 #ifndef TH_CORRELATE_H
 #define TH_CORRELATE_H
 
+#include "conv_shape.h"
 #include "microkernel.h"
 
 /** Images and what lies around them are read as zero. */
@@ -25,6 +26,25 @@ typedef struct {
   const float *bias;
   th_epilogue epilogue;
 } th_correlation;
+
+/** A convolution of x as a correlation, without its output and weights. */
+TH_INLINE th_correlation correlation_of(const th_conv_shape *s, const float *x) {
+  return (th_correlation){.x = x,
+                          .n = s->n,
+                          .h = s->h,
+                          .w = s->w,
+                          .c = s->c,
+                          .x_image = s->h * s->w * s->c,
+                          .x_row = s->w * s->c,
+                          .x_pixel = s->c,
+                          .kh = s->kh,
+                          .kw = s->kw,
+                          .stride = s->stride,
+                          .top = s->padding,
+                          .left = s->padding,
+                          .oh = s->oh,
+                          .ow = s->ow};
+}
 
 /** Drops the taps that meet no input pixel from any output pixel; the number dropped at the top and at the left. */
 #define correlation_trim TH_ISA_NAME(correlation_trim)

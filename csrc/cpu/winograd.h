@@ -13,7 +13,6 @@
 #ifndef TH_WINOGRAD_H
 #define TH_WINOGRAD_H
 
-#include "conv_shape.h"
 #include "correlate.h"
 
 enum {
