@@ -20,9 +20,9 @@ typedef struct {
 
 static blocking plan(const th_conv_shape *s) {
   blocking p = {.tiles = th_max(FEWEST_TILES, BLOCK_FLOATS / (PRODUCTS * s->c))};
-  p.samples_step = winograd_step(p.tiles * s->c);
-  p.gradients_step = winograd_step(p.tiles * panel_width(s->f));
-  p.sums_step = winograd_step(s->c * panel_width(s->f));
+  p.samples_step = apart(p.tiles * s->c);
+  p.gradients_step = apart(p.tiles * panel_width(s->f));
+  p.sums_step = apart(s->c * panel_width(s->f));
   p.columns = NR * th_max(1, SUMS / (PRODUCTS * p.sums_step));
   return p;
 }

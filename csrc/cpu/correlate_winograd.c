@@ -16,12 +16,14 @@ enum {
 
 /** Blocks of tiles, and the distances in the work space. */
 typedef struct {
-  ptrdiff_t tiles;                   /* of a block */
-  ptrdiff_t channels, runs;          /* summed at a time, and how often */
-  int keeps;                         /* the transformed weights, for the next block; else they are transformed again */
-  ptrdiff_t sample_row, sample_step; /* from one tile's channels to the next one's, and from product to product */
-  ptrdiff_t weight_step, sum_step;   /* from product to product */
-  ptrdiff_t width;                   /* of a row of sums */
+  ptrdiff_t tiles;          /* of a block */
+  ptrdiff_t channels, runs; /* summed at a time, and how often */
+  int keeps;                /* the transformed weights, for the next block; else they are transformed again */
+  /* From one tile's channels to the next one's, and from product to product: what is stored at one place of each of the 36
+     matrices falls into different sets of the cache. */
+  ptrdiff_t sample_row, sample_step;
+  ptrdiff_t weight_step, sum_step; /* from product to product */
+  ptrdiff_t width;                 /* of a row of sums */
 } blocking;
 
 static blocking plan(const th_correlation *r, ptrdiff_t count) {
@@ -29,14 +31,14 @@ static blocking plan(const th_correlation *r, ptrdiff_t count) {
   const ptrdiff_t tiles = th_ceil_div(winograd_tiles(r->n, r->oh, r->ow), count);
   blocking p = {.tiles = tiles, .runs = th_ceil_div(r->c, CHANNELS), .width = panel_width(r->f)};
   p.channels = th_ceil_div(r->c, p.runs);
-  p.weight_step = winograd_step(p.channels * p.width);
+  p.weight_step = apart(p.channels * p.width);
   if (tiles > ONE_BLOCK) {
     p.keeps = PRODUCTS * p.weight_step * p.runs * th_ceil_div(r->f, NR) <= KEPT_FLOATS;
     p.tiles = p.keeps ? th_min(tiles, th_max(2 * rows, fit)) : ONE_BLOCK;
   }
   p.sample_row = rows_collide(r->c, rows) ? apart(r->c) : r->c;
-  p.sample_step = winograd_step(p.tiles * p.sample_row);
-  p.sum_step = winograd_step(p.tiles * p.width);
+  p.sample_step = apart(p.tiles * p.sample_row);
+  p.sum_step = apart(p.tiles * p.width);
   return p;
 }
 
@@ -125,8 +127,8 @@ void correlate_winograd(const th_correlation *r, ptrdiff_t part, ptrdiff_t count
   const blocking p = plan(r, count);
   const sizes s = sizes_of(r, &p);
   float *const samples = scratch, *const sums = samples + s.samples, *const taps = sums + s.sums;
-  const ptrdiff_t begin = share(winograd_tiles(r->n, r->oh, r->ow), part, count),
-                  end = share(winograd_tiles(r->n, r->oh, r->ow), part + 1, count);
+  const ptrdiff_t all = winograd_tiles(r->n, r->oh, r->ow);
+  const ptrdiff_t begin = share(all, part, count), end = share(all, part + 1, count);
   const ptrdiff_t blocks = th_ceil_div(end - begin, p.tiles);
   for (ptrdiff_t block = 0; block < blocks; block++) {
     const ptrdiff_t first = begin + share(end - begin, block, blocks);

@@ -262,15 +262,10 @@ static void multiply_part(int thread, int threads, void *context) {
 int gemm_in_place(const th_gemm *g, int b_goes_on) {
   const int whole_rows = g->n == NR || g->n == VL || (g->n < VL && b_goes_on);
   if (!whole_rows || g->m * g->k > SMALL_A || g->k > KC || g->b_transposed || g->epilogue.does) return 0;
-  const ptrdiff_t most = tile_rows(g->n);
-  const ptrdiff_t tiles = g->m <= most ? 1 : th_ceil_div(g->m, most); /* a division would be felt */
   th_walk walk = {.outer = {1, 0, 0}, .middle = {1, 0, 0}, .inner = {g->k, 1, g->ldb}};
   walk.a_row = g->lda, walk.ldc = g->ldc, walk.form = TH_ROWS;
   if (g->a_transposed) walk.a_row = 1, walk.inner.a = g->lda, walk.form = TH_COLUMNS;
-  for (ptrdiff_t t = 0; t < tiles; t++) {
-    const ptrdiff_t i = share(g->m, t, tiles), rows = share(g->m, t + 1, tiles) - i;
-    multiply_tile(&walk, g->a + i * walk.a_row, g->b, g->c + i * g->ldc, rows, g->n, g->bias, 0);
-  }
+  multiply_rows(&walk, g->a, g->b, g->c, g->m, g->n, g->bias, 0);
   return 1;
 }
 

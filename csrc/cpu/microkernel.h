@@ -106,7 +106,12 @@ TH_INLINE ptrdiff_t tile_rows(ptrdiff_t n) { return n <= VL ? 2 * MR : MR; }
 /** `rows` rows of C, shared out evenly to tiles one below the other. */
 TH_INLINE void multiply_rows(const th_walk *walk, const float *a, const float *b, float *c, ptrdiff_t rows,
                              ptrdiff_t cols, const float *bias, int accumulate) {
-  const ptrdiff_t tiles = th_ceil_div(rows, tile_rows(cols)), low = rows / tiles, high = rows % tiles;
+  const ptrdiff_t most = tile_rows(cols);
+  if (rows <= most) { /* a division would be felt in a small product */
+    multiply_tile(walk, a, b, c, rows, cols, bias, accumulate);
+    return;
+  }
+  const ptrdiff_t tiles = th_ceil_div(rows, most), low = rows / tiles, high = rows % tiles;
   const ptrdiff_t rest = high * (low + 1); /* rows of tiles with one more than the others */
   if (high > 0) multiply_tiles(walk, a, (low + 1) * walk->a_row, b, c, low + 1, cols, bias, accumulate, high);
   a += rest * walk->a_row, c += rest * walk->ldc;
@@ -142,7 +147,7 @@ TH_INLINE int rows_collide(ptrdiff_t stride, ptrdiff_t rows) {
 /** Whether tiles can well read panels of B, with rows ldb apart, where they lie. They must be whole vectors wide. */
 TH_INLINE int reads_in_place(ptrdiff_t ldb) { return set_period(ldb, 4) == 4; }
 
-/** A length for rows of at least `floats` that never collide: an odd number of cache lines. */
+/** A length for rows of at least `floats`, or a distance between matrices, that never collide: an odd number of cache lines. */
 TH_INLINE ptrdiff_t apart(ptrdiff_t floats) { return (floats + 31) / 32 * 32 + 16; }
 
 /** Into how many parts `threads` threads should cut the columns of C, and its rows into the rest: what gives one thread the

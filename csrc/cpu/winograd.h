@@ -26,6 +26,10 @@ enum {
 #define Q 1.5f
 #define P2 (P * P)
 #define Q2 (Q * Q)
+/* What G has before a point's powers: one over the product of its distances from the other points. */
+#define SCALE_0 (1 / (P2 * Q2))
+#define SCALE_P (1 / (2 * P2 * (P2 - Q2)))
+#define SCALE_Q (1 / (2 * Q2 * (Q2 - P2)))
 
 /** u = Bᵀ d: samples. */
 TH_INLINE void transform_samples(vec u[POINTS], const vec d[POINTS]) {
@@ -41,10 +45,9 @@ TH_INLINE void transform_samples(vec u[POINTS], const vec d[POINTS]) {
 
 /** u = G g: taps. */
 TH_INLINE void transform_taps(vec u[POINTS], const vec g[TAPS]) {
-  const float p = 1 / (2 * P2 * (P2 - Q2)), q = 1 / (2 * Q2 * (Q2 - P2));
-  const vec p_even = p * g[0] + p * P2 * g[2], p_odd = p * P * g[1];
-  const vec q_even = q * g[0] + q * Q2 * g[2], q_odd = q * Q * g[1];
-  u[0] = 1 / (P2 * Q2) * g[0];
+  const vec p_even = SCALE_P * g[0] + SCALE_P * P2 * g[2], p_odd = SCALE_P * P * g[1];
+  const vec q_even = SCALE_Q * g[0] + SCALE_Q * Q2 * g[2], q_odd = SCALE_Q * Q * g[1];
+  u[0] = SCALE_0 * g[0];
   u[1] = p_even + p_odd;
   u[2] = p_even - p_odd;
   u[3] = q_even + q_odd;
@@ -66,11 +69,10 @@ TH_INLINE void transform_gradients(vec u[POINTS], const vec g[OUTPUTS]) {
 }
 
 TH_INLINE void transform_gradient_sums(vec y[TAPS], const vec m[POINTS]) {
-  const float p = 1 / (2 * P2 * (P2 - Q2)), q = 1 / (2 * Q2 * (Q2 - P2));
   const vec p_even = m[1] + m[2], p_odd = m[1] - m[2], q_even = m[3] + m[4], q_odd = m[3] - m[4];
-  y[0] = 1 / (P2 * Q2) * m[0] + p * p_even + q * q_even;
-  y[1] = p * P * p_odd + q * Q * q_odd;
-  y[2] = m[5] + p * P2 * p_even + q * Q2 * q_even;
+  y[0] = SCALE_0 * m[0] + SCALE_P * p_even + SCALE_Q * q_even;
+  y[1] = SCALE_P * P * p_odd + SCALE_Q * Q * q_odd;
+  y[2] = m[5] + SCALE_P * P2 * p_even + SCALE_Q * Q2 * q_even;
 }
 
 /** y = Aᵀ m: sums of products. */
@@ -81,6 +83,14 @@ TH_INLINE void transform_sums(vec y[OUTPUTS], const vec m[POINTS]) {
   y[2] = P2 * p_even + Q2 * q_even;
   y[3] = m[5] + P * P2 * p_odd + Q * Q2 * q_odd;
 }
+
+#undef P
+#undef Q
+#undef P2
+#undef Q2
+#undef SCALE_0
+#undef SCALE_P
+#undef SCALE_Q
 
 /** A tile: the output pixels from (y, x) of an image on. */
 typedef struct {
@@ -97,10 +107,6 @@ TH_INLINE th_winograd_tile winograd_tile(const th_correlation *r, ptrdiff_t inde
   return (th_winograd_tile){index / wide / high, index / wide % high * OUTPUTS, index % wide * OUTPUTS};
 }
 
-/** An odd number of cache lines, at least `floats`: what is stored at one place of each of 36 matrices that are so far apart
-    falls into different sets of the cache. */
-TH_INLINE ptrdiff_t winograd_step(ptrdiff_t floats) { return th_ceil_div(floats, 2 * LINE) * 2 * LINE + LINE; }
-
 /** Whether the convolution's products, of c channels by f, take less time by tiles than each for itself. The weights, or
     their gradient, are transformed `parts` times. */
 #define winograd_pays TH_ISA_NAME(winograd_pays)
@@ -109,10 +115,5 @@ int winograd_pays(const th_conv_shape *s, ptrdiff_t tiles, ptrdiff_t c, ptrdiff_
 /** Transforms what a tile reads of a correlation's input. Of its 36 products, that of channel c is at out[c], out[step + c], … */
 #define winograd_samples TH_ISA_NAME(winograd_samples)
 void winograd_samples(const th_correlation *r, th_winograd_tile tile, float *out, ptrdiff_t step);
-
-#undef P
-#undef Q
-#undef P2
-#undef Q2
 
 #endif
