@@ -7,9 +7,10 @@
  * Threads. Output channels and pixels are cut into a grid, one part a thread, which packs the weights of its own
  * channels: that is cheaper than to read what another core has just written.
  *
- * Windows of 3 × 3 taps without a stride go by Winograd's minimal filtering (winograd.h) where that pays.
+ * Windows of two or three times the stride go by Winograd's minimal filtering (winograd.h) where that pays.
  */
 #include "col2im.h"
+#include "conv_winograd_1d.h"
 #include "convolve.h"
 #include "correlate.h"
 #include "correlate_winograd.h"
@@ -41,7 +42,6 @@ struct job {
   th_correlation (*phase)(const job *w, ptrdiff_t index, tap *first); /* and which of the weights is its tap (0, 0) */
   pack_tap *pack;
   ptrdiff_t tap_step; /* from tap to tap of a correlation, among the weights */
-  int winograd;
   ptrdiff_t channel_parts, pixel_parts;
   float *scratch; /* for each thread: packed weights, then the work space of the correlation */
   ptrdiff_t panels, scratch_part;
@@ -84,6 +84,21 @@ static void pack_panels(const part_weights *p, float *panels) {
   }
 }
 
+/** The same for Winograd's filtering: tap t is stride × stride pixels, zeros beyond the window; c0 counts a sample's channels. */
+static void pack_pixels(const void *context, ptrdiff_t t, ptrdiff_t c0, ptrdiff_t count, ptrdiff_t j, ptrdiff_t cols,
+                        float *panel) {
+  const th_correlation *r = ((const part_weights *)context)->r;
+  const ptrdiff_t stride = r->stride, wide = th_ceil_div(r->kw, stride);
+  for (ptrdiff_t i = c0, rows; i < c0 + count; i += rows) {
+    const ptrdiff_t pixel = i / r->c, c = i % r->c;
+    const ptrdiff_t ky = t / wide * stride + pixel / stride, kx = t % wide * stride + pixel % stride;
+    rows = th_min(r->c - c, c0 + count - i);
+    if (ky < r->kh && kx < r->kw) pack_part(context, ky * r->kw + kx, c, rows, j, cols, panel);
+    else zero_floats(panel, rows * panel_width(cols));
+    panel += rows * panel_width(cols);
+  }
+}
+
 static void run_part(int thread, int threads, void *context) {
   const job *w = context;
   float *const panels = w->scratch + thread * w->scratch_part, *const scratch = panels + w->panels;
@@ -91,10 +106,11 @@ static void run_part(int thread, int threads, void *context) {
     for (ptrdiff_t i = 0; i < w->phases; i++) {
       part_weights weights = {.w = w};
       th_correlation r = w->phase(w, i, &weights.first);
+      const int winograd = winograd_pays(&r, r.f, w->channel_parts * w->pixel_parts);
       weights.r = &r;
       weights.channel = take_channels(w, &r, part % w->channel_parts);
-      if (w->winograd) {
-        correlate_winograd(&r, part / w->channel_parts, w->pixel_parts, pack_part, &weights, scratch);
+      if (winograd) {
+        correlate_winograd(&r, part / w->channel_parts, w->pixel_parts, pack_pixels, &weights, scratch);
         continue;
       }
       if (!r.weights) {
@@ -112,19 +128,19 @@ static int32_t run(job *w, const char *operation) {
   const ptrdiff_t pixels = r0.n * r0.oh * r0.ow;
   /* Copying a float takes the time of about 12 products. */
   const double copied = correlation_scratch(&r0) ? 12.0 * (double)(r0.n * r0.h * r0.w) : 0;
-  const ptrdiff_t tiles = winograd_tiles(r0.n, r0.oh, r0.ow);
-  w->winograd = r0.kh == TAPS && r0.kw == TAPS && winograd_pays(&w->shape, tiles, r0.c, r0.f, threads);
   w->channel_parts =
-      w->winograd ? choose_column_parts(tiles, r0.f, threads, 6)
-                  : choose_column_parts(pixels, r0.f, threads, copied / (double)th_max(1, pixels * r0.kh * r0.kw));
+      winograd_pays(&r0, r0.f, threads)
+          ? choose_column_parts(winograd_tiles(&r0), r0.f, threads, 6)
+          : choose_column_parts(pixels, r0.f, threads, copied / (double)th_max(1, pixels * r0.kh * r0.kw));
   w->pixel_parts = threads / w->channel_parts;
   ptrdiff_t bands = 0;
   for (ptrdiff_t i = 0; i < w->phases; i++)
     for (ptrdiff_t part = 0; part < w->channel_parts; part++) {
       th_correlation r = w->phase(w, i, &first);
+      const int winograd = winograd_pays(&r, r.f, threads);
       take_channels(w, &r, part);
-      if (!r.weights && !w->winograd) w->panels = th_max(w->panels, r.kh * r.kw * r.c * th_ceil_div(r.f, NR) * NR);
-      bands = th_max(bands, w->winograd ? winograd_scratch(&r, w->pixel_parts) : correlation_scratch(&r));
+      if (!r.weights && !winograd) w->panels = th_max(w->panels, r.kh * r.kw * r.c * th_ceil_div(r.f, NR) * NR);
+      bands = th_max(bands, winograd ? winograd_scratch(&r, w->pixel_parts) : correlation_scratch(&r));
     }
   w->panels = th_ceil_div(w->panels, 16) * 16;
   w->scratch_part = th_own_floats(w->panels + bands);
@@ -160,6 +176,7 @@ static void pack_forward(const job *w, tap at, ptrdiff_t row, ptrdiff_t count, p
 
 int32_t convolve(float *y, const float *x, const float *weight, const float *bias, const th_epilogue *epilogue,
                  const th_conv_shape *shape) {
+  if (winograd_1d_pays(shape)) return convolve_1d(y, x, weight, bias, epilogue, shape);
   job w = {.shape = *shape,
            .in = x,
            .weight = weight,

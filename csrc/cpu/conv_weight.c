@@ -6,16 +6,18 @@
  * Threads take panels of dy (columns of dweight) and, where those are too few, blocks of pixels too: then each sums into
  * an array of its own, and a second pass adds those up in order.
  *
- * Windows of 3 × 3 taps without a stride go by Winograd's minimal filtering where that pays; then blocks are its tiles.
+ * Windows of two or three times the stride go by Winograd's minimal filtering where that pays; then blocks are its tiles.
  */
+#include "conv_weight.h"
+
 #include "conv_weight_winograd.h"
+#include "conv_winograd_1d.h"
 #include "pack.h"
 #include "parallel.h"
 
 #include <string.h>
 
 enum {
-  BLOCK_PIXELS = 256, /* rows of a packed panel of dy: 16 KB with AVX2, 32 KB with AVX-512 */
   SLOT_PANELS = 0,
   SLOT_BANDS = 1,
   SLOT_SUMS = 2,
@@ -52,6 +54,32 @@ static block block_at(const job *w, ptrdiff_t index) {
   b.n1 = th_min(s->n, b.n0 + w->block_n), b.y1 = th_min(s->oh, b.y0 + w->block_h),
   b.x1 = th_min(s->ow, b.x0 + w->block_w);
   return b;
+}
+
+/** The taps begin to end that lie in the image for some output position: 0 ≤ position - padding + tap < size. */
+static void visible_taps(ptrdiff_t *begin, ptrdiff_t *end, ptrdiff_t taps, ptrdiff_t padding, ptrdiff_t last,
+                         ptrdiff_t size) {
+  *begin = th_min(taps, th_max(0, padding - last));
+  *end = th_max(*begin, th_min(taps, size + padding));
+}
+
+static void plan_blocks(job *w) {
+  const th_conv_shape *s = &w->shape;
+  w->block_w = th_ceil_div(s->ow, th_ceil_div(s->ow, WEIGHT_GRADIENT_PIXELS));
+  w->block_h = w->block_w < s->ow ? 1 : th_min(s->oh, WEIGHT_GRADIENT_PIXELS / s->ow);
+  w->block_n = w->block_h < s->oh ? 1 : th_min(s->n, WEIGHT_GRADIENT_PIXELS / (s->oh * s->ow));
+  w->blocks = th_ceil_div(s->ow, w->block_w) * th_ceil_div(s->oh, w->block_h) * th_ceil_div(s->n, w->block_n);
+
+  const int merges = s->kw > 1 && (s->padding == 0 || s->c < MR);
+  w->run = merges ? s->kw * s->c : s->c;
+  visible_taps(&w->ky0, &w->ky1, s->kh, s->padding, (s->oh - 1) * s->stride, s->h);
+  visible_taps(&w->kx0, &w->kx1, s->kw, s->padding, (s->ow - 1) * s->stride, s->w);
+  if (merges) w->kx0 = 0, w->kx1 = 1;
+  w->copies_bands = merges && s->padding > 0;
+  w->band_width = (w->block_w - 1) * s->stride + s->kw;
+  w->band_floats =
+      w->copies_bands ? w->block_n * th_min(s->h, (w->block_h - 1) * s->stride + s->kh) * w->band_width * s->c : 0;
+  w->band_floats = th_own_floats(w->band_floats);
 }
 
 /** The images as tiles read them: x itself, or a copy of the part that a block meets. */
@@ -176,6 +204,21 @@ static void sum_blocks(int thread, int threads, const job *w) {
   }
 }
 
+void weight_gradient_sum(const th_conv_shape *s, const float *x, const float *dy, float *dweight, int accumulate,
+                         float *packed) {
+  job w = {.shape = *s, .x = x, .dy = dy};
+  const source in = {x, s->h, s->w, 0, 0, 0};
+  plan_blocks(&w);
+  for (ptrdiff_t i = 0; i < w.blocks; i++) {
+    const block b = block_at(&w, i);
+    for (ptrdiff_t j = 0; j < s->f; j += NR) {
+      ptrdiff_t step[3];
+      const float *panel = panel_of(&w, &b, j, packed, step);
+      multiply_block(&w, &b, &in, j, panel, step, dweight, accumulate || i > 0);
+    }
+  }
+}
+
 /** Taps on all threads: the sums of the other parts are added, or zeros stored. */
 static void finish_taps(int thread, int threads, const job *w) {
   const th_conv_shape *s = &w->shape;
@@ -198,32 +241,6 @@ static void run(int thread, int threads, void *context) {
   if (!w->finishes) return;
 #pragma omp barrier
   finish_taps(thread, threads, w);
-}
-
-/** The taps begin to end that lie in the image for some output position: 0 ≤ position - padding + tap < size. */
-static void visible_taps(ptrdiff_t *begin, ptrdiff_t *end, ptrdiff_t taps, ptrdiff_t padding, ptrdiff_t last,
-                         ptrdiff_t size) {
-  *begin = th_min(taps, th_max(0, padding - last));
-  *end = th_max(*begin, th_min(taps, size + padding));
-}
-
-static void plan_blocks(job *w) {
-  const th_conv_shape *s = &w->shape;
-  w->block_w = th_ceil_div(s->ow, th_ceil_div(s->ow, BLOCK_PIXELS));
-  w->block_h = w->block_w < s->ow ? 1 : th_min(s->oh, BLOCK_PIXELS / s->ow);
-  w->block_n = w->block_h < s->oh ? 1 : th_min(s->n, BLOCK_PIXELS / (s->oh * s->ow));
-  w->blocks = th_ceil_div(s->ow, w->block_w) * th_ceil_div(s->oh, w->block_h) * th_ceil_div(s->n, w->block_n);
-
-  const int merges = s->kw > 1 && (s->padding == 0 || s->c < MR);
-  w->run = merges ? s->kw * s->c : s->c;
-  visible_taps(&w->ky0, &w->ky1, s->kh, s->padding, (s->oh - 1) * s->stride, s->h);
-  visible_taps(&w->kx0, &w->kx1, s->kw, s->padding, (s->ow - 1) * s->stride, s->w);
-  if (merges) w->kx0 = 0, w->kx1 = 1;
-  w->copies_bands = merges && s->padding > 0;
-  w->band_width = (w->block_w - 1) * s->stride + s->kw;
-  w->band_floats =
-      w->copies_bands ? w->block_n * th_min(s->h, (w->block_h - 1) * s->stride + s->kh) * w->band_width * s->c : 0;
-  w->band_floats = th_own_floats(w->band_floats);
 }
 
 /** As many parts of the panels as divide the threads and leave none with much less than the others; the rest of the
@@ -249,15 +266,16 @@ int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, co
     return TH_STATUS_OK;
   }
   if (s->f == 0) return TH_STATUS_OK;
+  if (winograd_1d_pays(s)) return weight_gradient_1d(dweight, dbias, x, dy, s);
   const int threads = conv_threads(s);
   plan_blocks(&w);
   const int all_visible = w.ky0 == 0 && w.ky1 == s->kh && (w.run > s->c || (w.kx0 == 0 && w.kx1 == s->kw));
-  const ptrdiff_t tiles = winograd_tiles(s->n, s->oh, s->ow);
-  w.winograd = all_visible && winograd_pays(s, tiles, s->c, s->f, threads);
-  if (w.winograd) w.blocks = tiles;
+  const th_correlation input = correlation_of(s, x);
+  w.winograd = all_visible && winograd_pays(&input, s->f, threads);
+  if (w.winograd) w.blocks = winograd_tiles(&input);
   plan_parts(&w, threads);
   const ptrdiff_t columns = NR * th_ceil_div(th_ceil_div(s->f, NR), w.panel_parts);
-  w.panels_size = th_own_floats(w.winograd ? winograd_weight_scratch(s, columns) : BLOCK_PIXELS * NR);
+  w.panels_size = th_own_floats(w.winograd ? winograd_weight_scratch(s, columns) : WEIGHT_GRADIENT_PIXELS * NR);
   w.panels = th_work_space(SLOT_PANELS, threads * w.panels_size, "convBackwardWeight");
   w.bands = th_work_space(SLOT_BANDS, threads * w.band_floats, "convBackwardWeight");
   w.sums = th_work_space(SLOT_SUMS, (w.block_parts - 1) * w.sums_size, "convBackwardWeight");

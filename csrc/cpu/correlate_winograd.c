@@ -1,6 +1,6 @@
 /*
  * A correlation by Winograd's minimal filtering (winograd.h). Samples and taps are transformed for all channels; then the
- * products at each of a tile's 36 places, summed over the channels, are a matrix product of its own: (tiles × c) · (c × f).
+ * products at each of a tile's places, summed over the channels, are a matrix product of its own: (tiles × c) · (c × f).
  *
  * Some tiles at a time: their transformed samples stay in the L2 cache while all panels of weights pass by, and the sums
  * of one panel until they are transformed back. The epilogue comes with that.
@@ -16,10 +16,11 @@ enum {
 
 /** Blocks of tiles, and the distances in the work space. */
 typedef struct {
+  th_winograd w;
   ptrdiff_t tiles;          /* of a block */
   ptrdiff_t channels, runs; /* summed at a time, and how often */
   int keeps;                /* the transformed weights, for the next block; else they are transformed again */
-  /* From one tile's channels to the next one's, and from product to product: what is stored at one place of each of the 36
+  /* From one tile's channels to the next one's, and from product to product: what is stored at one place of each of their
      matrices falls into different sets of the cache. */
   ptrdiff_t sample_row, sample_step;
   ptrdiff_t weight_step, sum_step; /* from product to product */
@@ -27,16 +28,17 @@ typedef struct {
 } blocking;
 
 static blocking plan(const th_correlation *r, ptrdiff_t count) {
-  const ptrdiff_t rows = tile_rows(r->f), fit = BLOCK_FLOATS / (PRODUCTS * r->c) / rows * rows;
-  const ptrdiff_t tiles = th_ceil_div(winograd_tiles(r->n, r->oh, r->ow), count);
-  blocking p = {.tiles = tiles, .runs = th_ceil_div(r->c, CHANNELS), .width = panel_width(r->f)};
-  p.channels = th_ceil_div(r->c, p.runs);
+  const th_winograd w = winograd_of(r);
+  const ptrdiff_t rows = tile_rows(r->f), fit = BLOCK_FLOATS / (w.products * w.channels) / rows * rows;
+  const ptrdiff_t tiles = th_ceil_div(winograd_tiles(r), count);
+  blocking p = {.w = w, .tiles = tiles, .runs = th_ceil_div(w.channels, CHANNELS), .width = panel_width(r->f)};
+  p.channels = th_ceil_div(w.channels, p.runs);
   p.weight_step = apart(p.channels * p.width);
   if (tiles > ONE_BLOCK) {
-    p.keeps = PRODUCTS * p.weight_step * p.runs * th_ceil_div(r->f, NR) <= KEPT_FLOATS;
+    p.keeps = w.products * p.weight_step * p.runs * th_ceil_div(r->f, NR) <= KEPT_FLOATS;
     p.tiles = p.keeps ? th_min(tiles, th_max(2 * rows, fit)) : ONE_BLOCK;
   }
-  p.sample_row = rows_collide(r->c, rows) ? apart(r->c) : r->c;
+  p.sample_row = rows_collide(w.channels, rows) ? apart(w.channels) : w.channels;
   p.sample_step = apart(p.tiles * p.sample_row);
   p.sum_step = apart(p.tiles * p.width);
   return p;
@@ -48,10 +50,11 @@ typedef struct {
 } sizes;
 
 static sizes sizes_of(const th_correlation *r, const blocking *p) {
-  return (sizes){.samples = PRODUCTS * p->sample_step,
-                 .sums = PRODUCTS * p->sum_step,
-                 .taps = TAPS * TAPS * p->channels * p->width,
-                 .weights = PRODUCTS * p->weight_step * (p->keeps ? p->runs * th_ceil_div(r->f, NR) : 1)};
+  const ptrdiff_t taps = TAPS - p->w.first;
+  return (sizes){.samples = p->w.products * p->sample_step,
+                 .sums = p->w.products * p->sum_step,
+                 .taps = taps * taps * p->channels * p->width,
+                 .weights = p->w.products * p->weight_step * (p->keeps ? p->runs * th_ceil_div(r->f, NR) : 1)};
 }
 
 ptrdiff_t winograd_scratch(const th_correlation *r, ptrdiff_t count) {
@@ -61,42 +64,47 @@ ptrdiff_t winograd_scratch(const th_correlation *r, ptrdiff_t count) {
 }
 
 /** Transforms a panel of weights from their taps, each packed as a panel of `size` floats. */
-static void transform_weights(const blocking *p, float *out, const float *packed, ptrdiff_t size) {
+TH_INLINE void transform_weights(const int first, ptrdiff_t step, float *out, const float *packed, ptrdiff_t size) {
   for (ptrdiff_t i = 0; i < size; i += VL) {
     vec columns[POINTS][TAPS];
-    for (int x = 0; x < TAPS; x++) {
+    const float *tap = packed + i;
+    for (int y = first; y < TAPS; y++)
+      for (int x = first; x < TAPS; x++, tap += size) columns[y][x] = vec_load(tap);
+    for (int x = first; x < TAPS; x++) {
       vec g[TAPS], u[POINTS];
-      TH_UNROLL for (int y = 0; y < TAPS; y++) g[y] = vec_load(packed + (y * TAPS + x) * size + i);
-      transform_taps(u, g);
-      TH_UNROLL for (int y = 0; y < POINTS; y++) columns[y][x] = u[y];
+      TH_UNROLL for (int y = first; y < TAPS; y++) g[y] = columns[y][x];
+      transform_taps(first, u, g);
+      TH_UNROLL for (int y = first; y < POINTS; y++) columns[y][x] = u[y];
     }
-    for (int y = 0; y < POINTS; y++) {
+    float *at = out + i;
+    for (int y = first; y < POINTS; y++) {
       vec u[POINTS];
-      transform_taps(u, columns[y]);
-      TH_UNROLL for (int x = 0; x < POINTS; x++) vec_store(out + (y * POINTS + x) * p->weight_step + i, u[x]);
+      transform_taps(first, u, columns[y]);
+      TH_UNROLL for (int x = first; x < POINTS; x++, at += step) vec_store(at, u[x]);
     }
   }
 }
 
 /** Transforms a tile's sums back, `cols` channels from j on, and finishes and stores them. */
-static void finish_tile(const th_correlation *r, const blocking *p, th_winograd_tile t, ptrdiff_t j, ptrdiff_t cols,
-                        const float *sums) {
+TH_INLINE void finish_tile(const int first, const th_correlation *r, ptrdiff_t step, th_winograd_tile t, ptrdiff_t j,
+                           ptrdiff_t cols, const float *sums) {
   const ptrdiff_t high = th_min(OUTPUTS, r->oh - t.y), wide = th_min(OUTPUTS, r->ow - t.x);
   float *const y = r->y + t.image * r->y_image + t.y * r->y_row + t.x * r->y_pixel + j;
   for (ptrdiff_t v = 0; v < cols; v += VL) {
     const ptrdiff_t last = th_min(VL, cols - v);
     const th_epilogue e = epilogue_at(&r->epilogue, j + v, 1);
     vec rows[OUTPUTS][POINTS];
-    for (int x = 0; x < POINTS; x++) {
+    for (int x = first; x < POINTS; x++) {
       vec m[POINTS], u[OUTPUTS];
-      TH_UNROLL for (int i = 0; i < POINTS; i++) m[i] = vec_load(sums + (i * POINTS + x) * p->sum_step + v);
-      transform_sums(u, m);
+      const float *at = sums + (x - first) * step + v;
+      TH_UNROLL for (int i = first; i < POINTS; i++, at += (POINTS - first) * step) m[i] = vec_load(at);
+      transform_sums(first, u, m);
       TH_UNROLL for (int i = 0; i < OUTPUTS; i++) rows[i][x] = u[i];
     }
     const vec bias = r->bias ? vec_load_part(r->bias + j + v, last) : (vec){0};
     for (int i = 0; i < high; i++) {
       vec u[OUTPUTS];
-      transform_sums(u, rows[i]);
+      transform_sums(first, u, rows[i]);
       TH_UNROLL for (int x = 0; x < OUTPUTS; x++) {
         if (x >= wide) break;
         float *const at = y + i * r->y_row + x * r->y_pixel + v;
@@ -109,7 +117,7 @@ static void finish_tile(const th_correlation *r, const blocking *p, th_winograd_
   }
 }
 
-/** sums (36, tiles, width) = or, with `accumulate`, += samples (36, tiles, k) · a panel of weights (36, k, width). */
+/** For each product, sums (tiles, width) = or, with `accumulate`, += samples (tiles, k) · a panel of weights (k, width). */
 static void multiply(const blocking *p, ptrdiff_t tiles, ptrdiff_t k, ptrdiff_t width, const float *samples,
                      const float *panel, float *sums, int accumulate) {
   const th_walk walk = {.outer = {1, 0, 0},
@@ -118,37 +126,42 @@ static void multiply(const blocking *p, ptrdiff_t tiles, ptrdiff_t k, ptrdiff_t 
                         .a_row = p->sample_row,
                         .ldc = p->width,
                         .form = TH_ROWS};
-  for (int i = 0; i < PRODUCTS; i++, samples += p->sample_step, panel += p->weight_step, sums += p->sum_step)
+  for (ptrdiff_t i = 0; i < p->w.products; i++, samples += p->sample_step, panel += p->weight_step, sums += p->sum_step)
     multiply_rows(&walk, samples, panel, sums, tiles, width, NULL, accumulate);
+}
+
+TH_INLINE void correlate_tiles(const int first, const blocking *p, const th_correlation *r, ptrdiff_t begin,
+                               ptrdiff_t end, th_pack_tap *pack, const void *context, float *scratch) {
+  const sizes s = sizes_of(r, p);
+  float *const samples = scratch, *const sums = samples + s.samples, *const packed = sums + s.sums;
+  const ptrdiff_t blocks = th_ceil_div(end - begin, p->tiles), taps = TAPS - first;
+  for (ptrdiff_t block = 0; block < blocks; block++) {
+    const ptrdiff_t from = begin + share(end - begin, block, blocks);
+    const ptrdiff_t tiles = begin + share(end - begin, block + 1, blocks) - from;
+    for (ptrdiff_t i = 0; i < tiles; i++)
+      winograd_samples(r, winograd_tile(r, from + i), samples + i * p->sample_row, p->sample_step);
+    float *weights = packed + s.taps;
+    for (ptrdiff_t j = 0; j < r->f; j += NR) {
+      const ptrdiff_t cols = th_min(NR, r->f - j), width = panel_width(cols);
+      for (ptrdiff_t run = 0; run < p->runs; run++) {
+        const ptrdiff_t c = share(p->w.channels, run, p->runs), k = share(p->w.channels, run + 1, p->runs) - c;
+        if (block == 0 || !p->keeps) {
+          for (ptrdiff_t t = 0; t < taps * taps; t++) pack(context, t, c, k, j, cols, packed + t * k * width);
+          transform_weights(first, p->weight_step, weights, packed, k * width);
+        }
+        multiply(p, tiles, k, width, samples + c, weights, sums, run > 0);
+        if (p->keeps) weights += p->w.products * p->weight_step;
+      }
+      for (ptrdiff_t i = 0; i < tiles; i++)
+        finish_tile(first, r, p->sum_step, winograd_tile(r, from + i), j, cols, sums + i * p->width);
+    }
+  }
 }
 
 void correlate_winograd(const th_correlation *r, ptrdiff_t part, ptrdiff_t count, th_pack_tap *pack,
                         const void *context, float *scratch) {
   const blocking p = plan(r, count);
-  const sizes s = sizes_of(r, &p);
-  float *const samples = scratch, *const sums = samples + s.samples, *const taps = sums + s.sums;
-  const ptrdiff_t all = winograd_tiles(r->n, r->oh, r->ow);
-  const ptrdiff_t begin = share(all, part, count), end = share(all, part + 1, count);
-  const ptrdiff_t blocks = th_ceil_div(end - begin, p.tiles);
-  for (ptrdiff_t block = 0; block < blocks; block++) {
-    const ptrdiff_t first = begin + share(end - begin, block, blocks);
-    const ptrdiff_t tiles = begin + share(end - begin, block + 1, blocks) - first;
-    for (ptrdiff_t i = 0; i < tiles; i++)
-      winograd_samples(r, winograd_tile(r, first + i), samples + i * p.sample_row, p.sample_step);
-    float *weights = taps + s.taps;
-    for (ptrdiff_t j = 0; j < r->f; j += NR) {
-      const ptrdiff_t cols = th_min(NR, r->f - j), width = panel_width(cols);
-      for (ptrdiff_t run = 0; run < p.runs; run++) {
-        const ptrdiff_t c = share(r->c, run, p.runs), k = share(r->c, run + 1, p.runs) - c;
-        if (block == 0 || !p.keeps) {
-          for (ptrdiff_t t = 0; t < TAPS * TAPS; t++) pack(context, t, c, k, j, cols, taps + t * k * width);
-          transform_weights(&p, weights, taps, k * width);
-        }
-        multiply(&p, tiles, k, width, samples + c, weights, sums, run > 0);
-        if (p.keeps) weights += PRODUCTS * p.weight_step;
-      }
-      for (ptrdiff_t i = 0; i < tiles; i++)
-        finish_tile(r, &p, winograd_tile(r, first + i), j, cols, sums + i * p.width);
-    }
-  }
+  const ptrdiff_t all = winograd_tiles(r), begin = share(all, part, count), end = share(all, part + 1, count);
+  if (p.w.first) correlate_tiles(1, &p, r, begin, end, pack, context, scratch);
+  else correlate_tiles(0, &p, r, begin, end, pack, context, scratch);
 }

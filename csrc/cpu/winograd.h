@@ -9,6 +9,12 @@
  *
  * The transforms evaluate polynomials at points. At the usual 0, ±1, ±2, ∞ the error is ten times that of the direct sum, for 256
  * channels; at 0, ±3/4, ±3/2, ∞, whose powers are as exact in binary, three to four times: 1e-6 of the result.
+ *
+ * Two taps, F(4, 2), are three whose first is zero: so is its value at point 0, and sample 0 meets nothing else. Both are left
+ * out, 25 products remain. The other points are ±1/2, ±3/2, ∞, and the error twice that of the direct sum.
+ *
+ * Windows that move by s pixels are windows of taps that move by one tap, where a tap is s × s pixels and a sample so many pixels'
+ * channels: 7 × 7 pixels with a stride of 4 are 2 × 2 taps, which at the end have a row and a column of zeros.
  */
 #ifndef TH_WINOGRAD_H
 #define TH_WINOGRAD_H
@@ -19,10 +25,9 @@ enum {
   TAPS = 3,
   OUTPUTS = 4,
   POINTS = OUTPUTS + TAPS - 1, /* of a line, and the samples it reads */
-  PRODUCTS = POINTS * POINTS,  /* of a tile */
 };
 
-#define P 0.75f
+#define P (first ? 0.5f : 0.75f)
 #define Q 1.5f
 #define P2 (P * P)
 #define Q2 (Q * Q)
@@ -31,11 +36,13 @@ enum {
 #define SCALE_P (1 / (2 * P2 * (P2 - Q2)))
 #define SCALE_Q (1 / (2 * Q2 * (Q2 - P2)))
 
+/* Of taps, samples and points, those from `first` on are read and written: 0, or 1 where there are two taps. */
+
 /** u = Bᵀ d: samples. */
-TH_INLINE void transform_samples(vec u[POINTS], const vec d[POINTS]) {
+TH_INLINE void transform_samples(const int first, vec u[POINTS], const vec d[POINTS]) {
   const vec p_even = d[4] - Q2 * d[2], p_odd = d[3] - Q2 * d[1];
   const vec q_even = d[4] - P2 * d[2], q_odd = d[3] - P2 * d[1];
-  u[0] = d[4] - (P2 + Q2) * d[2] + P2 * Q2 * d[0];
+  if (!first) u[0] = d[4] - (P2 + Q2) * d[2] + P2 * Q2 * d[0];
   u[1] = p_even + P * p_odd;
   u[2] = p_even - P * p_odd;
   u[3] = q_even + Q * q_odd;
@@ -44,10 +51,11 @@ TH_INLINE void transform_samples(vec u[POINTS], const vec d[POINTS]) {
 }
 
 /** u = G g: taps. */
-TH_INLINE void transform_taps(vec u[POINTS], const vec g[TAPS]) {
-  const vec p_even = SCALE_P * g[0] + SCALE_P * P2 * g[2], p_odd = SCALE_P * P * g[1];
-  const vec q_even = SCALE_Q * g[0] + SCALE_Q * Q2 * g[2], q_odd = SCALE_Q * Q * g[1];
-  u[0] = SCALE_0 * g[0];
+TH_INLINE void transform_taps(const int first, vec u[POINTS], const vec g[TAPS]) {
+  const vec zero = {0}, g0 = first ? zero : g[0];
+  const vec p_even = SCALE_P * g0 + SCALE_P * P2 * g[2], p_odd = SCALE_P * P * g[1];
+  const vec q_even = SCALE_Q * g0 + SCALE_Q * Q2 * g[2], q_odd = SCALE_Q * Q * g[1];
+  if (!first) u[0] = SCALE_0 * g[0];
   u[1] = p_even + p_odd;
   u[2] = p_even - p_odd;
   u[3] = q_even + q_odd;
@@ -57,10 +65,10 @@ TH_INLINE void transform_taps(vec u[POINTS], const vec g[TAPS]) {
 
 /** The same for 4 taps and 3 sums, F(3, 4), as in a weight gradient: its taps are the 4 × 4 gradients of a tile. The points are not
     scaled; the sums are. */
-TH_INLINE void transform_gradients(vec u[POINTS], const vec g[OUTPUTS]) {
+TH_INLINE void transform_gradients(const int first, vec u[POINTS], const vec g[OUTPUTS]) {
   const vec p_even = g[0] + P2 * g[2], p_odd = P * g[1] + P * P2 * g[3];
   const vec q_even = g[0] + Q2 * g[2], q_odd = Q * g[1] + Q * Q2 * g[3];
-  u[0] = g[0];
+  if (!first) u[0] = g[0];
   u[1] = p_even + p_odd;
   u[2] = p_even - p_odd;
   u[3] = q_even + q_odd;
@@ -68,17 +76,17 @@ TH_INLINE void transform_gradients(vec u[POINTS], const vec g[OUTPUTS]) {
   u[5] = g[3];
 }
 
-TH_INLINE void transform_gradient_sums(vec y[TAPS], const vec m[POINTS]) {
+TH_INLINE void transform_gradient_sums(const int first, vec y[TAPS], const vec m[POINTS]) {
   const vec p_even = m[1] + m[2], p_odd = m[1] - m[2], q_even = m[3] + m[4], q_odd = m[3] - m[4];
-  y[0] = SCALE_0 * m[0] + SCALE_P * p_even + SCALE_Q * q_even;
+  if (!first) y[0] = SCALE_0 * m[0] + SCALE_P * p_even + SCALE_Q * q_even;
   y[1] = SCALE_P * P * p_odd + SCALE_Q * Q * q_odd;
   y[2] = m[5] + SCALE_P * P2 * p_even + SCALE_Q * Q2 * q_even;
 }
 
 /** y = Aᵀ m: sums of products. */
-TH_INLINE void transform_sums(vec y[OUTPUTS], const vec m[POINTS]) {
+TH_INLINE void transform_sums(const int first, vec y[OUTPUTS], const vec m[POINTS]) {
   const vec p_even = m[1] + m[2], p_odd = m[1] - m[2], q_even = m[3] + m[4], q_odd = m[3] - m[4];
-  y[0] = m[0] + p_even + q_even;
+  y[0] = first ? p_even + q_even : m[0] + p_even + q_even;
   y[1] = P * p_odd + Q * q_odd;
   y[2] = P2 * p_even + Q2 * q_even;
   y[3] = m[5] + P * P2 * p_odd + Q * Q2 * q_odd;
@@ -92,14 +100,36 @@ TH_INLINE void transform_sums(vec y[OUTPUTS], const vec m[POINTS]) {
 #undef SCALE_P
 #undef SCALE_Q
 
+/** What the filtering sees of a correlation. */
+typedef struct {
+  int first;          /* of taps, samples and points */
+  ptrdiff_t points;   /* of a line: 6 or 5 */
+  ptrdiff_t products; /* of a tile */
+  ptrdiff_t channels; /* of a sample: of stride · stride pixels, in the order of their rows */
+} th_winograd;
+
+TH_INLINE th_winograd winograd_of(const th_correlation *r) {
+  const int first = TAPS - (int)th_ceil_div(r->kh, r->stride), points = POINTS - first;
+  return (th_winograd){first, points, points * points, r->stride * r->stride * r->c};
+}
+
+/** Pairs of an output and a pixel of its window that meet the image, along one axis. */
+TH_INLINE ptrdiff_t visible_pairs(ptrdiff_t outputs, ptrdiff_t stride, ptrdiff_t window, ptrdiff_t size,
+                                  ptrdiff_t before) {
+  ptrdiff_t count = 0;
+  for (ptrdiff_t i = -before; i < outputs * stride - before; i += stride)
+    count += th_max(0, th_min(window, size - i) - th_max(0, -i));
+  return count;
+}
+
 /** A tile: the output pixels from (y, x) of an image on. */
 typedef struct {
   ptrdiff_t image, y, x;
 } th_winograd_tile;
 
-/** Tiles that cover `n` images of oh × ow output pixels. */
-TH_INLINE ptrdiff_t winograd_tiles(ptrdiff_t n, ptrdiff_t oh, ptrdiff_t ow) {
-  return n * th_ceil_div(oh, OUTPUTS) * th_ceil_div(ow, OUTPUTS);
+/** Tiles that cover the output. */
+TH_INLINE ptrdiff_t winograd_tiles(const th_correlation *r) {
+  return r->n * th_ceil_div(r->oh, OUTPUTS) * th_ceil_div(r->ow, OUTPUTS);
 }
 
 TH_INLINE th_winograd_tile winograd_tile(const th_correlation *r, ptrdiff_t index) {
@@ -107,12 +137,12 @@ TH_INLINE th_winograd_tile winograd_tile(const th_correlation *r, ptrdiff_t inde
   return (th_winograd_tile){index / wide / high, index / wide % high * OUTPUTS, index % wide * OUTPUTS};
 }
 
-/** Whether the convolution's products, of c channels by f, take less time by tiles than each for itself. The weights, or
+/** Whether the correlation's products, with f output channels, take less time by tiles than each for itself. The weights, or
     their gradient, are transformed `parts` times. */
 #define winograd_pays TH_ISA_NAME(winograd_pays)
-int winograd_pays(const th_conv_shape *s, ptrdiff_t tiles, ptrdiff_t c, ptrdiff_t f, ptrdiff_t parts);
+int winograd_pays(const th_correlation *r, ptrdiff_t f, ptrdiff_t parts);
 
-/** Transforms what a tile reads of a correlation's input. Of its 36 products, that of channel c is at out[c], out[step + c], … */
+/** Transforms what a tile reads of a correlation's input. Of its products, that of channel c is at out[c], out[step + c], … */
 #define winograd_samples TH_ISA_NAME(winograd_samples)
 void winograd_samples(const th_correlation *r, th_winograd_tile tile, float *out, ptrdiff_t step);
 
