@@ -18,7 +18,10 @@
 #include "pack.h"
 #include "parallel.h"
 
-enum { FEW_PIXELS = 32 }; /* with so few of them, packing the weights would not pay */
+enum {
+  FEW_PIXELS = 32,   /* with so few of them, packing the weights would not pay */
+  PHASES_AT_ONCE = 9 /* which share what is copied of the input */
+};
 
 typedef struct job job;
 
@@ -75,13 +78,14 @@ static void pack_part(const void *context, ptrdiff_t t, ptrdiff_t c0, ptrdiff_t 
   p->w->pack(p->w, at, c0, count, p->channel + j, cols, panel);
 }
 
-/** All of them, as panels of kh · kw · c rows. */
-static void pack_panels(const part_weights *p, float *panels) {
+/** All of them, as panels of kh · kw · c rows; the end of them. */
+static float *pack_panels(const part_weights *p, float *panels) {
   const th_correlation *r = p->r;
   for (ptrdiff_t j = 0; j < r->f; j += NR) {
     const ptrdiff_t cols = th_min(NR, r->f - j), size = r->c * panel_width(cols);
     for (ptrdiff_t t = 0; t < r->kh * r->kw; t++, panels += size) pack_part(p, t, 0, r->c, j, cols, panels);
   }
+  return panels;
 }
 
 /** The same for Winograd's filtering: tap t is stride × stride pixels, zeros beyond the window; c0 counts a sample's channels. */
@@ -102,23 +106,32 @@ static void pack_pixels(const void *context, ptrdiff_t t, ptrdiff_t c0, ptrdiff_
 static void run_part(int thread, int threads, void *context) {
   const job *w = context;
   float *const panels = w->scratch + thread * w->scratch_part, *const scratch = panels + w->panels;
-  for (ptrdiff_t part = thread; part < w->channel_parts * w->pixel_parts; part += threads)
+  th_correlation phases[PHASES_AT_ONCE];
+  for (ptrdiff_t part = thread; part < w->channel_parts * w->pixel_parts; part += threads) {
+    const ptrdiff_t pixel_part = part / w->channel_parts;
+    ptrdiff_t count = 0;
+    float *free_panels = panels;
     for (ptrdiff_t i = 0; i < w->phases; i++) {
       part_weights weights = {.w = w};
-      th_correlation r = w->phase(w, i, &weights.first);
-      const int winograd = winograd_pays(&r, r.f, w->channel_parts * w->pixel_parts);
-      weights.r = &r;
-      weights.channel = take_channels(w, &r, part % w->channel_parts);
+      th_correlation *r = &phases[count];
+      *r = w->phase(w, i, &weights.first);
+      const int winograd = winograd_pays(r, r->f, w->channel_parts * w->pixel_parts);
+      weights.r = r;
+      weights.channel = take_channels(w, r, part % w->channel_parts);
       if (winograd) {
-        correlate_winograd(&r, part / w->channel_parts, w->pixel_parts, pack_pixels, &weights, scratch);
+        correlate_winograd(r, pixel_part, w->pixel_parts, pack_pixels, &weights, scratch);
         continue;
       }
-      if (!r.weights) {
-        pack_panels(&weights, panels);
-        r.weights = panels, r.tap_columns = r.kw;
+      if (!r->weights) {
+        r->weights = free_panels, r->tap_columns = r->kw;
+        free_panels = pack_panels(&weights, free_panels);
       }
-      correlate(&r, part / w->channel_parts, w->pixel_parts, scratch);
+      if (++count < PHASES_AT_ONCE) continue;
+      correlate(phases, count, pixel_part, w->pixel_parts, scratch);
+      count = 0, free_panels = panels;
     }
+    correlate(phases, count, pixel_part, w->pixel_parts, scratch);
+  }
 }
 
 static int32_t run(job *w, const char *operation) {
@@ -134,15 +147,17 @@ static int32_t run(job *w, const char *operation) {
           : choose_column_parts(pixels, r0.f, threads, copied / (double)th_max(1, pixels * r0.kh * r0.kw));
   w->pixel_parts = threads / w->channel_parts;
   ptrdiff_t bands = 0;
-  for (ptrdiff_t i = 0; i < w->phases; i++)
-    for (ptrdiff_t part = 0; part < w->channel_parts; part++) {
+  for (ptrdiff_t part = 0; part < w->channel_parts; part++) {
+    ptrdiff_t panels = 0;
+    for (ptrdiff_t i = 0; i < w->phases; i++) {
       th_correlation r = w->phase(w, i, &first);
       const int winograd = winograd_pays(&r, r.f, threads);
       take_channels(w, &r, part);
-      if (!r.weights && !winograd) w->panels = th_max(w->panels, r.kh * r.kw * r.c * th_ceil_div(r.f, NR) * NR);
+      if (!r.weights && !winograd) panels += r.kh * r.kw * r.c * th_ceil_div(r.f, NR) * NR;
       bands = th_max(bands, winograd ? winograd_scratch(&r, w->pixel_parts) : correlation_scratch(&r));
     }
-  w->panels = th_ceil_div(w->panels, 16) * 16;
+    w->panels = th_max(w->panels, th_ceil_div(panels, 16) * 16);
+  }
   w->scratch_part = th_own_floats(w->panels + bands);
   w->scratch = th_work_space(0, threads * w->scratch_part, operation);
   if (!w->scratch) return TH_STATUS_OUT_OF_MEMORY;

@@ -105,7 +105,7 @@ static void run(int thread, int threads, void *context) {
     for (ptrdiff_t p = 0; p < w->w.points; p++) {
       const th_correlation r = correlation_of_point(w, tiles, samples + p * w->samples_step, weights + p * w->taps_step,
                                                     sums + p * w->sums_step);
-      correlate(&r, 0, 1, work);
+      correlate(&r, 1, 0, 1, work);
     }
     for (ptrdiff_t i = 0; i < tiles; i++) {
       const float *const at = sums + i * s->ow * s->f;

@@ -182,15 +182,16 @@ ptrdiff_t correlation_scratch(const th_correlation *r) {
   return th_ceil_div(th_min(r->h, (p.size - 1) * r->stride + r->kh) * p.width * p.distance, 16) * 16;
 }
 
-/** Images first to last, at distances that do not collide. */
-static th_correlation copy_images(const th_correlation *r, const parts *p, ptrdiff_t first, ptrdiff_t last,
+/** Images first to last, at distances that do not collide: as they lie, or in a copy which is made if it `is_new`. */
+static th_correlation take_images(const th_correlation *r, const parts *p, ptrdiff_t first, ptrdiff_t last, int is_new,
                                   float *scratch) {
   th_correlation part = *r;
   part.n = last - first;
   part.x += first * r->x_image;
   part.y += first * r->y_image;
   if (!p->copies) return part;
-  for (ptrdiff_t i = 0; i < part.n; i++) copy_floats(scratch + i * p->distance, part.x + i * r->x_image, r->x_image);
+  for (ptrdiff_t i = 0; is_new && i < part.n; i++)
+    copy_floats(scratch + i * p->distance, part.x + i * r->x_image, r->x_image);
   part.x = scratch, part.x_image = p->distance;
   return part;
 }
@@ -224,17 +225,18 @@ static th_correlation copy_band(const th_correlation *r, const parts *p, ptrdiff
 }
 
 /** Groups of images are shared out and, where those are too few, the output pixels too. */
-static void correlate_across(const th_correlation *r, const parts *p, ptrdiff_t part, ptrdiff_t count, float *scratch) {
+static void correlate_across(const th_correlation *r, ptrdiff_t number, const parts *p, ptrdiff_t part, ptrdiff_t count,
+                             float *scratch) {
   const ptrdiff_t image_parts = th_min(count, th_ceil_div(r->n, tile_rows(r->f))), pixel_parts = count / image_parts;
   if (part >= image_parts * pixel_parts) return;
-  const ptrdiff_t pixels = r->oh * r->ow, slice = part / image_parts;
-  const ptrdiff_t last = share(r->n, part % image_parts + 1, image_parts);
-  for (ptrdiff_t i = share(r->n, part % image_parts, image_parts); i < last; i += p->size) {
-    const th_correlation images = copy_images(r, p, i, th_min(last, i + p->size), scratch);
-    const ptrdiff_t end = share(pixels, slice + 1, pixel_parts);
-    for (ptrdiff_t pixel = share(pixels, slice, pixel_parts); pixel < end; pixel += PLACES)
-      across_images(&images, pixel, th_min(end, pixel + PLACES));
-  }
+  const ptrdiff_t slice = part / image_parts, last = share(r->n, part % image_parts + 1, image_parts);
+  for (ptrdiff_t i = share(r->n, part % image_parts, image_parts); i < last; i += p->size)
+    for (ptrdiff_t k = 0; k < number; k++) {
+      const th_correlation images = take_images(&r[k], p, i, th_min(last, i + p->size), k == 0, scratch);
+      const ptrdiff_t pixels = images.oh * images.ow, end = share(pixels, slice + 1, pixel_parts);
+      for (ptrdiff_t pixel = share(pixels, slice, pixel_parts); pixel < end; pixel += PLACES)
+        across_images(&images, pixel, th_min(end, pixel + PLACES));
+    }
 }
 
 /** The rows of all images are shared out. */
@@ -247,10 +249,15 @@ static void correlate_along(const th_correlation *r, const parts *p, ptrdiff_t p
   }
 }
 
-void correlate(const th_correlation *r, ptrdiff_t part, ptrdiff_t count, float *scratch) {
-  if (r->n == 0 || r->oh <= 0 || r->ow <= 0 || r->f == 0) return;
-  const parts p = plan_parts(r);
-  (p.across ? correlate_across : correlate_along)(r, &p, part, count, scratch);
+void correlate(const th_correlation *r, ptrdiff_t number, ptrdiff_t part, ptrdiff_t count, float *scratch) {
+  for (ptrdiff_t k = 0, together; k < number; k += together) {
+    together = 1;
+    if (r[k].n == 0 || r[k].oh <= 0 || r[k].ow <= 0 || r[k].f == 0) continue;
+    const parts p = plan_parts(&r[k]);
+    if (p.across && p.copies) together = number - k;
+    if (p.across) correlate_across(&r[k], together, &p, part, count, scratch);
+    else correlate_along(&r[k], &p, part, count, scratch);
+  }
 }
 
 /* Taps of one axis that meet the input: output 0 reads from -before on, the last output from last - before on. */

@@ -54,8 +54,9 @@ void correlation_trim(th_correlation *r, ptrdiff_t *dropped_y, ptrdiff_t *droppe
 #define correlation_scratch TH_ISA_NAME(correlation_scratch)
 ptrdiff_t correlation_scratch(const th_correlation *r);
 
-/** Part `part` of the output's pixels, of `count` parts. */
+/** Part `part` of the pixels of each of the outputs, of `count` parts: `number` correlations of the same input with as many
+    channels each. What they read of it is copied once for all where it must be copied. */
 #define correlate TH_ISA_NAME(correlate)
-void correlate(const th_correlation *r, ptrdiff_t part, ptrdiff_t count, float *scratch);
+void correlate(const th_correlation *r, ptrdiff_t number, ptrdiff_t part, ptrdiff_t count, float *scratch);
 
 #endif
