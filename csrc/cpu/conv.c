@@ -191,7 +191,7 @@ static void pack_forward(const job *w, tap at, ptrdiff_t row, ptrdiff_t count, p
 
 int32_t convolve(float *y, const float *x, const float *weight, const float *bias, const th_epilogue *epilogue,
                  const th_conv_shape *shape) {
-  if (winograd_1d_pays(shape)) return convolve_1d(y, x, weight, bias, epilogue, shape);
+  if (winograd_1d_pays(shape, conv_threads(shape))) return convolve_1d(y, x, weight, bias, epilogue, shape);
   job w = {.shape = *shape,
            .in = x,
            .weight = weight,

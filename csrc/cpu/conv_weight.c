@@ -266,8 +266,8 @@ int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, co
     return TH_STATUS_OK;
   }
   if (s->f == 0) return TH_STATUS_OK;
-  if (winograd_1d_pays(s)) return weight_gradient_1d(dweight, dbias, x, dy, s);
   const int threads = conv_threads(s);
+  if (winograd_1d_pays(s, threads)) return weight_gradient_1d(dweight, dbias, x, dy, s);
   plan_blocks(&w);
   const int all_visible = w.ky0 == 0 && w.ky1 == s->kh && (w.run > s->c || (w.kx0 == 0 && w.kx1 == s->kw));
   const th_correlation input = correlation_of(s, x);

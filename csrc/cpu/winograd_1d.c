@@ -1,7 +1,7 @@
 /* When Winograd's filtering along columns pays, and the transform of its samples. */
 #include "winograd_1d.h"
 
-int winograd_1d_pays(const th_conv_shape *s) {
+int winograd_1d_pays(const th_conv_shape *s, int threads) {
   const ptrdiff_t taps = th_ceil_div(s->kh, s->stride), row = s->kw * s->c;
   if (taps < 2 || taps > TAPS || s->c % VL == 0 || s->n * s->oh * s->ow == 0) return 0;
   const th_winograd_1d w = winograd_1d_of(s);
@@ -12,7 +12,7 @@ int winograd_1d_pays(const th_conv_shape *s) {
   const double outputs = (double)s->ow * (double)th_ceil_div(s->f, VL), rows = (double)(w.tiles * w.points);
   const double k = (double)(s->stride * row), products = rows * k * outputs;
   const double transforms = rows * (sums * outputs + samples * (double)w.size / VL) +
-                            conv_threads(s) * weights * (double)w.points * k * (double)th_ceil_div(s->f, VL);
+                            threads * weights * (double)w.points * k * (double)th_ceil_div(s->f, VL);
   return products + transforms < pairs * (double)row * outputs;
 }
 

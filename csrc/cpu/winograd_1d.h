@@ -32,9 +32,9 @@ TH_INLINE th_winograd_1d winograd_1d_of(const th_conv_shape *s) {
                           .size = s->stride * width * s->c};
 }
 
-/** Whether this takes less time than to compute each output for itself. */
+/** Whether this takes less time, on so many threads, than to compute each output for itself. */
 #define winograd_1d_pays TH_ISA_NAME(winograd_1d_pays)
-int winograd_1d_pays(const th_conv_shape *s);
+int winograd_1d_pays(const th_conv_shape *s, int threads);
 
 /** Tiles of a block of at most `tiles`: their samples and sums take 192 or 384 KB of the L2 cache. */
 TH_INLINE ptrdiff_t winograd_1d_block(const th_conv_shape *s, const th_winograd_1d *w, ptrdiff_t tiles) {
