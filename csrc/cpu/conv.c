@@ -45,6 +45,7 @@ struct job {
   th_correlation (*phase)(const job *w, ptrdiff_t index, tap *first); /* and which of the weights is its tap (0, 0) */
   pack_tap *pack;
   ptrdiff_t tap_step; /* from tap to tap of a correlation, among the weights */
+  int counted;        /* threads for which is chosen whether it goes by Winograd's filtering */
   ptrdiff_t channel_parts, pixel_parts;
   float *scratch; /* for each thread: packed weights, then the work space of the correlation */
   ptrdiff_t panels, scratch_part;
@@ -103,11 +104,11 @@ static void pack_pixels(const void *context, ptrdiff_t t, ptrdiff_t c0, ptrdiff_
   }
 }
 
-static void run_part(int thread, int threads, void *context) {
-  const job *w = context;
-  float *const panels = w->scratch + thread * w->scratch_part, *const scratch = panels + w->panels;
+/** The parts of one thread, whose work space begins with `panels`. */
+static void run_parts(const job *w, th_member m, float *panels) {
+  float *const scratch = panels + w->panels;
   th_correlation phases[PHASES_AT_ONCE];
-  for (ptrdiff_t part = thread; part < w->channel_parts * w->pixel_parts; part += threads) {
+  for (ptrdiff_t part = m.thread; part < w->channel_parts * w->pixel_parts; part += m.threads) {
     const ptrdiff_t pixel_part = part / w->channel_parts;
     ptrdiff_t count = 0;
     float *free_panels = panels;
@@ -115,7 +116,7 @@ static void run_part(int thread, int threads, void *context) {
       part_weights weights = {.w = w};
       th_correlation *r = &phases[count];
       *r = w->phase(w, i, &weights.first);
-      const int winograd = winograd_pays(r, r->f, w->channel_parts * w->pixel_parts);
+      const int winograd = winograd_pays(r, r->f, w->counted);
       weights.r = r;
       weights.channel = take_channels(w, r, part % w->channel_parts);
       if (winograd) {
@@ -134,15 +135,16 @@ static void run_part(int thread, int threads, void *context) {
   }
 }
 
-static int32_t run(job *w, const char *operation) {
-  const int threads = conv_threads(&w->shape);
+/** Cuts the work for so many threads. Winograd's filtering is chosen if it pays on `counted` of them. */
+static void plan(job *w, int threads, int counted) {
   tap first;
   const th_correlation r0 = w->phase(w, 0, &first);
   const ptrdiff_t pixels = r0.n * r0.oh * r0.ow;
   /* Copying a float takes the time of about 12 products. */
   const double copied = correlation_scratch(&r0) ? 12.0 * (double)(r0.n * r0.h * r0.w) : 0;
+  w->counted = counted;
   w->channel_parts =
-      winograd_pays(&r0, r0.f, threads)
+      winograd_pays(&r0, r0.f, counted)
           ? choose_column_parts(winograd_tiles(&r0), r0.f, threads, 6)
           : choose_column_parts(pixels, r0.f, threads, copied / (double)th_max(1, pixels * r0.kh * r0.kw));
   w->pixel_parts = threads / w->channel_parts;
@@ -151,7 +153,7 @@ static int32_t run(job *w, const char *operation) {
     ptrdiff_t panels = 0;
     for (ptrdiff_t i = 0; i < w->phases; i++) {
       th_correlation r = w->phase(w, i, &first);
-      const int winograd = winograd_pays(&r, r.f, threads);
+      const int winograd = winograd_pays(&r, r.f, counted);
       take_channels(w, &r, part);
       if (!r.weights && !winograd) panels += r.kh * r.kw * r.c * th_ceil_div(r.f, NR) * NR;
       bands = th_max(bands, winograd ? winograd_scratch(&r, w->pixel_parts) : correlation_scratch(&r));
@@ -159,9 +161,19 @@ static int32_t run(job *w, const char *operation) {
     w->panels = th_max(w->panels, th_ceil_div(panels, 16) * 16);
   }
   w->scratch_part = th_own_floats(w->panels + bands);
+}
+
+static void run_forked(int thread, int threads, void *context) {
+  const job *w = context;
+  run_parts(w, (th_member){thread, threads}, w->scratch + thread * w->scratch_part);
+}
+
+static int32_t run(job *w, const char *operation) {
+  const int threads = conv_threads(&w->shape);
+  plan(w, threads, threads);
   w->scratch = th_work_space(0, threads * w->scratch_part, operation);
   if (!w->scratch) return TH_STATUS_OUT_OF_MEMORY;
-  th_parallel(threads, run_part, w);
+  th_parallel(threads, run_forked, w);
   return TH_STATUS_OK;
 }
 
@@ -169,7 +181,7 @@ static th_correlation forward(const job *w, ptrdiff_t index, tap *first) {
   const th_conv_shape *s = &w->shape;
   (void)index;
   th_correlation r = correlation_of(s, w->in);
-  r.y = w->out, r.f = s->f;
+  r.y = w->out, r.f = r.all_f = s->f;
   r.y_image = s->oh * s->ow * s->f, r.y_row = s->ow * s->f, r.y_pixel = s->f;
   r.bias = w->bias, r.epilogue = w->epilogue;
   correlation_trim(&r, &first->ky, &first->kx);
@@ -189,38 +201,59 @@ static void pack_forward(const job *w, tap at, ptrdiff_t row, ptrdiff_t count, p
   pack_panel(panel, from, s->f, count, cols);
 }
 
-int32_t convolve(float *y, const float *x, const float *weight, const float *bias, const th_epilogue *epilogue,
-                 const th_conv_shape *shape) {
-  if (winograd_1d_pays(shape, conv_threads(shape))) return convolve_1d(y, x, weight, bias, epilogue, shape);
-  job w = {.shape = *shape,
-           .in = x,
-           .weight = weight,
-           .bias = bias,
-           .epilogue = *epilogue,
-           .out = y,
-           .phases = 1,
-           .phase = forward,
-           .pack = pack_forward,
-           .tap_step = 1};
-  const th_conv_shape *s = &w.shape;
-  if (!is_pointwise(s)) return run(&w, "conv");
-  const th_gemm g = {.m = s->n * s->h * s->w,
-                     .n = s->f,
-                     .k = s->c,
-                     .a = x,
-                     .lda = s->c,
-                     .b = weight,
-                     .ldb = s->f,
-                     .c = y,
-                     .ldc = s->f,
-                     .bias = bias,
-                     .epilogue = *epilogue};
-  return gemm(&g, conv_threads(s));
+static job forward_job(float *y, const float *x, const float *weight, const float *bias, const th_epilogue *epilogue,
+                       const th_conv_shape *shape) {
+  return (job){.shape = *shape,
+               .in = x,
+               .weight = weight,
+               .bias = bias,
+               .epilogue = *epilogue,
+               .out = y,
+               .phases = 1,
+               .phase = forward,
+               .pack = pack_forward,
+               .tap_step = 1};
+}
+
+/** A pointwise convolution. */
+static th_gemm forward_product(const job *w) {
+  const th_conv_shape *s = &w->shape;
+  return (th_gemm){.m = s->n * s->h * s->w,
+                   .n = s->f,
+                   .k = s->c,
+                   .a = w->in,
+                   .lda = s->c,
+                   .b = w->weight,
+                   .ldb = s->f,
+                   .c = w->out,
+                   .ldc = s->f,
+                   .bias = w->bias,
+                   .epilogue = w->epilogue};
+}
+
+int32_t convolve_share(float *y, const float *x, const float *weight, const float *bias, const th_epilogue *epilogue,
+                       const th_conv_shape *shape, int counted, th_member m) {
+  if (winograd_1d_pays(shape, counted)) return convolve_1d_share(y, x, weight, bias, epilogue, shape, m);
+  job w = forward_job(y, x, weight, bias, epilogue, shape);
+  if (is_pointwise(shape)) {
+    const th_gemm g = forward_product(&w);
+    return gemm_share(&g, m);
+  }
+  plan(&w, m.threads, counted);
+  float *const scratch = th_work_space(0, w.scratch_part, "conv");
+  if (!scratch) return TH_STATUS_OUT_OF_MEMORY;
+  run_parts(&w, m, scratch);
+  return TH_STATUS_OK;
 }
 
 int32_t th_conv(float *y, const float *x, const float *weight, const float *bias, const int32_t *geometry) {
   const th_conv_shape s = read_conv_shape(geometry);
-  return convolve(y, x, weight, bias, &(th_epilogue){0}, &s);
+  const int threads = conv_threads(&s);
+  if (winograd_1d_pays(&s, threads)) return convolve_1d(y, x, weight, bias, &s);
+  job w = forward_job(y, x, weight, bias, &(th_epilogue){0}, &s);
+  if (!is_pointwise(&s)) return run(&w, "conv");
+  const th_gemm g = forward_product(&w);
+  return gemm(&g, threads);
 }
 
 /** One axis of a phase: pixels phase, phase + stride, … of dx meet taps …, last - stride, last. */
@@ -260,6 +293,7 @@ static th_correlation backward(const job *w, ptrdiff_t index, tap *first) {
                       .oh = v.pixels,
                       .ow = u.pixels,
                       .f = s->c,
+                      .all_f = s->c,
                       .y_image = s->h * row,
                       .y_row = s->stride * row,
                       .y_pixel = s->stride * s->c};

@@ -29,7 +29,7 @@ static th_correlation correlation_of_point(const job *w, ptrdiff_t tiles, const 
   const ptrdiff_t padding = w->shape.padding;
   if (w->reads_borders) r.x += (w->w.before - padding) * s.c, r.w -= w->w.before - padding;
   else r.x += w->w.before * s.c, r.w = w->shape.w, r.left = padding;
-  r.y = sums, r.f = s.f;
+  r.y = sums, r.f = r.all_f = s.f;
   r.y_image = r.y_row = s.ow * s.f, r.y_pixel = s.f;
   r.weights = weights, r.tap_columns = s.kw;
   return r;
@@ -86,13 +86,14 @@ TH_INLINE void finish_tile(const int first, const job *w, ptrdiff_t tile, const 
   }
 }
 
-static void run(int thread, int threads, void *context) {
-  const job *w = context;
+/** A member's share of the tiles. */
+static void run_share(const job *w, th_member member, float *taps) {
   const th_conv_shape *s = &w->shape;
-  float *const taps = w->scratch + thread * w->scratch_part, *const weights = taps + TAPS * w->taps_step;
+  float *const weights = taps + TAPS * w->taps_step;
   float *const samples = weights + POINTS * w->taps_step, *const sums = samples + w->w.points * w->samples_step;
   float *const work = sums + w->w.points * w->sums_step;
-  const ptrdiff_t begin = share(w->w.tiles, thread, threads), end = share(w->w.tiles, thread + 1, threads);
+  const ptrdiff_t begin = share(w->w.tiles, member.thread, member.threads);
+  const ptrdiff_t end = share(w->w.tiles, member.thread + 1, member.threads);
   const ptrdiff_t blocks = th_ceil_div(end - begin, w->tiles);
   pack_taps(w, taps);
   if (w->w.first) transform_weights(1, w->taps_step, taps, weights);
@@ -115,28 +116,40 @@ static void run(int thread, int threads, void *context) {
   }
 }
 
-int32_t convolve_1d(float *y, const float *x, const float *weight, const float *bias, const th_epilogue *epilogue,
-                    const th_conv_shape *shape) {
-  job w = {.shape = *shape,
-           .w = winograd_1d_of(shape),
-           .x = x,
-           .weight = weight,
-           .bias = bias,
-           .epilogue = *epilogue,
-           .y = y};
-  const th_conv_shape *s = &w.shape;
-  const int threads = conv_threads(s);
+static job plan(float *y, const float *x, const float *weight, const float *bias, const th_epilogue *epilogue,
+                const th_conv_shape *s, int threads) {
+  job w = {.shape = *s, .w = winograd_1d_of(s), .x = x, .weight = weight, .bias = bias, .epilogue = *epilogue, .y = y};
   w.tiles = winograd_1d_block(s, &w.w, th_ceil_div(w.w.tiles, threads));
   w.taps_step = s->stride * s->kw * s->c * NR * th_ceil_div(s->f, NR);
   w.samples_step = apart(w.tiles * w.w.size);
   w.sums_step = apart(w.tiles * s->ow * s->f);
-  th_correlation r = correlation_of_point(&w, w.tiles, w.x, NULL, NULL);
+  th_correlation r = correlation_of_point(&w, w.tiles, x, NULL, NULL);
   w.reads_borders = correlation_scratch(&r) > 0;
-  r = correlation_of_point(&w, w.tiles, w.x, NULL, NULL);
+  r = correlation_of_point(&w, w.tiles, x, NULL, NULL);
   w.scratch_part = th_own_floats((TAPS + POINTS) * w.taps_step + w.w.points * (w.samples_step + w.sums_step) +
                                  correlation_scratch(&r));
+  return w;
+}
+
+static void run(int thread, int threads, void *context) {
+  const job *w = context;
+  run_share(w, (th_member){thread, threads}, w->scratch + thread * w->scratch_part);
+}
+
+int32_t convolve_1d(float *y, const float *x, const float *weight, const float *bias, const th_conv_shape *s) {
+  const int threads = conv_threads(s);
+  job w = plan(y, x, weight, bias, &(th_epilogue){0}, s, threads);
   w.scratch = th_work_space(0, threads * w.scratch_part, "conv");
   if (!w.scratch) return TH_STATUS_OUT_OF_MEMORY;
   th_parallel(threads, run, &w);
+  return TH_STATUS_OK;
+}
+
+int32_t convolve_1d_share(float *y, const float *x, const float *weight, const float *bias, const th_epilogue *epilogue,
+                          const th_conv_shape *s, th_member member) {
+  const job w = plan(y, x, weight, bias, epilogue, s, member.threads);
+  float *const scratch = th_work_space(0, w.scratch_part, "conv");
+  if (!scratch) return TH_STATUS_OUT_OF_MEMORY;
+  run_share(&w, member, scratch);
   return TH_STATUS_OK;
 }

@@ -93,16 +93,16 @@ static place place_of(const th_correlation *r, const box *t, ptrdiff_t oy, ptrdi
   return p;
 }
 
-/** One tile of at most NR columns, or of a single row and any other width, unless the box does nothing there. */
+/** One tile of at most NR columns, or with `wide` of a single row and all columns, unless the box does nothing there. */
 TH_INLINE void tile_at(const th_correlation *r, const place *p, ptrdiff_t x, ptrdiff_t y, ptrdiff_t j, ptrdiff_t rows,
-                       ptrdiff_t width) {
+                       int wide) {
   if (p->touch == TOUCH_NONE) return;
   const float *panel = r->weights + (r->row ? j : j * r->kh * r->kw * r->c) + p->panel;
   const float *bias = r->bias && p->touch == TOUCH_FIRST ? r->bias + j : NULL;
-  const ptrdiff_t cols = th_min(width, r->f - j);
+  const ptrdiff_t cols = th_min(NR, r->f - j);
   const int accumulate = p->touch == TOUCH_MORE;
-  if (width == NR) multiply_tile(&p->walk, r->x + p->x + x, panel, r->y + y + j, rows, cols, bias, accumulate);
-  else multiply_wide(&p->walk, r->x + p->x + x, panel, r->y + y + j, rows, cols, bias, accumulate);
+  if (wide) multiply_wide(&p->walk, r->x + p->x + x, panel, r->y + y, rows, r->f, bias, accumulate);
+  else multiply_tile(&p->walk, r->x + p->x + x, panel, r->y + y + j, rows, cols, bias, accumulate);
 }
 
 /** Output pixels begin to end, at most PLACES, of all images: each tile is one pixel of a group of images. */
@@ -119,7 +119,7 @@ static void across_images(const th_correlation *r, ptrdiff_t begin, ptrdiff_t en
         const ptrdiff_t i = share(r->n, group, groups), rows = share(r->n, group + 1, groups) - i;
         for (ptrdiff_t pixel = begin, oy = begin / r->ow, ox = begin % r->ow; pixel < end; pixel++) {
           tile_at(r, &places[pixel - begin], i * r->x_image, i * r->y_image + oy * r->y_row + ox * r->y_pixel, j, rows,
-                  NR);
+                  0);
           if (++ox == r->ow) ox = 0, oy++;
         }
       }
@@ -130,17 +130,17 @@ static void across_images(const th_correlation *r, ptrdiff_t begin, ptrdiff_t en
 /** All output pixels of one image that needs no border at its sides: each tile is some neighbours of a row. */
 static void along_rows(const th_correlation *r) {
   const ptrdiff_t tiles = th_ceil_div(r->ow, tile_rows(r->f));
-  const ptrdiff_t width = r->ow == 1 && r->row ? r->f : NR; /* weights as they are, for one row: whole rows of them */
+  const int wide = r->ow == 1 && r->row && r->all_f != NR; /* weights as they are, for one row: whole rows of them */
   const th_walk walk = {.form = TH_ROWS, .a_row = r->stride * r->x_pixel, .ldc = r->y_pixel};
   const box first = first_box(r);
   box t = first;
   do {
-    for (ptrdiff_t j = 0; j < r->f; j += width)
+    for (ptrdiff_t j = 0; j < r->f; j += wide ? r->f : NR)
       for (ptrdiff_t oy = 0; oy < r->oh; oy++) {
         const place p = place_of(r, &t, oy, 0, j, &walk);
         for (ptrdiff_t k = 0; k < tiles; k++) {
           const ptrdiff_t ox = share(r->ow, k, tiles), rows = share(r->ow, k + 1, tiles) - ox;
-          tile_at(r, &p, ox * walk.a_row, oy * r->y_row + ox * r->y_pixel, j, rows, width);
+          tile_at(r, &p, ox * walk.a_row, oy * r->y_row + ox * r->y_pixel, j, rows, wide);
         }
       }
   } while (next_box(r, &first, &t));
@@ -159,7 +159,7 @@ typedef struct {
 static double mean_rows(ptrdiff_t count, ptrdiff_t most) { return (double)count / (double)th_ceil_div(count, most); }
 
 static parts plan_parts(const th_correlation *r) {
-  const ptrdiff_t rows = tile_rows(r->f), image = r->h * r->w * r->c;
+  const ptrdiff_t rows = tile_rows(r->all_f), image = r->h * r->w * r->c;
   parts p = {.width = (r->ow - 1) * r->stride + r->kw};
   p.across = mean_rows(r->n, rows) > 1.2 * mean_rows(r->ow, rows) || (r->n >= rows && r->h * r->w <= SMALL_MAP);
   if (p.across) {

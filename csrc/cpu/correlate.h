@@ -18,6 +18,9 @@ typedef struct {
   /* The output: oh × ow pixels of f channels; the distances between two images, rows and pixels. */
   float *y;
   ptrdiff_t oh, ow, f, y_image, y_row, y_pixel;
+  /* The channels of all parts that the output was cut into: how it is computed depends on them, so that no bit depends on
+     the cut. */
+  ptrdiff_t all_f;
   /* The weights (kh, kw, c, f): as panels (pack.h) of kh · kw · c rows, or where `row` is not 0 as they are, with rows that
      many floats apart and tap_columns taps from one row of taps to the next. */
   const float *weights;

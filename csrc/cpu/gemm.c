@@ -39,8 +39,12 @@ static int is_b_in_place(const th_gemm *g) {
   return !g->b_transposed && g->m <= (crosses_lines ? FEWER_ROWS : FEW_ROWS) && reads_in_place(g->ldb);
 }
 
-static th_blocking plan(const th_gemm *g) {
-  th_blocking p;
+static th_method method_of(const th_gemm *g) {
+  return is_dots(g) ? TH_DOTS : is_narrow(g) ? TH_NARROW : is_thin(g) ? TH_THIN : TH_TILES;
+}
+
+static th_blocking plan(const th_gemm *g, th_method method) {
+  th_blocking p = {.method = method};
   const ptrdiff_t rows = tile_rows(g->n);
   const ptrdiff_t longest = g->a_transposed ? KC_TRANSPOSED : KC;
   p.runs = g->k <= longest ? 1 : th_ceil_div(g->k, longest);
@@ -66,7 +70,7 @@ static th_blocking plan(const th_gemm *g) {
   p.a_floats = p.pack_a ? round_up(p.mc * (g->a_transposed ? p.kc : p.a_stride) + VL, LINE) : 0;
   p.whole_a = g->m <= p.mc && p.mc * p.runs * p.kc <= 3 * L2_FLOATS;
   p.scratch = packed_a_floats(&p) + (packs_panel(&p, g->n % NR) ? p.kc * p.nc : 0);
-  if (is_narrow(g)) p.scratch = th_max(p.scratch, round_up(g->k * g->n, LINE));
+  if (method == TH_NARROW) p.scratch = th_max(p.scratch, round_up(g->k * g->n, LINE));
   return p;
 }
 
@@ -169,11 +173,11 @@ static void multiply_block(const th_gemm *g, const th_blocking *p, ptrdiff_t k0,
 }
 
 static void multiply(const th_gemm *g, const th_blocking *p, float *scratch) {
-  if (is_dots(g)) {
+  if (p->method == TH_DOTS) {
     multiply_dots(g);
-  } else if (is_narrow(g)) {
+  } else if (p->method == TH_NARROW) {
     multiply_narrow(g, scratch);
-  } else if (is_thin(g)) {
+  } else if (p->method == TH_THIN) {
     multiply_thin(g);
   } else if (p->whole_a || g->m > p->mc) { /* columns of C stay in L3 for all runs */
     for (ptrdiff_t n0 = 0; n0 < g->n; n0 += p->nc)
@@ -185,9 +189,9 @@ static void multiply(const th_gemm *g, const th_blocking *p, float *scratch) {
 }
 
 th_blocking gemm_plan(const th_gemm *g) {
-  if (!is_flipped(g)) return plan(g);
+  if (!is_flipped(g)) return plan(g, method_of(g));
   const th_gemm f = flipped(g, NULL);
-  th_blocking p = plan(&f);
+  th_blocking p = plan(&f, method_of(&f));
   p.scratch += round_up(g->m * g->n, LINE);
   return p;
 }
@@ -212,10 +216,16 @@ typedef struct {
   ptrdiff_t scratch_part;
 } grid;
 
-/** Cuts the product for so many threads in the way that makes one of them read the least. */
-static grid cut(const th_gemm *g, int threads) {
+/** Cuts C into rectangles. */
+static grid cut_c(const th_gemm *g, int threads) {
   grid s = {.whole = g, .col_parts = choose_column_parts(g->m, g->n, threads, 4), .k_parts = 1};
   s.row_parts = threads / s.col_parts;
+  return s;
+}
+
+/** Cuts the product for so many threads in the way that makes one of them read the least. */
+static grid cut(const th_gemm *g, int threads) {
+  grid s = cut_c(g, threads);
   const double m = (double)g->m, n = (double)g->n, k = (double)g->k, parts = threads;
   const double by_grid = k * (m / (double)s.row_parts + n / (double)s.col_parts);
   const double by_k = k * (m + n) / parts + 4 * m * n * (parts - 1); /* and the sums are added up on one thread */
@@ -257,6 +267,22 @@ static void multiply_part(int thread, int threads, void *context) {
     const th_blocking p = gemm_plan(&g);
     gemm_serial(&g, &p, s->scratch + i * s->scratch_part);
   }
+}
+
+int32_t gemm_share(const th_gemm *whole, th_member m) {
+  if (whole->m == 0 || whole->n == 0) return TH_STATUS_OK;
+  if (m.threads == 1 && gemm_in_place(whole, 0)) return TH_STATUS_OK;
+  const grid s = cut_c(whole, m.threads);
+  const th_method method = method_of(whole);
+  for (ptrdiff_t i = m.thread; i < s.row_parts * s.col_parts; i += m.threads) {
+    const th_gemm g = part(&s, i);
+    if (g.m == 0 || g.n == 0) continue;
+    const th_blocking p = plan(&g, method);
+    float *scratch = th_work_space(0, p.scratch, "matmul");
+    if (!scratch) return TH_STATUS_OUT_OF_MEMORY;
+    multiply(&g, &p, scratch);
+  }
+  return TH_STATUS_OK;
 }
 
 int gemm_in_place(const th_gemm *g, int b_goes_on) {

@@ -3,6 +3,7 @@
 #define TH_GEMM_H
 
 #include "microkernel.h"
+#include "parallel.h"
 
 /** c (m, n; row stride ldc) = a (m, k) · b (k, n) + bias (n; NULL for none), then the epilogue. A matrix is row-major with
     its row stride, or stored transposed. */
@@ -23,13 +24,21 @@ typedef struct {
 #define gemm TH_ISA_NAME(gemm)
 int32_t gemm(const th_gemm *g, int threads);
 
+/** A member's share of a product of matrices that are not transposed. Its bits do not depend on how many share it. */
+#define gemm_share TH_ISA_NAME(gemm_share)
+int32_t gemm_share(const th_gemm *g, th_member m);
+
 /** The product on the calling thread without a plan or work space, if it is small and read where it lies: B's rows are whole
     vectors, or another part of an array follows them (`b_goes_on`). Whether it was. */
 #define gemm_in_place TH_ISA_NAME(gemm_in_place)
 int gemm_in_place(const th_gemm *g, int b_goes_on);
 
+/** Tiles of the micro-kernel, or one of those that few.h has. */
+typedef enum { TH_TILES, TH_DOTS, TH_NARROW, TH_THIN } th_method;
+
 /** How one thread computes a product, found once for all products of a shape. */
 typedef struct {
+  th_method method;
   ptrdiff_t kc, mc, nc; /* summed, rows and columns of a block */
   ptrdiff_t runs;
   int pack_a;

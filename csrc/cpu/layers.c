@@ -2,16 +2,30 @@
  * Inference through layers in a row. Each layer is a convolution with an epilogue, so a layer's result is written once.
  *
  * Threads. Each takes some of the images through all layers: no thread waits for another between them, and what a layer
- * writes is read by the core in whose cache it lies. With too few images for that, the layers run one by one, each on all
- * threads.
+ * writes is read by the core in whose cache it lies. With too few images for that, the threads go through the layers as a
+ * team: each computes its share of every layer, and waits for the others before the next one. A layer of one image takes a
+ * microsecond or two, and would not be worth a fork of its own.
+ *
+ * After about 0.1 ms without work the threads sleep, and to wake them takes 50 µs: three times what an image may take. So
+ * calls of small layers are a team's only while they follow closely one after another. Their results are the same bits either
+ * way: no sum is cut, and the order of its terms does not depend on who makes it.
  */
+#include "barrier.h"
 #include "convolve.h"
 #include "parallel.h"
 
 #include <math.h>
+#include <time.h>
 
-enum { SLOT = 7, MOST_SHARES = 1024 };
+enum { SLOT = 7 };
 static const double GRAIN = 5e5; /* flops of a share */
+
+/* When a team is worth its fork although no layer alone would be. */
+enum { CALLS = 8 }; /* follow one another closely before the threads are woken: it takes as long as they gain */
+static const double CLOSELY = 5e-5; /* seconds from one's end to the next one's start */
+
+static const double HELD_UP = 4e9; /* flops a second: a slower call waited for a thread that has no core, … */
+static const double REST = 20;     /* … and for so many times as long one thread is better */
 
 /** What the threads share. */
 typedef struct {
@@ -20,7 +34,10 @@ typedef struct {
   float *work;
   const double *layers;
   ptrdiff_t count, n, work_floats;
-  int32_t *status; /* of each thread */
+  double flops;
+  int threads;                      /* worth using, be they used or not */
+  atomic_int status;                /* of the thread that failed, if one did */
+  _Alignas(128) th_barrier barrier; /* on lines of its own, as threads write there while others read the rest */
 } job;
 
 static const float *address(double value) { return (const float *)(uintptr_t)value; }
@@ -39,8 +56,8 @@ static float *images(const job *w, double place, ptrdiff_t size, ptrdiff_t first
   return w->work + first * w->work_floats + n * (ptrdiff_t)place;
 }
 
-/** Takes images first to first + n through one layer. */
-static int32_t run_layer(const job *w, const double *layer, ptrdiff_t first, ptrdiff_t n) {
+/** A member's share of taking images first to first + n through one layer, computed as it is best on `counted` threads. */
+static int32_t run_layer(const job *w, const double *layer, ptrdiff_t first, ptrdiff_t n, int counted, th_member m) {
   const th_conv_shape s = shape_of(layer, n);
   const ptrdiff_t out_size = s.oh * s.ow * s.f;
   float *const y = images(w, layer[TH_LAYER_OUT], out_size, first, n);
@@ -65,42 +82,84 @@ static int32_t run_layer(const job *w, const double *layer, ptrdiff_t first, ptr
     bias = start;
     e.does |= TH_SCALE, e.scale = scale, e.shift = address(layer[TH_LAYER_BETA]);
   }
-  return convolve(y, x, address(layer[TH_LAYER_WEIGHT]), bias, &e, &s);
+  return convolve_share(y, x, address(layer[TH_LAYER_WEIGHT]), bias, &e, &s, counted, m);
 }
 
-static int32_t run_layers(const job *w, ptrdiff_t first, ptrdiff_t n) {
+/** Some of the images, through all layers. */
+static void run_images(int thread, int threads, void *context) {
+  job *w = context;
+  const ptrdiff_t first = share(w->n, thread, threads), n = share(w->n, thread + 1, threads) - first;
   int32_t status = TH_STATUS_OK;
   for (ptrdiff_t i = 0; i < w->count && status == TH_STATUS_OK; i++)
-    status = run_layer(w, w->layers + i * TH_LAYER_ENTRIES, first, n);
-  return status;
+    status = run_layer(w, w->layers + i * TH_LAYER_ENTRIES, first, n, 1, (th_member){0, 1});
+  if (status != TH_STATUS_OK) atomic_store(&w->status, status);
 }
 
-static void run_share(int thread, int threads, void *context) {
-  const job *w = context;
-  const ptrdiff_t first = share(w->n, thread, threads);
-  w->status[thread] = run_layers(w, first, share(w->n, thread + 1, threads) - first);
+/** All images, through layer after layer together with the others. A thread that fails still comes to every barrier. */
+static void run_member(int thread, int threads, void *context) {
+  job *w = context;
+  int32_t status = TH_STATUS_OK;
+  for (int i = 0; i < w->count; i++) {
+    if (i > 0) th_barrier_wait(&w->barrier, threads, i);
+    if (status == TH_STATUS_OK)
+      status =
+          run_layer(w, w->layers + (ptrdiff_t)i * TH_LAYER_ENTRIES, 0, w->n, w->threads, (th_member){thread, threads});
+  }
+  if (status != TH_STATUS_OK) atomic_store(&w->status, status);
 }
 
-/** Into how many shares the images are cut: as many as there are threads, or one if some threads would have much less. */
-static int shares_of(const job *w) {
+/** Whether a layer is worth a fork of its own. */
+static int has_large_layer(const job *w) {
+  for (ptrdiff_t i = 0; i < w->count; i++) {
+    const th_conv_shape s = shape_of(w->layers + i * TH_LAYER_ENTRIES, w->n);
+    if (conv_threads(&s) > 1) return 1;
+  }
+  return 0;
+}
+
+static double flops_of(const job *w) {
   double flops = 0;
   for (ptrdiff_t i = 0; i < w->count; i++) {
     const th_conv_shape s = shape_of(w->layers + i * TH_LAYER_ENTRIES, w->n);
     flops += conv_flops(&s);
   }
-  const int threads = th_threads_for(flops, GRAIN);
-  return threads <= MOST_SHARES && (w->n % threads == 0 || w->n >= 4 * threads) ? threads : 1;
+  return flops;
+}
+
+static double seconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/** By a team, or by this thread alone where that is faster. What calls came before is the calling thread's own, as are the threads
+    that OpenMP keeps for its forks. */
+static void run_together(job *w) {
+  static _Thread_local int close_calls;
+  static _Thread_local double end, rest_until;
+  const double start = seconds();
+  close_calls = start - end < CLOSELY ? close_calls + 1 : 0;
+  const int is_team = start >= rest_until && (close_calls >= CALLS || has_large_layer(w));
+  th_parallel(is_team ? w->threads : 1, run_member, w);
+  end = seconds();
+  if (is_team && w->flops < HELD_UP * (end - start)) rest_until = end + REST * (end - start);
 }
 
 int32_t th_layers(float *y, const float *x, float *work, const double *host_layers, int32_t count, int32_t n,
                   double work_floats) {
-  int32_t status[MOST_SHARES] = {0};
-  job w = {y, x, work, host_layers, count, n, (ptrdiff_t)work_floats, status};
-  const int shares = shares_of(&w);
-  if (shares == 1) return run_layers(&w, 0, n);
-  th_parallel(shares, run_share, &w);
-  for (int i = 0; i < shares; i++)
-    if (status[i] != TH_STATUS_OK)
-      return th_fail(TH_STATUS_OUT_OF_MEMORY, "layers: a thread had no memory for its work");
-  return TH_STATUS_OK;
+  job w = {.y = y,
+           .x = x,
+           .work = work,
+           .layers = host_layers,
+           .count = count,
+           .n = n,
+           .work_floats = (ptrdiff_t)work_floats,
+           .barrier = TH_BARRIER_START};
+  w.flops = flops_of(&w);
+  const int threads = w.threads = th_threads_for(w.flops, GRAIN);
+  const int enough_images = n % threads == 0 || n >= 4 * threads; /* else some threads would have much less */
+  if (enough_images) th_parallel(threads, run_images, &w);
+  else run_together(&w);
+  if (w.status == TH_STATUS_OK) return TH_STATUS_OK;
+  return th_fail(TH_STATUS_OUT_OF_MEMORY, "layers: a thread had no memory for its work");
 }

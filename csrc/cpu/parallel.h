@@ -16,6 +16,11 @@ TH_INLINE void th_parallel(int threads, th_task *task, void *context) {
   task(omp_get_thread_num(), omp_get_num_threads(), context);
 }
 
+/** The calling thread among those of a team: all of them make the same calls, and each does its share of what is to be done. */
+typedef struct {
+  int thread, threads;
+} th_member;
+
 /** Runs { … } for each i from 0 to count - 1, shared out to `parts` threads. A single thread does without OpenMP, whose fork
     of one takes 1.5 µs: longer than many a small kernel. */
 #define TH_PARALLEL_FOR(parts, i, count, ...)                                                                          \

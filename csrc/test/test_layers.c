@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { LAYERS = 7 };
 
@@ -16,6 +17,13 @@ static const ptrdiff_t floats[LAYERS] = {320, 320, 320, 40, 33, 33, 10},
 /* The layer whose images are added to each. */
 static const int added[LAYERS] = {-1, -1, 0, -1, -1, 4, -1};
 enum { WORK = 960 };
+
+/** Calls in a row. The last of them, unlike the first, are a team's where the images are few. */
+enum { CALLS = 16 };
+
+static void check_same(const float *actual, const float *expected, ptrdiff_t n, const char *name, int images) {
+  check(!memcmp(actual, expected, (size_t)n * sizeof *actual), "%s, %d images: the same bits", name, images);
+}
 
 static void test_layers(int32_t n) {
   double table[LAYERS * TH_LAYER_ENTRIES];
@@ -51,8 +59,10 @@ static void test_layers(int32_t n) {
   check(th_layers(y, x, work, table, LAYERS, n, WORK) == TH_STATUS_OK, "layers status, %d images", n);
   check_close(y, step[LAYERS - 1], n * floats[LAYERS - 1], 2e-4, "layers, %d images", n);
   float *again = test_nan(n * floats[LAYERS - 1]);
-  th_layers(again, x, work, table, LAYERS, n, WORK);
-  check_close(again, y, n * floats[LAYERS - 1], 0, "layers again, %d images", n);
+  for (int i = 0; i < CALLS; i++) {
+    th_layers(again, x, work, table, LAYERS, n, WORK);
+    check_same(again, y, n * floats[LAYERS - 1], "layers again", n);
+  }
   if (n > 1) { /* a single image, whose pixels meet the weights in another way */
     float *one = test_nan(floats[LAYERS - 1]);
     th_layers(one, x, work, table, LAYERS, 1, WORK);
@@ -63,8 +73,36 @@ static void test_layers(int32_t n) {
   free(var), free(x), free(y), free(work), free(again);
 }
 
+/* Each is large enough for a team, and computed in one way on any number of threads, where a part of it alone would be computed in
+   another: long sums that meet rows of weights as they are, and two or three columns. (Whether Winograd's filtering pays does
+   depend on the threads, so none has windows of 3 × 3.) */
+static const int32_t large[][8] = {
+    {1, 1, 80000, 64, 1, 1, 1, 0}, {1, 1, 160000, 32, 1, 1, 1, 0}, {3, 1, 10000, 192, 1, 1, 1, 0},
+    {5, 4, 8000, 34, 1, 1, 1, 0},  {13, 1, 130000, 3, 1, 1, 1, 0}, {3, 1, 145, 528, 5, 5, 1, 2},
+    {9, 1, 433, 64, 5, 5, 1, 2},   {18, 1, 433, 32, 5, 5, 1, 2},   {9, 9, 37, 88, 5, 5, 1, 2}};
+
+/** One layer, on all threads and on one. Images are too few for each thread to take some of them. */
+static void test_team(const int32_t *s, int32_t n) {
+  const int32_t geometry[] = {n, s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]}, threads = th_get_threads();
+  const ptrdiff_t size = (ptrdiff_t)n * s[0] * s[1] * s[3];
+  float *x = test_random((ptrdiff_t)n * s[0] * s[1] * s[2], 1), *bias = test_random(s[3], 3);
+  float *weight = test_random((ptrdiff_t)s[4] * s[5] * s[2] * s[3], 2), *team = test_nan(size), *alone = test_nan(size);
+  double row[TH_LAYER_ENTRIES];
+  test_layer(row, geometry, weight, bias);
+  check(th_layers(team, x, NULL, row, 1, n, 0) == TH_STATUS_OK, "a layer of %d channels", s[3]);
+  th_set_threads(1);
+  th_layers(alone, x, NULL, row, 1, n, 0);
+  th_set_threads(threads);
+  check_same(team, alone, size, "a large layer", n);
+  free(x), free(bias), free(weight), free(team), free(alone);
+}
+
+TEST_SUITE(layers_team) {
+  for (size_t i = 0; i < sizeof large / sizeof *large; i++) test_team(large[i], 1), test_team(large[i], 5);
+}
+
 /* So many that threads share them, unevenly too, and so few that they do not. */
 TEST_SUITE(layers) {
-  static const int32_t counts[] = {0, 1, 2, 3, 5, 8, 29, 64};
+  static const int32_t counts[] = {0, 1, 2, 3, 5, 7, 8, 29, 64};
   for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) test_layers(counts[i]);
 }
