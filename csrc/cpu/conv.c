@@ -246,14 +246,19 @@ int32_t convolve_share(float *y, const float *x, const float *weight, const floa
   return TH_STATUS_OK;
 }
 
-int32_t th_conv(float *y, const float *x, const float *weight, const float *bias, const int32_t *geometry) {
-  const th_conv_shape s = read_conv_shape(geometry);
-  const int threads = conv_threads(&s);
-  if (winograd_1d_pays(&s, threads)) return convolve_1d(y, x, weight, bias, &s);
-  job w = forward_job(y, x, weight, bias, &(th_epilogue){0}, &s);
-  if (!is_pointwise(&s)) return run(&w, "conv");
+int32_t convolve(float *y, const float *x, const float *weight, const float *bias, const th_epilogue *epilogue,
+                 const th_conv_shape *shape) {
+  const int threads = conv_threads(shape);
+  if (winograd_1d_pays(shape, threads)) return convolve_1d(y, x, weight, bias, epilogue, shape);
+  job w = forward_job(y, x, weight, bias, epilogue, shape);
+  if (!is_pointwise(shape)) return run(&w, "conv");
   const th_gemm g = forward_product(&w);
   return gemm(&g, threads);
+}
+
+int32_t th_conv(float *y, const float *x, const float *weight, const float *bias, const int32_t *geometry) {
+  const th_conv_shape s = read_conv_shape(geometry);
+  return convolve(y, x, weight, bias, &(th_epilogue){0}, &s);
 }
 
 /** One axis of a phase: pixels phase, phase + stride, … of dx meet taps …, last - stride, last. */

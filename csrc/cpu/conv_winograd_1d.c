@@ -136,9 +136,10 @@ static void run(int thread, int threads, void *context) {
   run_share(w, (th_member){thread, threads}, w->scratch + thread * w->scratch_part);
 }
 
-int32_t convolve_1d(float *y, const float *x, const float *weight, const float *bias, const th_conv_shape *s) {
+int32_t convolve_1d(float *y, const float *x, const float *weight, const float *bias, const th_epilogue *epilogue,
+                    const th_conv_shape *s) {
   const int threads = conv_threads(s);
-  job w = plan(y, x, weight, bias, &(th_epilogue){0}, s, threads);
+  job w = plan(y, x, weight, bias, epilogue, s, threads);
   w.scratch = th_work_space(0, threads * w.scratch_part, "conv");
   if (!w.scratch) return TH_STATUS_OUT_OF_MEMORY;
   th_parallel(threads, run, &w);

@@ -5,11 +5,10 @@
 #include "parallel.h"
 #include "winograd_1d.h"
 
-/** As th_conv. */
+/** As convolve and convolve_share (convolve.h). */
 #define convolve_1d TH_ISA_NAME(convolve_1d)
-int32_t convolve_1d(float *y, const float *x, const float *weight, const float *bias, const th_conv_shape *s);
-
-/** As convolve_share (convolve.h). */
+int32_t convolve_1d(float *y, const float *x, const float *weight, const float *bias, const th_epilogue *epilogue,
+                    const th_conv_shape *s);
 #define convolve_1d_share TH_ISA_NAME(convolve_1d_share)
 int32_t convolve_1d_share(float *y, const float *x, const float *weight, const float *bias, const th_epilogue *epilogue,
                           const th_conv_shape *s, th_member member);

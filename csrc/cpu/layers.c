@@ -56,7 +56,8 @@ static float *images(const job *w, double place, ptrdiff_t size, ptrdiff_t first
   return w->work + first * w->work_floats + n * (ptrdiff_t)place;
 }
 
-/** A member's share of taking images first to first + n through one layer, computed as it is best on `counted` threads. */
+/** A member's share of taking images first to first + n through one layer, computed as it is best on `counted` threads. Without a
+    team, threads = 0, the layer forks for itself. */
 static int32_t run_layer(const job *w, const double *layer, ptrdiff_t first, ptrdiff_t n, int counted, th_member m) {
   const th_conv_shape s = shape_of(layer, n);
   const ptrdiff_t out_size = s.oh * s.ow * s.f;
@@ -82,7 +83,8 @@ static int32_t run_layer(const job *w, const double *layer, ptrdiff_t first, ptr
     bias = start;
     e.does |= TH_SCALE, e.scale = scale, e.shift = address(layer[TH_LAYER_BETA]);
   }
-  return convolve_share(y, x, address(layer[TH_LAYER_WEIGHT]), bias, &e, &s, counted, m);
+  const float *const weight = address(layer[TH_LAYER_WEIGHT]);
+  return m.threads ? convolve_share(y, x, weight, bias, &e, &s, counted, m) : convolve(y, x, weight, bias, &e, &s);
 }
 
 /** Some of the images, through all layers. */
@@ -108,11 +110,19 @@ static void run_member(int thread, int threads, void *context) {
   if (status != TH_STATUS_OK) atomic_store(&w->status, status);
 }
 
-/** Whether a layer is worth a fork of its own. */
-static int has_large_layer(const job *w) {
+/** All images, layer after layer. */
+static void run_in_turn(job *w) {
+  int32_t status = TH_STATUS_OK;
+  for (ptrdiff_t i = 0; i < w->count && status == TH_STATUS_OK; i++)
+    status = run_layer(w, w->layers + i * TH_LAYER_ENTRIES, 0, w->n, 0, (th_member){0});
+  w->status = status;
+}
+
+/** Whether a layer is worth a fork of its own: one that is pointwise, a product of matrices, or any. */
+static int has_large_layer(const job *w, int pointwise) {
   for (ptrdiff_t i = 0; i < w->count; i++) {
     const th_conv_shape s = shape_of(w->layers + i * TH_LAYER_ENTRIES, w->n);
-    if (conv_threads(&s) > 1) return 1;
+    if (conv_threads(&s) > 1 && (is_pointwise(&s) || !pointwise)) return 1;
   }
   return 0;
 }
@@ -139,7 +149,7 @@ static void run_together(job *w) {
   static _Thread_local double end, rest_until;
   const double start = seconds();
   close_calls = start - end < CLOSELY ? close_calls + 1 : 0;
-  const int is_team = start >= rest_until && (close_calls >= CALLS || has_large_layer(w));
+  const int is_team = start >= rest_until && (close_calls >= CALLS || has_large_layer(w, 0));
   th_parallel(is_team ? w->threads : 1, run_member, w);
   end = seconds();
   if (is_team && w->flops < HELD_UP * (end - start)) rest_until = end + REST * (end - start);
@@ -159,6 +169,7 @@ int32_t th_layers(float *y, const float *x, float *work, const double *host_laye
   const int threads = w.threads = th_threads_for(w.flops, GRAIN);
   const int enough_images = n % threads == 0 || n >= 4 * threads; /* else some threads would have much less */
   if (enough_images) th_parallel(threads, run_images, &w);
+  else if (has_large_layer(&w, 1)) run_in_turn(&w); /* a product of few rows is cut along K */
   else run_together(&w);
   if (w.status == TH_STATUS_OK) return TH_STATUS_OK;
   return th_fail(TH_STATUS_OUT_OF_MEMORY, "layers: a thread had no memory for its work");

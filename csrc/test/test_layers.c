@@ -73,33 +73,44 @@ static void test_layers(int32_t n) {
   free(var), free(x), free(y), free(work), free(again);
 }
 
-/* Each is large enough for a team, and computed in one way on any number of threads, where a part of it alone would be computed in
-   another: long sums that meet rows of weights as they are, and two or three columns. (Whether Winograd's filtering pays does
-   depend on the threads, so none has windows of 3 × 3.) */
-static const int32_t large[][8] = {
-    {1, 1, 80000, 64, 1, 1, 1, 0}, {1, 1, 160000, 32, 1, 1, 1, 0}, {3, 1, 10000, 192, 1, 1, 1, 0},
-    {5, 4, 8000, 34, 1, 1, 1, 0},  {13, 1, 130000, 3, 1, 1, 1, 0}, {3, 1, 145, 528, 5, 5, 1, 2},
-    {9, 1, 433, 64, 5, 5, 1, 2},   {18, 1, 433, 32, 5, 5, 1, 2},   {9, 9, 37, 88, 5, 5, 1, 2}};
+/* Each is computed in one way by a team of any number of threads, where a part of it alone would be computed in another: long sums
+   that meet rows of weights as they are, and two or three columns. The windows are large enough for a team in a first call; none is
+   of 3 × 3 pixels, as whether Winograd's filtering pays does depend on the threads. The products are not: a large one is cut
+   along its sums, by the number of threads. */
+static const int32_t windows[][8] = {{3, 1, 145, 528, 5, 5, 1, 2},
+                                     {9, 1, 433, 64, 5, 5, 1, 2},
+                                     {18, 1, 433, 32, 5, 5, 1, 2},
+                                     {9, 9, 37, 88, 5, 5, 1, 2}};
+static const int32_t products[][8] = {{1, 1, 5000, 64, 1, 1, 1, 0},
+                                      {1, 1, 10000, 32, 1, 1, 1, 0},
+                                      {3, 1, 600, 192, 1, 1, 1, 0},
+                                      {5, 4, 500, 34, 1, 1, 1, 0},
+                                      {13, 1, 8000, 3, 1, 1, 1, 0}};
 
-/** One layer, on all threads and on one. Images are too few for each thread to take some of them. */
+/** Four layers, each of which makes the same output again, on all threads and on one. Images are too few for each thread to take some
+    of them. */
 static void test_team(const int32_t *s, int32_t n) {
+  enum { LAYERS_AGAIN = 4 };
   const int32_t geometry[] = {n, s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]}, threads = th_get_threads();
   const ptrdiff_t size = (ptrdiff_t)n * s[0] * s[1] * s[3];
   float *x = test_random((ptrdiff_t)n * s[0] * s[1] * s[2], 1), *bias = test_random(s[3], 3);
   float *weight = test_random((ptrdiff_t)s[4] * s[5] * s[2] * s[3], 2), *team = test_nan(size), *alone = test_nan(size);
-  double row[TH_LAYER_ENTRIES];
-  test_layer(row, geometry, weight, bias);
-  check(th_layers(team, x, NULL, row, 1, n, 0) == TH_STATUS_OK, "a layer of %d channels", s[3]);
+  double table[LAYERS_AGAIN * TH_LAYER_ENTRIES];
+  for (int i = 0; i < LAYERS_AGAIN; i++) test_layer(table + (ptrdiff_t)i * TH_LAYER_ENTRIES, geometry, weight, bias);
   th_set_threads(1);
-  th_layers(alone, x, NULL, row, 1, n, 0);
+  check(th_layers(alone, x, NULL, table, LAYERS_AGAIN, n, 0) == TH_STATUS_OK, "a layer of %d channels", s[3]);
   th_set_threads(threads);
-  check_same(team, alone, size, "a large layer", n);
+  for (int i = 0; i < CALLS; i++) {
+    th_layers(team, x, NULL, table, LAYERS_AGAIN, n, 0);
+    check_same(team, alone, size, "by a team", n);
+  }
   free(x), free(bias), free(weight), free(team), free(alone);
 }
 
 TEST_SUITE(layers_team) {
   if (th_get_threads() == 1) return; /* nor has a CUDA device any */
-  for (size_t i = 0; i < sizeof large / sizeof *large; i++) test_team(large[i], 1), test_team(large[i], 5);
+  for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) test_team(windows[i], 1), test_team(windows[i], 5);
+  for (size_t i = 0; i < sizeof products / sizeof *products; i++) test_team(products[i], 1);
 }
 
 /* So many that threads share them, unevenly too, and so few that they do not. */
