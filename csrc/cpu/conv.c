@@ -35,6 +35,14 @@ typedef struct {
 typedef void pack_tap(const job *w, tap at, ptrdiff_t row, ptrdiff_t count, ptrdiff_t column, ptrdiff_t cols,
                       float *panel);
 
+/** A correlation of the job, and how it is computed. */
+typedef struct {
+  th_correlation r;
+  tap first; /* which of the weights is its tap (0, 0) */
+  int winograd;
+  ptrdiff_t scratch; /* without Winograd's filtering */
+} phase;
+
 /** What the threads share. */
 struct job {
   th_conv_shape shape;
@@ -42,10 +50,11 @@ struct job {
   th_epilogue epilogue;
   float *out;
   ptrdiff_t phases;
-  th_correlation (*phase)(const job *w, ptrdiff_t index, tap *first); /* and which of the weights is its tap (0, 0) */
+  th_correlation (*phase)(const job *w, ptrdiff_t index, tap *first);
   pack_tap *pack;
   ptrdiff_t tap_step; /* from tap to tap of a correlation, among the weights */
-  int counted;        /* threads for which is chosen whether it goes by Winograd's filtering */
+  int counted;        /* threads for which is chosen whether a phase goes by Winograd's filtering */
+  phase first;
   ptrdiff_t channel_parts, pixel_parts;
   float *scratch; /* for each thread: packed weights, then the work space of the correlation */
   ptrdiff_t panels, scratch_part;
@@ -104,6 +113,16 @@ static void pack_pixels(const void *context, ptrdiff_t t, ptrdiff_t c0, ptrdiff_
   }
 }
 
+static phase make_phase(const job *w, ptrdiff_t index) {
+  phase p;
+  p.r = w->phase(w, index, &p.first);
+  p.winograd = winograd_pays(&p.r, p.r.f, w->counted);
+  p.scratch = p.winograd ? 0 : correlation_scratch(&p.r);
+  return p;
+}
+
+static phase phase_at(const job *w, ptrdiff_t index) { return index == 0 ? w->first : make_phase(w, index); }
+
 /** The parts of one thread, whose work space begins with `panels`. */
 static void run_parts(const job *w, th_member m, float *panels) {
   float *const scratch = panels + w->panels;
@@ -113,13 +132,11 @@ static void run_parts(const job *w, th_member m, float *panels) {
     ptrdiff_t count = 0;
     float *free_panels = panels;
     for (ptrdiff_t i = 0; i < w->phases; i++) {
-      part_weights weights = {.w = w};
+      const phase p = phase_at(w, i);
       th_correlation *r = &phases[count];
-      *r = w->phase(w, i, &weights.first);
-      const int winograd = winograd_pays(r, r->f, w->counted);
-      weights.r = r;
-      weights.channel = take_channels(w, r, part % w->channel_parts);
-      if (winograd) {
+      *r = p.r;
+      const part_weights weights = {w, r, p.first, take_channels(w, r, part % w->channel_parts)};
+      if (p.winograd) {
         correlate_winograd(r, pixel_part, w->pixel_parts, pack_pixels, &weights, scratch);
         continue;
       }
@@ -137,26 +154,24 @@ static void run_parts(const job *w, th_member m, float *panels) {
 
 /** Cuts the work for so many threads. Winograd's filtering is chosen if it pays on `counted` of them. */
 static void plan(job *w, int threads, int counted) {
-  tap first;
-  const th_correlation r0 = w->phase(w, 0, &first);
-  const ptrdiff_t pixels = r0.n * r0.oh * r0.ow;
-  /* Copying a float takes the time of about 12 products. */
-  const double copied = correlation_scratch(&r0) ? 12.0 * (double)(r0.n * r0.h * r0.w) : 0;
   w->counted = counted;
-  w->channel_parts =
-      winograd_pays(&r0, r0.f, counted)
-          ? choose_column_parts(winograd_tiles(&r0), r0.f, threads, 6)
-          : choose_column_parts(pixels, r0.f, threads, copied / (double)th_max(1, pixels * r0.kh * r0.kw));
+  w->first = make_phase(w, 0);
+  const th_correlation *r0 = &w->first.r;
+  const ptrdiff_t pixels = r0->n * r0->oh * r0->ow;
+  /* Copying a float takes the time of about 12 products. */
+  const double copied = w->first.scratch ? 12.0 * (double)(r0->n * r0->h * r0->w) : 0;
+  w->channel_parts = w->first.winograd ? choose_column_parts(winograd_tiles(r0), r0->f, threads, 6)
+                                       : choose_column_parts(pixels, r0->f, threads,
+                                                             copied / (double)th_max(1, pixels * r0->kh * r0->kw));
   w->pixel_parts = threads / w->channel_parts;
   ptrdiff_t bands = 0;
   for (ptrdiff_t part = 0; part < w->channel_parts; part++) {
     ptrdiff_t panels = 0;
     for (ptrdiff_t i = 0; i < w->phases; i++) {
-      th_correlation r = w->phase(w, i, &first);
-      const int winograd = winograd_pays(&r, r.f, counted);
-      take_channels(w, &r, part);
-      if (!r.weights && !winograd) panels += r.kh * r.kw * r.c * th_ceil_div(r.f, NR) * NR;
-      bands = th_max(bands, winograd ? winograd_scratch(&r, w->pixel_parts) : correlation_scratch(&r));
+      phase p = phase_at(w, i);
+      take_channels(w, &p.r, part);
+      if (!p.r.weights && !p.winograd) panels += p.r.kh * p.r.kw * p.r.c * th_ceil_div(p.r.f, NR) * NR;
+      bands = th_max(bands, p.winograd ? winograd_scratch(&p.r, w->pixel_parts) : p.scratch);
     }
     w->panels = th_max(w->panels, th_ceil_div(panels, 16) * 16);
   }

@@ -7,13 +7,15 @@ int winograd_pays(const th_correlation *r, ptrdiff_t f, ptrdiff_t parts) {
   const ptrdiff_t taps = th_ceil_div(r->kh, r->stride);
   if (taps < 2 || taps > TAPS || th_ceil_div(r->kw, r->stride) != taps || r->c % VL) return 0;
   const th_winograd w = winograd_of(r);
+  const ptrdiff_t tiles = winograd_tiles(r), at_least = th_max(tiles, FEW_TILES * parts);
+  const ptrdiff_t stride_2 = r->stride * r->stride; /* a small convolution would feel what follows */
+  if (at_least * w.products * stride_2 >= r->n * r->oh * r->ow * r->kh * r->kw) return 0;
   const double pairs = (double)(r->n * visible_pairs(r->oh, r->stride, r->kh, r->h, r->top) *
                                 visible_pairs(r->ow, r->stride, r->kw, r->w, r->left));
   /* In multiplications of two vectors: to transform a vector of a tile's samples, of its sums, and of the weights. */
   const double samples = 220, sums = 150, weights = 200, size = (double)w.products / (POINTS * POINTS);
-  const ptrdiff_t tiles = winograd_tiles(r);
   const double m = (double)tiles, k = (double)w.channels, n = (double)f / VL;
-  const double products = (double)th_max(tiles, FEW_TILES * parts) * (double)w.products * k * n;
+  const double products = (double)at_least * (double)w.products * k * n;
   const double transforms = m * (samples * k / VL + sums * n) + (double)parts * weights * k * n;
   return products + size * transforms < 0.9 * pairs * (double)r->c * n;
 }
