@@ -61,7 +61,7 @@ static void sum_rows(const job *w, ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1, 
   for (ptrdiff_t oy = first; oy < last; oy += w->band) {
     const ptrdiff_t rows = th_min(w->band, last - oy);
     const th_gemm g = columns_of(s, dy + oy * s->ow * s->f, w->weight, rows, scratch);
-    const th_blocking plan = gemm_plan(&g);
+    const th_blocking plan = gemm_plan(&g, &g);
     gemm_serial(&g, &plan, scratch + w->columns);
     for (ptrdiff_t r = 0; r < rows; r++) add_windows(s, dx, scratch + r * s->ow * g.n, oy + r, y0, y1);
   }
@@ -85,7 +85,7 @@ int32_t conv_backward_data_columns(float *dx, const float *dy, const float *weig
   w.columns = th_ceil_div(w.band * row, 16) * 16;
   for (ptrdiff_t rows = 1; rows <= w.band; rows++) { /* the last band may be planned in another way */
     const th_gemm g = columns_of(s, dy, weight, rows, dx);
-    w.scratch_part = th_max(w.scratch_part, gemm_plan(&g).scratch);
+    w.scratch_part = th_max(w.scratch_part, gemm_plan(&g, &g).scratch);
   }
   w.scratch_part = th_own_floats(w.columns + w.scratch_part);
   w.scratch = th_work_space(0, threads * w.scratch_part, "convBackwardData");

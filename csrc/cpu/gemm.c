@@ -5,21 +5,17 @@
  * tiles of one panel are computed, the next one is fetched: a panel's rows lie too far apart for the processor to foresee.
  * A is used where it lies unless its layout would fight the cache: then rows are copied apart, and with AVX2 a transposed
  * A is packed tile by tile.
- *
- * Threads. C is cut into a grid of rectangles, one a thread, each an independent product: no barrier, nothing shared.
  */
 #include "gemm.h"
 
 #include "few.h"
 #include "pack.h"
-#include "parallel.h"
 
 enum {
   SHORT_SUM = 64,                 /* with so few summed, writing C is most of the work, … */
   LARGE_C = 2048 * 1024,          /* … if it is this large, from where it must go to memory */
   FEW_ROWS = VL < 16 ? 130 : 420, /* with so few rows of A, packing B would not pay, … */
-  FEWER_ROWS = 24,  /* … nor, with so few, when vectors of B cross cache lines; nor fetching what stays in L3 */
-  ENOUGH_ROWS = 32, /* of B, which a thread reads whole, for each row of sums that are added up in the end */
+  FEWER_ROWS = 24, /* … nor, with so few, when vectors of B cross cache lines; nor fetching what stays in L3 */
   L2_FLOATS = (VL < 16 ? 64 : 96) * 1024, /* for a block of A: 256 or 384 KB */
   L3_FLOATS = 512 * 1024,                 /* for a block of B: 2 MB */
   FETCHED_LINES = 16,                     /* of the next panel at a time */
@@ -76,7 +72,7 @@ static th_blocking plan(const th_gemm *g, th_method method) {
 
 /** Two products are computed as Cᵀ = Bᵀ · Aᵀ. With B transposed and few rows, B, the larger, is then read where it lies; with A
     transposed and few columns, less of the vectors is empty, which pays for transposing the result. */
-static int is_flipped(const th_gemm *g) {
+int gemm_is_flipped(const th_gemm *g) {
   if (g->b_transposed) return is_mostly_b(g) && !is_dots(g);
   return g->a_transposed && 5 * g->n * round_up(g->m, VL) < 4 * g->m * round_up(g->n, VL);
 }
@@ -188,8 +184,8 @@ static void multiply(const th_gemm *g, const th_blocking *p, float *scratch) {
   }
 }
 
-th_blocking gemm_plan(const th_gemm *g) {
-  if (!is_flipped(g)) return plan(g, method_of(g));
+th_blocking gemm_plan(const th_gemm *g, const th_gemm *whole) {
+  if (!gemm_is_flipped(g)) return plan(g, method_of(whole));
   const th_gemm f = flipped(g, NULL);
   th_blocking p = plan(&f, method_of(&f));
   p.scratch += round_up(g->m * g->n, LINE);
@@ -197,7 +193,7 @@ th_blocking gemm_plan(const th_gemm *g) {
 }
 
 void gemm_serial(const th_gemm *g, const th_blocking *p, float *scratch) {
-  if (!is_flipped(g)) {
+  if (!gemm_is_flipped(g)) {
     multiply(g, p, scratch);
     return;
   }
@@ -208,83 +204,6 @@ void gemm_serial(const th_gemm *g, const th_blocking *p, float *scratch) {
     for (ptrdiff_t j = 0; j < g->n; j++) g->c[i * g->ldc + j] += g->bias[j];
 }
 
-/** A product cut into a grid of rectangles, or along K: then each part but the first sums into an array of its own. */
-typedef struct {
-  const th_gemm *whole;
-  ptrdiff_t row_parts, col_parts, k_parts;
-  float *scratch, *sums;
-  ptrdiff_t scratch_part;
-} grid;
-
-/** Cuts C into rectangles. */
-static grid cut_c(const th_gemm *g, int threads) {
-  grid s = {.whole = g, .col_parts = choose_column_parts(g->m, g->n, threads, 4), .k_parts = 1};
-  s.row_parts = threads / s.col_parts;
-  return s;
-}
-
-/** Cuts the product for so many threads in the way that makes one of them read the least. */
-static grid cut(const th_gemm *g, int threads) {
-  grid s = cut_c(g, threads);
-  const double m = (double)g->m, n = (double)g->n, k = (double)g->k, parts = threads;
-  const double by_grid = k * (m / (double)s.row_parts + n / (double)s.col_parts);
-  const double by_k = k * (m + n) / parts + 4 * m * n * (parts - 1); /* and the sums are added up on one thread */
-  const int rows_in_order = is_thin(g) && g->k >= ENOUGH_ROWS * g->m * threads * (threads - 1);
-  if ((by_k < 0.8 * by_grid || rows_in_order) && !is_flipped(g) && !g->epilogue.does)
-    s.row_parts = s.col_parts = 1, s.k_parts = threads;
-  return s;
-}
-
-static th_gemm part(const grid *s, ptrdiff_t i) {
-  th_gemm g = *s->whole;
-  if (s->k_parts > 1) {
-    const ptrdiff_t k = share(g.k, i, s->k_parts);
-    g.k = share(g.k, i + 1, s->k_parts) - k;
-    g.a += g.a_transposed ? k * g.lda : k;
-    g.b += g.b_transposed ? k : k * g.ldb;
-    if (i > 0) g.c = s->sums + (i - 1) * g.m * g.n, g.ldc = g.n, g.bias = NULL;
-    return g;
-  }
-  const ptrdiff_t rows = tile_rows(g.n), row_tiles = th_ceil_div(g.m, rows), col_tiles = th_ceil_div(g.n, NR);
-  const ptrdiff_t r = i % s->row_parts, q = i / s->row_parts;
-  const ptrdiff_t m0 = share(g.m, share(row_tiles, r, s->row_parts), row_tiles);
-  const ptrdiff_t m1 = share(g.m, share(row_tiles, r + 1, s->row_parts), row_tiles);
-  const ptrdiff_t n0 = NR * share(col_tiles, q, s->col_parts);
-  const ptrdiff_t n1 = th_min(g.n, NR * share(col_tiles, q + 1, s->col_parts));
-  g.m = m1 - m0, g.n = n1 - n0;
-  g.a += g.a_transposed ? m0 : m0 * g.lda;
-  g.b += g.b_transposed ? n0 * g.ldb : n0;
-  g.c += m0 * g.ldc + n0;
-  if (g.bias) g.bias += n0;
-  g.epilogue = epilogue_at(&g.epilogue, n0, 1);
-  return g;
-}
-
-static void multiply_part(int thread, int threads, void *context) {
-  const grid *s = context;
-  for (ptrdiff_t i = thread; i < s->row_parts * s->col_parts * s->k_parts; i += threads) {
-    const th_gemm g = part(s, i);
-    const th_blocking p = gemm_plan(&g);
-    gemm_serial(&g, &p, s->scratch + i * s->scratch_part);
-  }
-}
-
-int32_t gemm_share(const th_gemm *whole, th_member m) {
-  if (whole->m == 0 || whole->n == 0) return TH_STATUS_OK;
-  if (m.threads == 1 && gemm_in_place(whole, 0)) return TH_STATUS_OK;
-  const grid s = cut_c(whole, m.threads);
-  const th_method method = method_of(whole);
-  for (ptrdiff_t i = m.thread; i < s.row_parts * s.col_parts; i += m.threads) {
-    const th_gemm g = part(&s, i);
-    if (g.m == 0 || g.n == 0) continue;
-    const th_blocking p = plan(&g, method);
-    float *scratch = th_work_space(0, p.scratch, "matmul");
-    if (!scratch) return TH_STATUS_OUT_OF_MEMORY;
-    multiply(&g, &p, scratch);
-  }
-  return TH_STATUS_OK;
-}
-
 int gemm_in_place(const th_gemm *g, int b_goes_on) {
   const int whole_rows = g->n == NR || g->n == VL || (g->n < VL && b_goes_on);
   if (!whole_rows || g->m * g->k > SMALL_A || g->k > KC || g->b_transposed || g->epilogue.does) return 0;
@@ -293,30 +212,4 @@ int gemm_in_place(const th_gemm *g, int b_goes_on) {
   if (g->a_transposed) walk.a_row = 1, walk.inner.a = g->lda, walk.form = TH_COLUMNS;
   multiply_rows(&walk, g->a, g->b, g->c, g->m, g->n, g->bias, 0);
   return 1;
-}
-
-int32_t gemm(const th_gemm *g, int threads) {
-  if (g->m == 0 || g->n == 0) return TH_STATUS_OK;
-  if (threads == 1 && gemm_in_place(g, 0)) return TH_STATUS_OK;
-  if (threads == 1) {
-    const th_blocking p = gemm_plan(g);
-    float *scratch = th_work_space(0, p.scratch, "matmul");
-    if (!scratch) return TH_STATUS_OUT_OF_MEMORY;
-    gemm_serial(g, &p, scratch);
-    return TH_STATUS_OK;
-  }
-  grid s = cut(g, threads);
-  const ptrdiff_t parts = s.row_parts * s.col_parts * s.k_parts, size = g->m * g->n;
-  for (ptrdiff_t i = 0; i < parts; i++) {
-    const th_gemm p = part(&s, i);
-    s.scratch_part = th_max(s.scratch_part, gemm_plan(&p).scratch);
-  }
-  s.scratch_part = th_own_floats(s.scratch_part);
-  s.scratch = th_work_space(0, parts * s.scratch_part + (s.k_parts - 1) * size, "matmul");
-  if (!s.scratch) return TH_STATUS_OUT_OF_MEMORY;
-  s.sums = s.scratch + parts * s.scratch_part;
-  th_parallel(threads, multiply_part, &s);
-  for (ptrdiff_t i = 1; i < s.k_parts; i++)
-    for (ptrdiff_t r = 0; r < g->m; r++) add_floats(g->c + r * g->ldc, s.sums + (i - 1) * size + r * g->n, g->n);
-  return TH_STATUS_OK;
 }

@@ -50,9 +50,14 @@ typedef struct {
   ptrdiff_t scratch;  /* floats of work space */
 } th_blocking;
 
+/** Whether a product is computed as Cᵀ = Bᵀ · Aᵀ. */
+#define gemm_is_flipped TH_ISA_NAME(gemm_is_flipped)
+int gemm_is_flipped(const th_gemm *g);
+
 #define gemm_plan TH_ISA_NAME(gemm_plan)
 #define gemm_serial TH_ISA_NAME(gemm_serial)
-th_blocking gemm_plan(const th_gemm *g);
+/** For a product, or for a part of the `whole` which is computed by the same method: they round in different orders. */
+th_blocking gemm_plan(const th_gemm *g, const th_gemm *whole);
 /** The product on the calling thread; `scratch` has at least p->scratch floats, 64-byte aligned. */
 void gemm_serial(const th_gemm *g, const th_blocking *p, float *scratch);
 

@@ -104,7 +104,7 @@ int32_t th_matmul(float *c, const float *a, const float *b, const float *bias, c
   }
 
   const int threads = outer;
-  p.plan = gemm_plan(&p.first);
+  p.plan = gemm_plan(&p.first, &p.first);
   p.scratch_part = th_own_floats(p.plan.scratch);
   p.scratch = th_work_space(0, threads * p.scratch_part, "matmul");
   if (!p.scratch) return TH_STATUS_OUT_OF_MEMORY;
