@@ -4,7 +4,8 @@
  * Threads. Each takes some of the images through all layers: no thread waits for another between them, and what a layer
  * writes is read by the core in whose cache it lies. With too few images for that, the threads go through the layers as a
  * team: each computes its share of every layer, and waits for the others before the next one. A layer of one image takes a
- * microsecond or two, and would not be worth a fork of its own.
+ * microsecond or two, and would not be worth a fork of its own. Only a large product of few rows is: threads cut it along its
+ * sums. Where there is one, the layers run in turn.
  *
  * After about 0.1 ms without work the threads sleep, and to wake them takes 50 µs: three times what an image may take. So
  * calls of small layers are a team's only while they follow closely one after another. Their results are the same bits either
@@ -24,8 +25,10 @@ static const double GRAIN = 5e5; /* flops of a share */
 enum { CALLS = 8 }; /* follow one another closely before the threads are woken: it takes as long as they gain */
 static const double CLOSELY = 5e-5; /* seconds from one's end to the next one's start */
 
-static const double HELD_UP = 4e9; /* flops a second: a slower call waited for a thread that has no core, … */
-static const double REST = 20;     /* … and for so many times as long one thread is better */
+/* When it is not, and one thread computes for some time, as a multiple of a call's: a call this slow waited for a thread that has no
+   core; and cores that do not share a cache may be slower together than one alone. */
+static const double HELD_UP = 4e9, REST_HELD_UP = 20; /* flops a second */
+enum { SLOW_CALLS = 3, REST_SLOW = 100 };             /* in a row */
 
 /** What the threads share. */
 typedef struct {
@@ -35,6 +38,8 @@ typedef struct {
   const double *layers;
   ptrdiff_t count, n, work_floats;
   double flops;
+  int has_large;                    /* a layer worth a fork of its own, … */
+  int has_large_product;            /* … and a pointwise one, which is a product of matrices */
   int threads;                      /* worth using, be they used or not */
   atomic_int status;                /* of the thread that failed, if one did */
   _Alignas(128) th_barrier barrier; /* on lines of its own, as threads write there while others read the rest */
@@ -118,22 +123,16 @@ static void run_in_turn(job *w) {
   w->status = status;
 }
 
-/** Whether a layer is worth a fork of its own: one that is pointwise, a product of matrices, or any. */
-static int has_large_layer(const job *w, int pointwise) {
+/** Finds what the layers are. */
+static void survey(job *w) {
   for (ptrdiff_t i = 0; i < w->count; i++) {
     const th_conv_shape s = shape_of(w->layers + i * TH_LAYER_ENTRIES, w->n);
-    if (conv_threads(&s) > 1 && (is_pointwise(&s) || !pointwise)) return 1;
+    const int is_large = conv_threads(&s) > 1;
+    w->flops += conv_flops(&s);
+    w->has_large |= is_large;
+    w->has_large_product |= is_large && is_pointwise(&s);
   }
-  return 0;
-}
-
-static double flops_of(const job *w) {
-  double flops = 0;
-  for (ptrdiff_t i = 0; i < w->count; i++) {
-    const th_conv_shape s = shape_of(w->layers + i * TH_LAYER_ENTRIES, w->n);
-    flops += conv_flops(&s);
-  }
-  return flops;
+  w->threads = th_threads_for(w->flops, GRAIN);
 }
 
 static double seconds(void) {
@@ -145,14 +144,18 @@ static double seconds(void) {
 /** By a team, or by this thread alone where that is faster. What calls came before is the calling thread's own, as are the threads
     that OpenMP keeps for its forks. */
 static void run_together(job *w) {
-  static _Thread_local int close_calls;
-  static _Thread_local double end, rest_until;
+  static _Thread_local int close_calls, slow_calls;
+  static _Thread_local double end, rest_until, alone; /* flops a second of one thread, of late */
   const double start = seconds();
   close_calls = start - end < CLOSELY ? close_calls + 1 : 0;
-  const int is_team = start >= rest_until && (close_calls >= CALLS || has_large_layer(w, 0));
+  const int is_team = start >= rest_until && (close_calls >= CALLS || w->has_large);
   th_parallel(is_team ? w->threads : 1, run_member, w);
   end = seconds();
-  if (is_team && w->flops < HELD_UP * (end - start)) rest_until = end + REST * (end - start);
+  const double took = end - start;
+  if (!is_team) alone += (w->flops / took - alone) / 8;
+  slow_calls = is_team && !w->has_large && w->flops < alone * took ? slow_calls + 1 : 0;
+  if (is_team && w->flops < HELD_UP * took) rest_until = end + REST_HELD_UP * took;
+  else if (slow_calls == SLOW_CALLS) rest_until = end + REST_SLOW * took;
 }
 
 int32_t th_layers(float *y, const float *x, float *work, const double *host_layers, int32_t count, int32_t n,
@@ -165,11 +168,10 @@ int32_t th_layers(float *y, const float *x, float *work, const double *host_laye
            .n = n,
            .work_floats = (ptrdiff_t)work_floats,
            .barrier = TH_BARRIER_START};
-  w.flops = flops_of(&w);
-  const int threads = w.threads = th_threads_for(w.flops, GRAIN);
-  const int enough_images = n % threads == 0 || n >= 4 * threads; /* else some threads would have much less */
-  if (enough_images) th_parallel(threads, run_images, &w);
-  else if (has_large_layer(&w, 1)) run_in_turn(&w); /* a product of few rows is cut along K */
+  survey(&w);
+  const int enough_images = n % w.threads == 0 || n >= 4 * w.threads; /* else some threads would have much less */
+  if (enough_images) th_parallel(w.threads, run_images, &w);
+  else if (w.has_large_product) run_in_turn(&w);
   else run_together(&w);
   if (w.status == TH_STATUS_OK) return TH_STATUS_OK;
   return th_fail(TH_STATUS_OUT_OF_MEMORY, "layers: a thread had no memory for its work");
