@@ -1,9 +1,12 @@
 /* When Winograd's filtering along columns pays, and the transform of its samples. */
 #include "winograd_1d.h"
 
+enum { MOST_WEIGHTS = 64 * 1024 }; /* floats of a point; each thread has them all, transformed for 6 points: 1.5 MB */
+
 int winograd_1d_pays(const th_conv_shape *s, int threads) {
   const ptrdiff_t taps = th_ceil_div(s->kh, s->stride), row = s->kw * s->c;
   if (taps < 2 || taps > TAPS || s->c % VL == 0 || s->n * s->oh * s->ow == 0) return 0;
+  if (s->stride * row * s->f > MOST_WEIGHTS) return 0;
   const th_winograd_1d w = winograd_1d_of(s);
   const double pairs = (double)(s->n * visible_pairs(s->oh, s->stride, s->kh, s->h, s->padding));
   /* In multiplications of two vectors: to transform and sum up a vector of outputs at one point, one of samples, and, on each
