@@ -147,7 +147,7 @@ static void run_together(job *w) {
   static _Thread_local int close_calls, slow_calls;
   static _Thread_local double end, rest_until, alone; /* flops a second of one thread, of late */
   const double start = seconds();
-  close_calls = start - end < CLOSELY ? close_calls + 1 : 0;
+  close_calls = start - end < CLOSELY ? (int)th_min(close_calls + 1, CALLS) : 0;
   const int is_team = start >= rest_until && (close_calls >= CALLS || w->has_large);
   th_parallel(is_team ? w->threads : 1, run_member, w);
   end = seconds();
