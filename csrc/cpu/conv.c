@@ -165,14 +165,14 @@ static th_conv_shape mirrored(const th_conv_shape *s) {
                          .ow = s->w};
 }
 
-static int32_t mirrored_1d(float *dx, const float *dy, const float *weight, const th_conv_shape *s) {
+static int32_t mirrored_1d(float *dx, const float *dy, const float *weight, const th_conv_shape *s,
+                           const th_conv_shape *m) {
   const ptrdiff_t taps = s->kh * s->kw, size = s->c * s->f;
   float *const flipped = th_work_space(SLOT_FLIPPED, taps * size, "convBackwardData");
   if (!flipped) return TH_STATUS_OUT_OF_MEMORY;
   for (ptrdiff_t t = 0; t < taps; t++)
     transpose(flipped + (taps - 1 - t) * size, s->c, weight + t * size, s->f, s->c, s->f);
-  const th_conv_shape m = mirrored(s);
-  return convolve_1d(dx, dy, flipped, NULL, &(th_epilogue){0}, &m);
+  return convolve_1d(dx, dy, flipped, NULL, &(th_epilogue){0}, m);
 }
 
 int32_t th_conv_backward_data(float *dx, const float *dy, const float *weight, const int32_t *geometry) {
@@ -186,7 +186,7 @@ int32_t th_conv_backward_data(float *dx, const float *dy, const float *weight, c
   if (s->c <= VL / 2 && s->kh * s->kw > 1) return conv_backward_data_columns(dx, dy, weight, s);
   const th_conv_shape m = mirrored(s);
   if (s->stride == 1 && s->kh == s->kw && m.padding >= 0 && winograd_1d_pays(&m, conv_threads(s)))
-    return mirrored_1d(dx, dy, weight, s);
+    return mirrored_1d(dx, dy, weight, s, &m);
   w.phases = s->stride * s->stride, w.tap_step = -s->stride;
   if (!is_pointwise(s)) return phases_run(&w, "convBackwardData");
   const th_gemm g = {.m = s->n * s->h * s->w,

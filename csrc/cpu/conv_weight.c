@@ -173,6 +173,17 @@ static void multiply_block(const job *w, const block *b, const source *in, ptrdi
     }
 }
 
+/** A block's share of columns begin to end of dweight and, unless it is NULL, of dbias. */
+static void sum_block(const job *w, const block *b, const source *in, ptrdiff_t begin, ptrdiff_t end, float *packed,
+                      float *dweight, float *dbias, int accumulate) {
+  for (ptrdiff_t j = begin; j < end; j += NR) {
+    ptrdiff_t step[3];
+    const float *panel = panel_of(w, b, j, packed, step);
+    if (dbias) add_bias(b, panel, step, th_min(NR, w->shape.f - j), dbias + j, accumulate);
+    multiply_block(w, b, in, j, panel, step, dweight, accumulate);
+  }
+}
+
 /** The sums of one thread: blocks part · blocks / block_parts on, some of the panels. The first part sums in place. */
 static void sum_blocks(int thread, int threads, const job *w) {
   const th_conv_shape *s = &w->shape;
@@ -194,12 +205,7 @@ static void sum_blocks(int thread, int threads, const job *w) {
       const block b = block_at(w, i);
       const source in =
           w->copies_bands ? copy_band(w, &b, band) : (source){w->x, s->h, s->w, s->padding, s->padding, 0};
-      for (ptrdiff_t j = begin; j < end; j += NR) {
-        ptrdiff_t step[3];
-        const float *panel = panel_of(w, &b, j, packed, step);
-        if (dbias) add_bias(&b, panel, step, th_min(NR, s->f - j), dbias + j, i > first);
-        multiply_block(w, &b, &in, j, panel, step, dweight, i > first);
-      }
+      sum_block(w, &b, &in, begin, end, packed, dweight, dbias, i > first);
     }
   }
 }
@@ -211,11 +217,7 @@ void weight_gradient_sum(const th_conv_shape *s, const float *x, const float *dy
   plan_blocks(&w);
   for (ptrdiff_t i = 0; i < w.blocks; i++) {
     const block b = block_at(&w, i);
-    for (ptrdiff_t j = 0; j < s->f; j += NR) {
-      ptrdiff_t step[3];
-      const float *panel = panel_of(&w, &b, j, packed, step);
-      multiply_block(&w, &b, &in, j, panel, step, dweight, accumulate || i > 0);
-    }
+    sum_block(&w, &b, &in, 0, s->f, packed, dweight, NULL, accumulate || i > 0);
   }
 }
 

@@ -103,14 +103,13 @@ TH_INLINE void transform_sums(const int first, vec y[OUTPUTS], const vec m[POINT
 /** What the filtering sees of a correlation. */
 typedef struct {
   int first;          /* of taps, samples and points */
-  ptrdiff_t points;   /* of a line: 6 or 5 */
-  ptrdiff_t products; /* of a tile */
+  ptrdiff_t products; /* of a tile: 36 or 25 */
   ptrdiff_t channels; /* of a sample: of stride · stride pixels, in the order of their rows */
 } th_winograd;
 
 TH_INLINE th_winograd winograd_of(const th_correlation *r) {
   const int first = TAPS - (int)th_ceil_div(r->kh, r->stride), points = POINTS - first;
-  return (th_winograd){first, points, points * points, r->stride * r->stride * r->c};
+  return (th_winograd){first, points * points, r->stride * r->stride * r->c};
 }
 
 /** Pairs of an output and a pixel of its window that meet the image, along one axis. */
