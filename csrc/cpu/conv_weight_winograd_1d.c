@@ -24,15 +24,15 @@ typedef struct {
 /** Transforms the gradients of a tile's outputs; adds them to `bias`. */
 TH_INLINE void transform_tile(const int first, const job *w, ptrdiff_t tile, float *out, float *bias) {
   const th_conv_shape *s = &w->shape;
-  const ptrdiff_t all = th_ceil_div(s->oh, OUTPUTS), oy = tile % all * OUTPUTS, high = th_min(OUTPUTS, s->oh - oy);
-  const float *const from = w->dy + (tile / all * s->oh + oy) * s->ow * s->f;
+  const th_output_rows r = winograd_1d_rows(s, tile);
+  const float *const from = w->dy + (r.image * s->oh + r.y) * s->ow * s->f;
   for (ptrdiff_t j = 0; j < s->f; j += VL) {
     const ptrdiff_t n = th_min(VL, s->f - j);
     vec sum = vec_load_part(bias + j, n);
     for (ptrdiff_t x = 0; x < s->ow; x++) {
       vec g[OUTPUTS] = {0}, u[POINTS];
       TH_UNROLL for (int y = 0; y < OUTPUTS; y++) {
-        if (y < high) g[y] = vec_load_part(from + (y * s->ow + x) * s->f + j, n);
+        if (y < r.rows) g[y] = vec_load_part(from + (y * s->ow + x) * s->f + j, n);
         sum += g[y];
       }
       transform_gradients(first, u, g);

@@ -63,8 +63,8 @@ TH_INLINE void transform_weights(const int first, ptrdiff_t step, const float *t
 /** Transforms a tile's sums back, and finishes and stores them. */
 TH_INLINE void finish_tile(const int first, const job *w, ptrdiff_t tile, const float *sums) {
   const th_conv_shape *s = &w->shape;
-  const ptrdiff_t all = th_ceil_div(s->oh, OUTPUTS), oy = tile % all * OUTPUTS, high = th_min(OUTPUTS, s->oh - oy);
-  float *const out = w->y + (tile / all * s->oh + oy) * s->ow * s->f;
+  const th_output_rows r = winograd_1d_rows(s, tile);
+  float *const out = w->y + (r.image * s->oh + r.y) * s->ow * s->f;
   for (ptrdiff_t j = 0; j < s->f; j += VL) {
     const ptrdiff_t n = th_min(VL, s->f - j);
     const th_epilogue e = epilogue_at(&w->epilogue, j, 1);
@@ -75,7 +75,7 @@ TH_INLINE void finish_tile(const int first, const job *w, ptrdiff_t tile, const 
           vec_load_part(sums + (p - first) * w->sums_step + x * s->f + j, n);
       transform_sums(first, u, m);
       TH_UNROLL for (int y = 0; y < OUTPUTS; y++) {
-        if (y >= high) break;
+        if (y >= r.rows) break;
         float *const at = out + (y * s->ow + x) * s->f + j;
         vec sum[1][2] = {{u[y] + bias}};
         if (e.does) finish(1, 1, sum, &e, at, 0, n);

@@ -57,11 +57,11 @@ void winograd_1d_borders(const th_conv_shape *s, const th_winograd_1d *w, ptrdif
 
 void winograd_1d_samples(const th_conv_shape *s, const th_winograd_1d *w, const float *x, ptrdiff_t from,
                          ptrdiff_t count, float *out, ptrdiff_t step) {
-  const ptrdiff_t high = th_ceil_div(s->oh, OUTPUTS);
   out += w->before * s->c;
   for (ptrdiff_t t = from; t < from + count; t++, out += w->size) {
-    const float *const image = x + t / high * s->h * s->w * s->c;
-    const ptrdiff_t y = t % high * OUTPUTS * s->stride - s->padding;
+    const th_output_rows r = winograd_1d_rows(s, t);
+    const float *const image = x + r.image * s->h * s->w * s->c;
+    const ptrdiff_t y = r.y * s->stride - s->padding;
     if (w->first) transform_rows(1, s, w, image, y, out, step);
     else transform_rows(0, s, w, image, y, out, step);
   }

@@ -32,6 +32,16 @@ TH_INLINE th_winograd_1d winograd_1d_of(const th_conv_shape *s) {
                           .size = s->stride * width * s->c};
 }
 
+/** Where a tile's rows of outputs are: 4, but for the last of an image, which may have fewer. */
+typedef struct {
+  ptrdiff_t image, y, rows;
+} th_output_rows;
+
+TH_INLINE th_output_rows winograd_1d_rows(const th_conv_shape *s, ptrdiff_t tile) {
+  const ptrdiff_t tiles = th_ceil_div(s->oh, OUTPUTS), y = tile % tiles * OUTPUTS;
+  return (th_output_rows){.image = tile / tiles, .y = y, .rows = th_min(OUTPUTS, s->oh - y)};
+}
+
 /** Whether this takes less time, on so many threads, than to compute each output for itself. */
 #define winograd_1d_pays TH_ISA_NAME(winograd_1d_pays)
 int winograd_1d_pays(const th_conv_shape *s, int threads);
