@@ -2,10 +2,10 @@
  * CIFAR-10 (Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009): 50,000 training and 10,000 test
  * images of 32 × 32 pixels in 10 classes.
  */
-import { checkOptions } from "../lib/data/dataset.ts";
 import { ImageDataset } from "../lib/data/image-dataset.ts";
 import { checkProbability, RandomCrop, RandomFlipHorizontal, type TransformLike } from "../lib/data/transforms.ts";
 import { ArgumentError } from "../lib/native/errors.ts";
+import { checkOptions } from "../lib/ndarray/options.ts";
 import { type Batch, IMAGE_BYTES, readBatches } from "./cifar10-files.ts";
 
 export interface CIFAR10Options {
@@ -21,6 +21,7 @@ export interface CIFAR10Options {
   p?: number | undefined;
 }
 
+/** CIFAR-10 (Krizhevsky, 2009): 50,000 training or 10,000 test images of ten classes, `get(i)`: `[NDArray (3, 32, 32) in [0, 1], label]`. */
 export class CIFAR10Dataset extends ImageDataset {
   /** The classes' names, by label. */
   static readonly classes = [
@@ -43,7 +44,7 @@ export class CIFAR10Dataset extends ImageDataset {
    * @throws DatasetError with file, byte offset and what was expected, when a file is missing or not as it should be.
    */
   constructor(root: string, options: CIFAR10Options = {}) {
-    checkOptions("CIFAR10Dataset", options);
+    checkOptions("CIFAR10Dataset", options, ["train", "transforms", "p"]);
     const { train = true, transforms = [], p = 0.5 } = options;
     if (typeof root !== "string" || root === "") throw new ArgumentError("CIFAR10Dataset", "root must be a path");
     if (typeof train !== "boolean") throw new ArgumentError("CIFAR10Dataset", "train must be true or false");

@@ -5,6 +5,7 @@
 import { join } from "node:path";
 
 import { ArgumentError, DatasetError } from "../lib/native/errors.ts";
+import { checkOptions } from "../lib/ndarray/options.ts";
 import { Dictionary } from "./dictionary.ts";
 import { isFile } from "./files.ts";
 import { checkLimit, encode, linesOf, readText, type TextSet } from "./text.ts";
@@ -26,7 +27,8 @@ export class Corpus implements TextSet {
    * a folder as `ptb` or, as the official archive unpacks, as `simple-examples/data`.
    * @throws DatasetError for a file that is missing, empty or not UTF-8, with the byte offset.
    */
-  constructor(root: string, { maxLines = Infinity }: CorpusOptions = {}) {
+  constructor(root: string, options: CorpusOptions = {}) {
+    const { maxLines = Infinity } = checkOptions("Corpus", options, ["maxLines"]);
     if (typeof root !== "string" || root === "") throw new ArgumentError("Corpus", "root must be a path");
     checkLimit("Corpus", "maxLines", maxLines);
     const folder = corpusFolder(root) ?? root;

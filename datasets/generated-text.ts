@@ -5,9 +5,9 @@
  * stands for, and five sentences in a row keep to one place and its words. So there is something to learn at every
  * distance, and a small network learns it in a minute. They say nothing about perplexity on real text.
  */
-import { checkOptions } from "../lib/data/dataset.ts";
 import { RandomSource } from "../lib/data/random.ts";
 import { ArgumentError } from "../lib/native/errors.ts";
+import { checkOptions } from "../lib/ndarray/options.ts";
 import { Dictionary } from "./dictionary.ts";
 import { encode, type TextSet } from "./text.ts";
 
@@ -78,6 +78,7 @@ const times = ["every morning", "at noon", "in winter", "on sundays", "before di
 /** Sentences in a row that keep to one scene. */
 const PARAGRAPH = 5;
 
+/** A text of simple sentences about a few scenes: what trains where there is no Penn Treebank. */
 export class GeneratedText implements TextSet {
   readonly name = "generated text (not the Penn Treebank)";
   readonly dictionary = new Dictionary();
@@ -86,7 +87,7 @@ export class GeneratedText implements TextSet {
   readonly test: Int32Array;
 
   constructor(options: GeneratedTextOptions = {}) {
-    checkOptions("GeneratedText", options);
+    checkOptions("GeneratedText", options, ["sentences", "seed"]);
     const { sentences = 5000, seed = 0 } = options;
     if (!Number.isInteger(sentences) || sentences < 1 || sentences > 1e6) {
       throw new ArgumentError(

@@ -5,11 +5,11 @@
  * of random place, size and colours under noise, so a small network learns it in a minute, and not from one pixel.
  * They say nothing about accuracy on photographs.
  */
-import { checkOptions } from "../lib/data/dataset.ts";
 import { ImageDataset } from "../lib/data/image-dataset.ts";
 import { RandomSource } from "../lib/data/random.ts";
 import type { TransformLike } from "../lib/data/transforms.ts";
 import { ArgumentError } from "../lib/native/errors.ts";
+import { checkOptions } from "../lib/ndarray/options.ts";
 
 export interface GeneratedImagesOptions {
   /** How many; class i mod 10 for image i. */
@@ -40,12 +40,13 @@ const patterns: readonly (readonly [name: string, covers: Pattern])[] = [
   ["checkerboard", (x, y) => stripe(x) !== stripe(y)],
 ];
 
+/** Images (3, 32, 32) of ten simple patterns in random colours and places: what trains where there is no CIFAR-10. */
 export class GeneratedImages extends ImageDataset {
   /** The classes' names, by label. */
   static readonly classes: readonly string[] = patterns.map(([name]) => name);
 
   constructor(options: GeneratedImagesOptions) {
-    checkOptions("GeneratedImages", options);
+    checkOptions("GeneratedImages", options, ["count", "seed", "transforms"]);
     const { count, seed = 0, transforms } = options;
     if (!Number.isInteger(count) || count < 0 || count > 1e6) {
       throw new ArgumentError("GeneratedImages", `count must be an integer in [0, 1000000], not ${String(count)}`);

@@ -1,5 +1,6 @@
 /** A text of one's own for language models: one UTF-8 file, whose words white space separates. */
 import { ArgumentError, DatasetError } from "../lib/native/errors.ts";
+import { checkOptions } from "../lib/ndarray/options.ts";
 import { Dictionary } from "./dictionary.ts";
 import { checkLimit, encode, END_OF_SENTENCE, linesOf, readText, type TextSet, UNKNOWN, wordsOf } from "./text.ts";
 
@@ -28,7 +29,9 @@ export class TextCorpus implements TextSet {
   readonly test: Int32Array;
 
   /** @throws DatasetError for a file that is missing, empty, not UTF-8 (with the byte offset), or below 20 lines with words. */
-  constructor(file: string, { vocabSize = 10_000, maxLines = Infinity }: TextCorpusOptions = {}) {
+  constructor(file: string, options: TextCorpusOptions = {}) {
+    checkOptions("TextCorpus", options, ["vocabSize", "maxLines"]);
+    const { vocabSize = 10_000, maxLines = Infinity } = options;
     if (typeof file !== "string" || file === "") throw new ArgumentError("TextCorpus", "file must be a path");
     checkLimit("TextCorpus", "vocabSize", vocabSize, 3);
     checkLimit("TextCorpus", "maxLines", maxLines);

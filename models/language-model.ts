@@ -1,4 +1,5 @@
 import { ArgumentError, init, NDArray, nn, ops, ShapeError, Tensor } from "../lib/index.ts";
+import { checkModuleOptions } from "../lib/nn/module.ts";
 import type { HiddenState, SequenceLoss } from "../lib/training/index.ts";
 
 const { Dropout, Embedding, Linear, LSTM, Module, Parameter, RNN } = nn;
@@ -52,6 +53,7 @@ export class LanguageModel extends Module {
 
   constructor(embeddingSize: number, outputSize: number, hiddenSize: number, options: LanguageModelOptions = {}) {
     super();
+    checkModuleOptions("LanguageModel", options, ["numLayers", "seqModel", "dropout", "tieWeights"]);
     const { numLayers = 1, seqModel = "rnn", dropout = 0, tieWeights = false, ...rest } = options;
     if (seqModel !== "rnn" && seqModel !== "lstm") {
       throw new ArgumentError("LanguageModel", `seqModel is "rnn" or "lstm", not ${String(seqModel)}`);

@@ -1,4 +1,5 @@
 import { nn, type Tensor } from "../lib/index.ts";
+import { checkModuleOptions } from "../lib/nn/module.ts";
 
 const { BatchNorm2d, Conv, Flatten, Linear, Module, ReLU, Residual, Sequential } = nn;
 
@@ -17,6 +18,7 @@ export class ResNet9 extends Module {
 
   constructor(options: nn.ModuleOptions = {}) {
     super();
+    checkModuleOptions("ResNet9", options);
     /** Convolution (a to b channels, kernel k, stride s), batch normalisation and ReLU. */
     const block = (a: number, b: number, k: number, s: number) =>
       new Sequential(

@@ -8,17 +8,22 @@ import type { DType, TypedArrayOf } from "../ndarray/dtype.ts";
 import { formatElements, inspect } from "../ndarray/format.ts";
 import type { Shape } from "../ndarray/layout.ts";
 import { type ArrayOptions, NDArray } from "../ndarray/ndarray.ts";
+import { describe } from "../ndarray/operands.ts";
+import { checkOptions } from "../ndarray/options.ts";
 import { handles, type HandleOwner, type Scoped, untracked } from "../ndarray/scope.ts";
 import type { NestedNumbers, Values } from "../ndarray/values.ts";
+import type { Range } from "../ndarray/views.ts";
 import { gradEnabled } from "./mode.ts";
 import { type Backward, type BackwardOfAll, checkGradient, type Edge, Node, runBackward } from "./tape.ts";
 
 export interface TensorOptions extends ArrayOptions {
+  /** Default: the nesting's, or (n,) for a typed array. One size may be -1. */
   shape?: Shape | undefined;
   /** Whether backward() computes a gradient for it. Default false. */
   requiresGrad?: boolean | undefined;
 }
 
+/** An array with autograd: operations on it are recorded where it requires a gradient, for {@link Tensor.backward}. */
 export class Tensor implements HandleOwner {
   /** The elements. Writing into them is not recorded. */
   data: NDArray;
@@ -29,7 +34,15 @@ export class Tensor implements HandleOwner {
   private wantsGrad: boolean;
 
   /** Wraps `data`, which belongs to this tensor from now on. Most scripts use {@link tensor}. */
-  constructor(data: NDArray, { requiresGrad = false }: { requiresGrad?: boolean } = {}, edge: Edge | null = null) {
+  constructor(
+    data: NDArray,
+    { requiresGrad = false }: { requiresGrad?: boolean | undefined } = {},
+    edge: Edge | null = null,
+  ) {
+    if (!(data instanceof NDArray)) {
+      const hint = "tensor(values) makes one of numbers, and copies tensors";
+      throw new ArgumentError("Tensor", `takes an NDArray, not ${describe(data)}`, { hint });
+    }
     this.data = data;
     this.edge = edge;
     this.wantsGrad = edge !== null;
@@ -163,14 +176,24 @@ export class Tensor implements HandleOwner {
     return new Tensor(this.data.alias());
   }
 
-  /** Replaces all values in place, keeping shape, dtype and device; typed arrays are row-major. Not recorded. */
-  set(value: Values | NDArray | Tensor): this {
+  /**
+   * Replaces all values in place, keeping shape, dtype and device; typed arrays are row-major. With ranges as
+   * {@link slice} takes them, those of a part. Not recorded.
+   */
+  set(value: Values | NDArray | Tensor): this;
+  set(ranges: readonly Range[] | number | null, value: Values | NDArray | Tensor): this;
+  set(...args: [Values | NDArray | Tensor] | [readonly Range[] | number | null, Values | NDArray | Tensor]): this {
+    if (args.length > 1) {
+      this.data.set(args[0] as readonly Range[] | number | null, args[1]!);
+      return this;
+    }
+    const value = args[0] as Values | NDArray | Tensor;
     const source =
       value instanceof Tensor
         ? value.data
         : value instanceof NDArray
           ? value
-          : NDArray.from(value, { dtype: this.dtype, shape: this.shapeOfFlat(value) });
+          : NDArray.make("set", value, { dtype: this.dtype, shape: this.shapeOfFlat(value) });
     this.data.assign("set", source);
     if (source !== value && !(value instanceof Tensor)) source.dispose();
     return this;
@@ -181,14 +204,17 @@ export class Tensor implements HandleOwner {
     return ArrayBuffer.isView(value) && value.length === this.size ? this.shape : undefined;
   }
 
+  /** A copy of the elements in row-major order. */
   toTypedArray(): TypedArrayOf {
     return this.data.toTypedArray();
   }
 
+  /** The elements as nested lists; a number for a scalar. */
   toArray(): NestedNumbers {
     return this.data.toArray();
   }
 
+  /** The only element. @throws ShapeError unless there is exactly one. */
   item(): number {
     return this.data.item();
   }
@@ -225,13 +251,15 @@ export class Tensor implements HandleOwner {
   }
 }
 
-/** A tensor of the given values: a number, nested lists, a typed array, an array or tensor (copied). */
-export function tensor(
-  values: Values | NDArray | Tensor,
-  { requiresGrad = false, ...options }: TensorOptions = {},
-): Tensor {
+/**
+ * A tensor of the given values: a number, nested lists, a typed array, an array or tensor (copied).
+ * @throws ShapeError for ragged lists or a shape that does not fit; DTypeError for what is not a number of the dtype.
+ */
+export function tensor(values: Values | NDArray | Tensor, options: TensorOptions = {}): Tensor {
+  checkOptions("tensor", options, ["shape", "dtype", "device", "requiresGrad"]);
+  const { requiresGrad, ...rest } = options;
   const source = values instanceof Tensor ? values.data : values;
-  return new Tensor(NDArray.from(source, options), { requiresGrad });
+  return new Tensor(NDArray.make("tensor", source, rest), { requiresGrad });
 }
 
 /**

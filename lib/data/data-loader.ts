@@ -8,8 +8,9 @@ import { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { cpu, Device } from "../ndarray/device.ts";
+import { checkOptions } from "../ndarray/options.ts";
 import { collate } from "./collate.ts";
-import { checkOptions, type Dataset, type Example, type Item, type Stacked } from "./dataset.ts";
+import { type Dataset, type Example, type Item, type Stacked } from "./dataset.ts";
 import { RandomSource } from "./random.ts";
 
 export interface DataLoaderOptions {
@@ -40,7 +41,7 @@ export class DataLoader<E extends Example = readonly [Item, Item]> implements It
 
   /** @throws ArgumentError for anything that is not what it should be. */
   constructor(dataset: Dataset<E>, options: DataLoaderOptions) {
-    checkOptions("DataLoader", options);
+    checkOptions("DataLoader", options, ["batchSize", "shuffle", "dropLast", "device", "seed"]);
     const {
       batchSize,
       shuffle = false,

@@ -31,13 +31,6 @@ export interface Dataset<E extends Example = readonly [Item, Item]> {
   batch?(indices: Int32Array, random: RandomSource, device: Device): Stacked<E, NDArray>;
 }
 
-/** Throws ArgumentError unless `options` is an object: a number in its place would silently mean the defaults. */
-export function checkOptions(operation: string, options: unknown): void {
-  if (typeof options !== "object" || options === null) {
-    throw new ArgumentError(operation, `options must be an object, not ${String(options)}`);
-  }
-}
-
 /** Throws ArgumentError unless `i` is an index of a dataset. */
 export function checkIndex(operation: string, i: number, length: number): void {
   if (!Number.isInteger(i) || i < 0 || i >= length) {

@@ -2,10 +2,12 @@
 import { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
+import { describe } from "../ndarray/operands.ts";
+import type { Values } from "../ndarray/values.ts";
 import { checkIndex, type Dataset } from "./dataset.ts";
 
-/** What a dataset's column can be made from. Integer typed arrays become int32, others float32. */
-export type Column = NDArray | Tensor | Float32Array | Float64Array | Int32Array | Uint8Array;
+/** What a dataset's column can be made from. Integer typed arrays become int32, others and nested lists float32. */
+export type Column = NDArray | Tensor | Exclude<Values, number>;
 
 type Rows<C extends readonly Column[]> = { -readonly [K in keyof C]: NDArray };
 
@@ -38,8 +40,8 @@ export class NDArrayDataset<C extends readonly Column[] = readonly Column[]> imp
 function toArray(column: Column): NDArray {
   if (column instanceof NDArray) return column;
   if (column instanceof Tensor) return column.data;
-  if (!ArrayBuffer.isView(column)) {
-    throw new ArgumentError("NDArrayDataset", `expected an array, a tensor, or a typed array, not ${typeof column}`);
+  if (!ArrayBuffer.isView(column) && !Array.isArray(column)) {
+    throw new ArgumentError("NDArrayDataset", `takes arrays, tensors, typed arrays and lists, not ${describe(column)}`);
   }
-  return NDArray.from(column);
+  return NDArray.make("NDArrayDataset", column, {});
 }

@@ -6,7 +6,7 @@
  */
 import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
-import { checkOptions } from "./dataset.ts";
+import { checkOptions } from "../ndarray/options.ts";
 import { RandomSource } from "./random.ts";
 
 /** Anything with this method is a transform. */
@@ -73,10 +73,9 @@ export class RandomCrop extends PlacementTransform {
   readonly shifts = true;
   readonly padding: number;
 
-  constructor(options: { padding?: number } = {}) {
+  constructor(options: { padding?: number | undefined } = {}) {
     super();
-    checkOptions("RandomCrop", options);
-    const { padding = 3 } = options;
+    const { padding = 3 } = checkOptions("RandomCrop", options, ["padding"]);
     if (!Number.isInteger(padding) || padding < 0 || padding > 2 ** 20) {
       throw new ArgumentError("RandomCrop", `padding must be an integer from 0 on, not ${String(padding)}`);
     }

@@ -6,41 +6,62 @@ import { Tensor, tensor } from "../autograd/tensor.ts";
 import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { checkShape, type Shape, sizeOf } from "../ndarray/layout.ts";
 import { type ArrayOptions, NDArray } from "../ndarray/ndarray.ts";
+import { checkOptions } from "../ndarray/options.ts";
 import * as random from "../ndarray/random.ts";
 
+/** What every initialisation takes: dtype (default float32), device (default cpu()), and whether it has a gradient. */
 export interface InitOptions extends ArrayOptions {
+  /** Default false. */
   requiresGrad?: boolean | undefined;
 }
 
-const wrap = (data: NDArray, { requiresGrad = false }: InitOptions): Tensor => new Tensor(data, { requiresGrad });
+export interface UniformOptions extends InitOptions {
+  /** Default 0. */
+  low?: number | undefined;
+  /** Default 1. */
+  high?: number | undefined;
+}
+
+export interface NormalOptions extends InitOptions {
+  /** Default 0. */
+  mean?: number | undefined;
+  /** Standard deviation. Default 1. */
+  std?: number | undefined;
+}
+
+const INIT_OPTIONS = ["dtype", "device", "requiresGrad"] as const;
 
 /** Uniform in [low, high), by default [0, 1). */
-export function uniform(
-  shape: Shape,
-  { low = 0, high = 1, ...options }: InitOptions & { low?: number; high?: number } = {},
-): Tensor {
-  return wrap(random.uniform(shape, low, high, options), options);
+export function uniform(shape: Shape, options: UniformOptions = {}): Tensor {
+  checkOptions("uniform", options, ["low", "high", ...INIT_OPTIONS]);
+  const { low = 0, high = 1, requiresGrad, ...rest } = options;
+  return new Tensor(random.uniform(shape, low, high, rest), { requiresGrad });
 }
 
 /** Normal, by default with mean 0 and standard deviation 1. */
-export function normal(
-  shape: Shape,
-  { mean = 0, std = 1, ...options }: InitOptions & { mean?: number; std?: number } = {},
-): Tensor {
+export function normal(shape: Shape, options: NormalOptions = {}): Tensor {
+  checkOptions("normal", options, ["mean", "std", ...INIT_OPTIONS]);
+  const { mean = 0, std = 1, requiresGrad, ...rest } = options;
   if (!(std >= 0)) throw new ArgumentError("normal", `the standard deviation must not be negative, and is ${std}`);
-  return wrap(random.normal(shape, mean, std, options), options);
+  return new Tensor(random.normal(shape, mean, std, rest), { requiresGrad });
 }
 
+/** `value` everywhere. */
 export function constant(shape: Shape, value: number, options: InitOptions = {}): Tensor {
-  return wrap(NDArray.full(shape, value, options), options);
+  const { requiresGrad, ...rest } = checkOptions("constant", options, INIT_OPTIONS);
+  return new Tensor(NDArray.full(shape, value, rest), { requiresGrad });
 }
 
+/** 1 everywhere. */
 export function ones(shape: Shape, options: InitOptions = {}): Tensor {
-  return constant(shape, 1, options);
+  const { requiresGrad, ...rest } = checkOptions("ones", options, INIT_OPTIONS);
+  return new Tensor(NDArray.ones(shape, rest), { requiresGrad });
 }
 
+/** 0 everywhere. */
 export function zeros(shape: Shape, options: InitOptions = {}): Tensor {
-  return constant(shape, 0, options);
+  const { requiresGrad, ...rest } = checkOptions("zeros", options, INIT_OPTIONS);
+  return new Tensor(NDArray.zeros(shape, rest), { requiresGrad });
 }
 
 /** Rows of the identity: ids (…) in [0, count) give (…, count), 1 at the id and 0 elsewhere. */
@@ -49,6 +70,7 @@ export function oneHot(
   ids: Tensor | NDArray | Int32Array | readonly number[],
   options: InitOptions = {},
 ): Tensor {
+  checkOptions("oneHot", options, INIT_OPTIONS);
   const given = ids instanceof Tensor ? ids.data : ids instanceof NDArray ? ids : tensor(ids, { dtype: "int32" }).data;
   const shape = checkShape("oneHot", [...given.shape, count]);
   const out = new Float32Array(sizeOf(shape));
@@ -61,19 +83,19 @@ export function oneHot(
   return tensor(out, { ...options, shape });
 }
 
+/** The activation that follows, by whose gain (`torch.nn.init.calculate_gain`) the scale is chosen. */
+export type GainOf = "linear" | "sigmoid" | "tanh" | "relu";
+
+const GAINS: Record<GainOf, number> = { linear: 1, sigmoid: 1, tanh: 5 / 3, relu: Math.SQRT2 };
+
 export interface FanOptions extends InitOptions {
   /** The tensor's shape, by default (fanIn, fanOut). A (k, k, in, out) shape sets the fans itself: k² · in and k² · out. */
   shape?: Shape | undefined;
-  /** Scale; by default 1 for xavier and √2, ReLU's, for kaiming. */
+  /** Scale; goes before `nonlinearity`. */
   gain?: number | undefined;
+  /** Chooses the gain: 1 for "linear" and "sigmoid", 5/3 for "tanh", √2 for "relu". Default "linear" for xavier, "relu" for kaiming. */
+  nonlinearity?: GainOf | undefined;
 }
-
-export interface KaimingOptions extends FanOptions {
-  /** Chooses the gain. Only "relu" (the default) is given by the homework; "linear" is 1, "tanh" 5/3. */
-  nonlinearity?: "relu" | "linear" | "tanh" | undefined;
-}
-
-const GAINS = { relu: Math.SQRT2, linear: 1, tanh: 5 / 3 };
 
 /** Fans of a tensor: those given, or the shape's, whose leading axes are the receptive field. */
 function fans(
@@ -95,37 +117,44 @@ function fans(
   return { shape: checked, fanIn: field * checked.at(-2)!, fanOut: field * checked.at(-1)! };
 }
 
-function gainOf(operation: string, { gain, nonlinearity = "relu" }: KaimingOptions): number {
-  const value = gain ?? GAINS[nonlinearity];
-  if (!Number.isFinite(value))
-    throw new ArgumentError(operation, `there is no gain for the nonlinearity '${nonlinearity}'`);
-  return value;
+/** What was given to an initialisation that scales by fans. */
+function readFans(operation: string, fanIn: number, fanOut: number, options: FanOptions, usual: GainOf) {
+  checkOptions(operation, options, ["shape", "gain", "nonlinearity", ...INIT_OPTIONS]);
+  const { shape, gain: given, nonlinearity = usual, ...rest } = options;
+  const gain = given ?? GAINS[nonlinearity];
+  if (!Number.isFinite(gain))
+    throw new ArgumentError(
+      operation,
+      `there is no gain ${String(given ?? `for the nonlinearity '${nonlinearity}'`)}`,
+      {
+        hint: `Nonlinearities are ${Object.keys(GAINS).join(", ")}`,
+      },
+    );
+  return { ...fans(operation, fanIn, fanOut, shape), gain, rest };
 }
 
 /** U(-a, a) with a = gain · √(6 / (fanIn + fanOut)). */
 export function xavierUniform(fanIn: number, fanOut: number, options: FanOptions = {}): Tensor {
-  const f = fans("xavierUniform", fanIn, fanOut, options.shape);
-  const high = gainOf("xavierUniform", { gain: options.gain ?? 1 }) * Math.sqrt(6 / (f.fanIn + f.fanOut));
-  return uniform(f.shape, { ...options, low: -high, high });
+  const f = readFans("xavierUniform", fanIn, fanOut, options, "linear");
+  const high = f.gain * Math.sqrt(6 / (f.fanIn + f.fanOut));
+  return uniform(f.shape, { ...f.rest, low: -high, high });
 }
 
 /** N(0, σ²) with σ = gain · √(2 / (fanIn + fanOut)). */
 export function xavierNormal(fanIn: number, fanOut: number, options: FanOptions = {}): Tensor {
-  const f = fans("xavierNormal", fanIn, fanOut, options.shape);
-  const std = gainOf("xavierNormal", { gain: options.gain ?? 1 }) * Math.sqrt(2 / (f.fanIn + f.fanOut));
-  return normal(f.shape, { ...options, mean: 0, std });
+  const f = readFans("xavierNormal", fanIn, fanOut, options, "linear");
+  return normal(f.shape, { ...f.rest, std: f.gain * Math.sqrt(2 / (f.fanIn + f.fanOut)) });
 }
 
 /** U(-a, a) with a = gain · √(3 / fanIn). */
-export function kaimingUniform(fanIn: number, fanOut: number, options: KaimingOptions = {}): Tensor {
-  const f = fans("kaimingUniform", fanIn, fanOut, options.shape);
-  const high = gainOf("kaimingUniform", options) * Math.sqrt(3 / f.fanIn);
-  return uniform(f.shape, { ...options, low: -high, high });
+export function kaimingUniform(fanIn: number, fanOut: number, options: FanOptions = {}): Tensor {
+  const f = readFans("kaimingUniform", fanIn, fanOut, options, "relu");
+  const high = f.gain * Math.sqrt(3 / f.fanIn);
+  return uniform(f.shape, { ...f.rest, low: -high, high });
 }
 
 /** N(0, σ²) with σ = gain / √fanIn. */
-export function kaimingNormal(fanIn: number, fanOut: number, options: KaimingOptions = {}): Tensor {
-  const f = fans("kaimingNormal", fanIn, fanOut, options.shape);
-  const std = gainOf("kaimingNormal", options) / Math.sqrt(f.fanIn);
-  return normal(f.shape, { ...options, mean: 0, std });
+export function kaimingNormal(fanIn: number, fanOut: number, options: FanOptions = {}): Tensor {
+  const f = readFans("kaimingNormal", fanIn, fanOut, options, "relu");
+  return normal(f.shape, { ...f.rest, std: f.gain / Math.sqrt(f.fanIn) });
 }

@@ -12,6 +12,7 @@ import type { Range } from "./views.ts";
 import { matmul } from "./matmul.ts";
 import { NDArray } from "./ndarray.ts";
 import { describe, sameDevice } from "./operands.ts";
+import { checkOptions } from "./options.ts";
 import { pack } from "./pack.ts";
 
 const INT32_UNARY = new Set<Unary>([
@@ -85,12 +86,23 @@ export function combine(op: keyof typeof WITH_NUMBER, a: NDArray, b: Operand): N
   return binary(op, a, b);
 }
 
+/** One axis, or several, counted from the end when negative. */
+export type Axes = number | readonly number[];
+
 export interface ReduceOptions {
   /** The axes to reduce: one, several, or all (the default). */
-  axes?: number | readonly number[] | null | undefined;
+  axes?: Axes | null | undefined;
   /** Keep reduced axes with size 1. Default false. */
   keepDims?: boolean | undefined;
 }
+
+/** What a reduction was given as options: `sum(0)` is short for `sum({ axes: 0 })`. */
+export function readReduction(operation: string, options: Axes | ReduceOptions): ReduceOptions {
+  if (typeof options === "number" || isList(options)) return { axes: options };
+  return checkOptions(operation, options, ["axes", "keepDims"]);
+}
+
+const isList = (value: Axes | ReduceOptions): value is readonly number[] => Array.isArray(value);
 
 /** Reduces axes. The sum is multiplied by `scale`. */
 export function reduce(op: Reduce, a: NDArray, { axes, keepDims = false }: ReduceOptions = {}, scale = 1): NDArray {
@@ -215,12 +227,12 @@ declare module "./ndarray.ts" {
     relu(): NDArray;
     sigmoid(): NDArray;
     abs(): NDArray;
-    sum(options?: ReduceOptions): NDArray;
-    mean(options?: ReduceOptions): NDArray;
-    max(options?: ReduceOptions): NDArray;
-    logSumExp(options?: ReduceOptions): NDArray;
+    sum(options?: Axes | ReduceOptions): NDArray;
+    mean(options?: Axes | ReduceOptions): NDArray;
+    max(options?: Axes | ReduceOptions): NDArray;
+    logSumExp(options?: Axes | ReduceOptions): NDArray;
     /** int32 indices of the first maximum, counted row-major over the reduced axes. */
-    argMax(options?: ReduceOptions): NDArray;
+    argMax(options?: Axes | ReduceOptions): NDArray;
     /** Matrix product over the last two axes, with broadcast batch axes. */
     matmul(other: NDArray): NDArray;
     /** Zeros around: [before, after] for each axis. */
@@ -239,15 +251,15 @@ for (const op of ["neg", "exp", "log", "sqrt", "tanh", "relu", "sigmoid", "abs"]
   };
 }
 for (const op of ["sum", "max", "logSumExp", "argMax"] as const) {
-  NDArray.prototype[op] = function (options) {
-    return reduce(op, this, options);
+  NDArray.prototype[op] = function (options = {}) {
+    return reduce(op, this, readReduction(op, options));
   };
 }
 NDArray.prototype.pow = function (exponent) {
   return unary("powScalar", this, exponent);
 };
-NDArray.prototype.mean = function (options) {
-  return mean(this, options);
+NDArray.prototype.mean = function (options = {}) {
+  return mean(this, readReduction("mean", options));
 };
 NDArray.prototype.matmul = function (other) {
   if (!(other instanceof NDArray))

@@ -14,6 +14,7 @@ import { checkDType, type DType, ELEMENT_BYTES, makeTypedArray, type TypedArrayO
 import { formatElements, inspect } from "./format.ts";
 import { flatten, type NestedNumbers, nest, type Values } from "./values.ts";
 import * as layout from "./layout.ts";
+import { checkOptions } from "./options.ts";
 import { handles, type Scoped, track } from "./scope.ts";
 import { flipLayout, type Layout, permuteLayout, type Range, sliceLayout } from "./views.ts";
 
@@ -23,6 +24,13 @@ export interface ArrayOptions {
   device?: Device | undefined;
 }
 
+interface FromOptions extends ArrayOptions {
+  shape?: layout.Shape | undefined;
+}
+
+const ARRAY_OPTIONS = ["dtype", "device"] as const;
+
+/** A strided array on a device, without gradients: of float32 or int32, with at most 2^31 - 1 elements. */
 export class NDArray implements Scoped, Layout {
   /** Lengths of the axes; () for a scalar. */
   readonly shape: layout.Shape;
@@ -67,48 +75,62 @@ export class NDArray implements Scoped, Layout {
    * @param options.shape reshapes the values; by default the nesting's shape, or (n,) for a typed array.
    * @throws ShapeError for ragged lists or a shape that does not fit; DTypeError for what is not a number of the dtype.
    */
-  static from(
-    values: Values | NDArray,
-    { shape, dtype, device }: ArrayOptions & { shape?: layout.Shape | undefined } = {},
-  ): NDArray {
+  static from(values: Values | NDArray, options: FromOptions = {}): NDArray {
+    return NDArray.make("from", values, options);
+  }
+
+  /** @internal {@link from} in the name of another operation. */
+  static make(operation: string, values: Values | NDArray, options: FromOptions): NDArray {
+    const { shape, dtype, device } = checkOptions(operation, options, ["shape", ...ARRAY_OPTIONS]);
     if (values instanceof NDArray) {
       const alike = (dtype ?? values.dtype) === values.dtype && (device ?? values.device) === values.device;
       if (alike && shape === undefined) return values.copy();
-      return NDArray.from(values.toTypedArray(), {
+      return NDArray.make(operation, values.toTypedArray(), {
         shape: shape ?? values.shape,
         dtype: dtype ?? values.dtype,
         device: device ?? values.device,
       });
     }
-    if (dtype !== undefined) checkDType("from", dtype);
-    const flat = flatten("from", values, dtype);
-    const target = shape === undefined ? flat.shape : layout.inferShape("from", shape, flat.shape);
-    const array = NDArray.empty(target, { dtype: flat.dtype, device });
-    upload("from", array, flat.data);
+    if (dtype !== undefined) checkDType(operation, dtype);
+    const flat = flatten(operation, values, dtype);
+    const target = shape === undefined ? flat.shape : layout.inferShape(operation, shape, flat.shape);
+    const array = NDArray.allocate(operation, target, { dtype: flat.dtype, device });
+    upload(operation, array, flat.data);
     return array;
   }
 
-  /** An array whose elements are whatever the memory holds. */
-  static empty(shape: layout.Shape, { dtype = "float32", device = cpu() }: ArrayOptions = {}): NDArray {
-    const checked = layout.checkShape("empty", shape);
-    checkDType("empty", dtype);
-    if (!(device instanceof Device)) throw new ArgumentError("empty", "device must be a Device, such as cpu()");
+  /**
+   * An array whose elements are whatever the memory holds.
+   * @param options here and below may be another array, whose dtype and device the new one then has.
+   * @throws ShapeError for a shape that is none; OutOfMemoryError.
+   */
+  static empty(shape: layout.Shape, options: ArrayOptions = {}): NDArray {
+    return NDArray.allocate("empty", shape, options);
+  }
+
+  /** An array of zeros. */
+  static zeros(shape: layout.Shape, options: ArrayOptions = {}): NDArray {
+    return NDArray.allocate("zeros", shape, options).fill("zeros", 0);
+  }
+
+  /** An array of ones. */
+  static ones(shape: layout.Shape, options: ArrayOptions = {}): NDArray {
+    return NDArray.allocate("ones", shape, options).fill("ones", 1);
+  }
+
+  /** An array with `value` everywhere. @throws DTypeError if it is not a number of the dtype. */
+  static full(shape: layout.Shape, value: number, options: ArrayOptions = {}): NDArray {
+    return NDArray.allocate("full", shape, options).fill("full", value);
+  }
+
+  private static allocate(operation: string, shape: layout.Shape, options: ArrayOptions): NDArray {
+    const given = options instanceof NDArray ? options : checkOptions(operation, options, ARRAY_OPTIONS);
+    const { dtype = "float32", device = cpu() } = given;
+    const checked = layout.checkShape(operation, shape);
+    checkDType(operation, dtype);
+    checkDevice(operation, device);
     const storage = new Storage(device.pool, layout.sizeOf(checked) * ELEMENT_BYTES);
     return new NDArray(device, storage, dtype, checked, layout.contiguousStrides(checked), 0);
-  }
-
-  static zeros(shape: layout.Shape, options: ArrayOptions = {}): NDArray {
-    return NDArray.full(shape, 0, options);
-  }
-
-  static ones(shape: layout.Shape, options: ArrayOptions = {}): NDArray {
-    return NDArray.full(shape, 1, options);
-  }
-
-  static full(shape: layout.Shape, value: number, options: ArrayOptions = {}): NDArray {
-    const array = NDArray.empty(shape, options);
-    array.fill("full", value);
-    return array;
   }
 
   // --------------------------------------------------------------------------------------------------- views
@@ -190,25 +212,23 @@ export class NDArray implements Scoped, Layout {
 
   // ------------------------------------------------------------------------------------- writing and reading
 
-  /** Writes into a part of this array: a number, an array that broadcasts to the part, or nested numbers. */
-  set(ranges: readonly Range[] | number | null, value: number | NDArray | NestedNumbers): this {
-    const target = Array.isArray(ranges) ? this.slice(...ranges) : this.slice(ranges as number | null);
-    try {
-      if (typeof value === "number") target.fill("set", value);
-      else if (value instanceof NDArray) target.assign("set", value);
-      else target.assign("set", NDArray.from(value, { dtype: this.dtype, device: this.device }));
-    } finally {
-      target.dispose();
-    }
+  /** Writes into a part of this array: a number, an array or tensor that broadcasts to the part, or nested numbers. */
+  set(ranges: readonly Range[] | number | null, value: Values | NDArray | { readonly data: NDArray }): this {
+    using target = this.view(sliceLayout(this, Array.isArray(ranges) ? ranges : [ranges as number | null], "set"));
+    const source = typeof value === "object" && value !== null && "data" in value ? value.data : value;
+    if (typeof source === "number") target.fill("set", source);
+    else if (source instanceof NDArray) target.assign("set", source);
+    else target.assign("set", NDArray.make("set", source, { dtype: this.dtype, device: this.device }));
     return this;
   }
 
   /** @internal Writes `value` everywhere. */
-  fill(operation: string, value: number): void {
+  fill(operation: string, value: number): this {
     if (typeof value !== "number") throw new DTypeError(operation, `the value must be a number, not ${String(value)}`);
     flatten(operation, value, this.dtype); // refuses what is not a number of this dtype
     this.assertWritable(operation);
     fillElements(operation, this, value);
+    return this;
   }
 
   /** @internal Copies `source`, broadcast to this shape and converted to this dtype, into this array. */
@@ -223,8 +243,10 @@ export class NDArray implements Scoped, Layout {
   }
 
   /** A copy with another dtype or on another device; another handle on this array if it has both already. */
-  to({ dtype = this.dtype, device = this.device }: ArrayOptions): NDArray {
+  to(target: Device | ArrayOptions): NDArray {
+    const { dtype = this.dtype, device = this.device } = readTarget(target);
     checkDType("to", dtype);
+    checkDevice("to", device);
     if (device !== this.device) return NDArray.from(this.toTypedArray(), { shape: this.shape, dtype, device });
     if (dtype === this.dtype) return this.alias();
     const out = NDArray.empty(this.shape, { dtype, device });
@@ -315,4 +337,13 @@ export class NDArray implements Scoped, Layout {
     }
     this.storage.version++;
   }
+}
+
+function checkDevice(operation: string, device: unknown): asserts device is Device {
+  if (!(device instanceof Device)) throw new ArgumentError(operation, "device must be a Device, such as cpu()");
+}
+
+/** What `to` was given, as options. */
+export function readTarget(target: Device | ArrayOptions): ArrayOptions {
+  return target instanceof Device ? { device: target } : checkOptions("to", target, ARRAY_OPTIONS);
 }

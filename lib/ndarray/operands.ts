@@ -13,5 +13,7 @@ export function sameDevice(operation: string, a: NDArray, b: NDArray): void {
 }
 
 /** What an argument of the wrong kind is, for an error message. */
-export const describe = (value: unknown): string =>
-  typeof value === "object" && value !== null ? (value.constructor?.name ?? "an object") : String(value);
+export function describe(value: unknown): string {
+  if (typeof value === "function") return `the function ${value.name}`;
+  return typeof value === "object" && value !== null ? (value.constructor?.name ?? "an object") : String(value);
+}

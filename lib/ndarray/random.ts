@@ -2,7 +2,7 @@
  * Random numbers are a function of (seed, stream, index): Philox in native code, the same on every device. A generator
  * only hands out streams, so its whole state is two integers, and a checkpoint can hold it.
  */
-import { ArgumentError } from "../native/errors.ts";
+import { ArgumentError, DTypeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { cpu } from "./device.ts";
 import { type Shape } from "./layout.ts";
@@ -53,7 +53,7 @@ function checkSeed(seed: number): number {
   return seed | 0;
 }
 
-/** The generator that initialisation, dropout and shuffling draw from unless they are given another. */
+/** The generator that initialisation, dropout and shuffling draw from. Its `state` is what a checkpoint saves of it. */
 export const defaultGenerator = new Generator(0);
 
 /** Seeds every random operation: the same seed makes a run repeat bit for bit on the same machine and thread count. */
@@ -80,7 +80,8 @@ function random(
 ): NDArray {
   if (!Number.isFinite(a) || !Number.isFinite(b))
     throw new ArgumentError(kind, `parameters must be finite, not ${a} and ${b}`);
-  if (dtype === "int32") throw new ArgumentError(kind, "random numbers are float32");
+  if (dtype !== undefined && dtype !== "float32")
+    throw new DTypeError(kind, `random numbers are float32, not ${String(dtype)}`);
   const out = NDArray.empty(shape, { device });
   if (out.size === 0) return out;
   const backend = out.device.backend;

@@ -27,13 +27,13 @@ export function permuteLayout({ shape, strides, offset }: Layout, axes: readonly
 }
 
 /** One range for each axis; those left out take all. */
-export function sliceLayout({ shape, strides, offset }: Layout, ranges: readonly Range[]): Layout {
+export function sliceLayout({ shape, strides, offset }: Layout, ranges: readonly Range[], operation = "slice"): Layout {
   if (ranges.length > shape.length) {
-    throw new ShapeError("slice", `${ranges.length} ranges for ${shape.length} axes`, { shapes: [shape] });
+    throw new ShapeError(operation, `${ranges.length} ranges for ${shape.length} axes`, { shapes: [shape] });
   }
   const view = { shape: [] as number[], strides: [] as number[], offset };
   for (let i = 0; i < shape.length; i++) {
-    const { start, count, step, drops } = resolveRange("slice", ranges[i] ?? null, shape[i]!, shape);
+    const { start, count, step, drops } = resolveRange(operation, ranges[i] ?? null, shape[i]!, shape);
     if (count > 0) view.offset += start * strides[i]!;
     if (drops) continue;
     view.shape.push(count);

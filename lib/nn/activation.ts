@@ -7,12 +7,13 @@ import { reshape } from "../ops/shape.ts";
 import { crossEntropy } from "../ops/softmax.ts";
 import { checkNumber, checkTensor } from "../ops/support.ts";
 import type { Chain } from "./chain.ts";
-import { joins, keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import { checkModuleOptions, joins, keepsNothing, Module, type ModuleOptions } from "./module.ts";
 
 /** A module without parameters. It takes the options that all modules take, and needs none. */
 abstract class Stateless extends Module {
-  constructor(_options: ModuleOptions = {}) {
+  constructor(options: ModuleOptions = {}) {
     super();
+    checkModuleOptions(this.constructor.name, options);
   }
 }
 
@@ -29,6 +30,7 @@ export class ReLU extends Stateless {
   }
 }
 
+/** The hyperbolic tangent. */
 export class Tanh extends Stateless {
   static readonly [keepsNothing] = true;
 
@@ -52,9 +54,10 @@ export class Dropout extends Module {
 
   constructor(
     private readonly p = 0.5,
-    _options: ModuleOptions = {},
+    options: ModuleOptions = {},
   ) {
     super();
+    checkModuleOptions("Dropout", options);
     checkNumber("Dropout", "p", p, 0, 1);
   }
 

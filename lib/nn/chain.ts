@@ -215,7 +215,7 @@ export class Chain {
     const floats = this.placeImages();
     const pixels = x.ndim === 4 ? x.data.permute(TO_NHWC) : x.data;
     const input = contiguous(pixels);
-    const y = NDArray.empty(end.isImages ? [n, end.h, end.w, end.c] : [n, end.c], x);
+    const y = NDArray.empty(end.isImages ? [n, end.h, end.w, end.c] : [n, end.c], x.data);
     const work = floats > 0 ? new Storage(pool, n * floats * ELEMENT_BYTES) : null;
     const status = backend.th_layers(y.pointer, input.pointer, work?.pointer ?? null, table, end.count, n, floats);
     work?.release();

@@ -2,10 +2,11 @@
 import { gradEnabled } from "../autograd/mode.ts";
 import type { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError } from "../native/errors.ts";
+import { describe } from "../ndarray/operands.ts";
 import { add } from "../ops/elementwise.ts";
 import { Chain } from "./chain.ts";
 import { Conv } from "./conv.ts";
-import { joins, keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import { checkModuleOptions, joins, keepsNothing, Module, type ModuleOptions } from "./module.ts";
 import { BatchNorm2d } from "./norm.ts";
 
 /** A module that turns one tensor into one. */
@@ -21,7 +22,8 @@ export class Sequential extends Module {
   constructor(...modules: readonly (Layer | ModuleOptions)[]) {
     super();
     const options = modules.at(-1);
-    const layers = options !== undefined && !(options instanceof Module) ? modules.slice(0, -1) : modules;
+    const layers = isOptions(options) ? modules.slice(0, -1) : modules;
+    if (isOptions(options)) checkModuleOptions("Sequential", options);
     this.modules = layers.map((layer) => checkLayer("Sequential", layer));
   }
 
@@ -63,8 +65,9 @@ export class Sequential extends Module {
 export class Residual extends Module {
   readonly module: Layer;
 
-  constructor(module: Layer, _options: ModuleOptions = {}) {
+  constructor(module: Layer, options: ModuleOptions = {}) {
     super();
+    checkModuleOptions("Residual", options);
     this.module = checkLayer("Residual", module);
   }
 
@@ -97,7 +100,15 @@ function release(used: Tensor, next: Tensor): void {
   if (next.data !== used.data) used.dispose();
 }
 
+/** Whether the last argument of Sequential is its options, and no module nor a mistake. */
+function isOptions(value: Layer | ModuleOptions | undefined): value is ModuleOptions {
+  return typeof value === "object" && value !== null && value.constructor === Object;
+}
+
 function checkLayer(name: string, value: unknown): Layer {
   if (value instanceof Module && "forward" in value) return value as Layer;
-  throw new ArgumentError(name, `takes modules, not ${String(value)}`);
+  if (Array.isArray(value))
+    throw new ArgumentError(name, "takes modules, not a list of them", { hint: "Spread it: (...modules)" });
+  const hint = typeof value === "function" ? { hint: "Operations have modules too, such as new nn.ReLU()" } : {};
+  throw new ArgumentError(name, `takes modules, not ${describe(value)}`, hint);
 }

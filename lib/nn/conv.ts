@@ -4,7 +4,16 @@ import { ShapeError } from "../native/errors.ts";
 import { conv } from "../ops/conv.ts";
 import { checkFloat } from "../ops/support.ts";
 import type { Chain } from "./chain.ts";
-import { checkSize, joins, keepsNothing, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
+import {
+  checkModuleOptions,
+  checkSize,
+  joins,
+  keepsNothing,
+  Module,
+  type ModuleOptions,
+  type Parameter,
+  parameter,
+} from "./module.ts";
 import type { BatchNorm2d } from "./norm.ts";
 import { onPixels } from "./pixels.ts";
 
@@ -30,26 +39,23 @@ export class Conv extends Module {
   readonly stride: number;
   readonly padding: number;
 
-  constructor(
-    inChannels: number,
-    outChannels: number,
-    kernelSize: number,
-    { stride = 1, bias = true, ...options }: ConvModuleOptions = {},
-  ) {
+  constructor(inChannels: number, outChannels: number, kernelSize: number, options: ConvModuleOptions = {}) {
     super();
+    checkModuleOptions("Conv", options, ["stride", "bias", "gain"]);
+    const { stride = 1, bias = true, gain, ...rest } = options;
     for (const [name, value] of Object.entries({ inChannels, outChannels, kernelSize, stride }))
       checkSize("Conv", name, value);
     const fan = inChannels * kernelSize ** 2;
     const bound = 1 / Math.sqrt(fan);
     const shape = [kernelSize, kernelSize, inChannels, outChannels];
-    this.weight = parameter(() => init.kaimingUniform(fan, outChannels * kernelSize ** 2, { ...options, shape }));
-    this.bias = bias ? parameter(() => init.uniform([outChannels], { ...options, low: -bound, high: bound })) : null;
+    this.weight = parameter(() => init.kaimingUniform(fan, outChannels * kernelSize ** 2, { ...rest, gain, shape }));
+    this.bias = bias ? parameter(() => init.uniform([outChannels], { ...rest, low: -bound, high: bound })) : null;
     this.stride = stride;
     this.padding = Math.floor(kernelSize / 2);
   }
 
   override forward(x: Tensor): Tensor {
-    return this.onPixels(x, (pixels) => conv(pixels, this.weight, this));
+    return this.onPixels(x, (pixels) => this.conv(pixels));
   }
 
   override [joins](chain: Chain): boolean {
@@ -61,11 +67,15 @@ export class Conv extends Module {
    */
   forwardNormalized(x: Tensor, norm: BatchNorm2d): Tensor {
     return this.onPixels(x, (pixels) => {
-      const y = conv(pixels, this.weight, this);
+      const y = this.conv(pixels);
       const normalized = norm.normalize(y);
       y.dispose();
       return normalized;
     });
+  }
+
+  private conv(pixels: Tensor): Tensor {
+    return conv(pixels, this.weight, { stride: this.stride, padding: this.padding, bias: this.bias });
   }
 
   private onPixels(x: Tensor, run: (pixels: Tensor) => Tensor): Tensor {

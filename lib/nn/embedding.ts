@@ -1,7 +1,15 @@
 import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
 import { embedding } from "../ops/embedding.ts";
-import { checkSize, keepsNothing, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
+import {
+  checkModuleOptions,
+  checkSize,
+  keepsNothing,
+  Module,
+  type ModuleOptions,
+  type Parameter,
+  parameter,
+} from "./module.ts";
 
 /** A vector for each of `count` ids: ids (…) int32 give (…, dim). weight (count, dim) starts from N(0, 1). */
 export class Embedding extends Module {
@@ -11,6 +19,7 @@ export class Embedding extends Module {
 
   constructor(count: number, dim: number, options: ModuleOptions = {}) {
     super();
+    checkModuleOptions("Embedding", options);
     checkSize("Embedding", "count", count);
     checkSize("Embedding", "dim", dim);
     this.weight = parameter(() => init.normal([count, dim], options));

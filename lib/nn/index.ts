@@ -3,7 +3,7 @@ export { keepsNothing, type ModuleOptions, Module, Parameter, type StateDict } f
 export { Embedding } from "./embedding.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
 export { Conv, type ConvModuleOptions } from "./conv.ts";
-export { BatchNorm1d, BatchNorm2d, LayerNorm } from "./norm.ts";
+export { BatchNorm1d, BatchNorm2d, type BatchNormModuleOptions, LayerNorm, type LayerNormOptions } from "./norm.ts";
 export { Dropout, Flatten, ReLU, Sigmoid, SoftmaxLoss, Tanh } from "./activation.ts";
 export {
   type CellOptions,

@@ -3,7 +3,16 @@ import * as init from "../init/index.ts";
 import { linearCrossEntropy, type LinearLoss } from "../ops/linear-cross-entropy.ts";
 import { linear } from "../ops/matmul.ts";
 import type { Chain } from "./chain.ts";
-import { checkSize, joins, keepsNothing, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
+import {
+  checkModuleOptions,
+  checkSize,
+  joins,
+  keepsNothing,
+  Module,
+  type ModuleOptions,
+  type Parameter,
+  parameter,
+} from "./module.ts";
 
 export interface LinearOptions extends ModuleOptions {
   /** Default true. */
@@ -22,12 +31,13 @@ export class Linear extends Module {
   readonly weight: Parameter;
   readonly bias: Parameter | null;
 
-  constructor(inFeatures: number, outFeatures: number, { bias = true, ...options }: LinearOptions = {}) {
+  constructor(inFeatures: number, outFeatures: number, options: LinearOptions = {}) {
     super();
+    const { bias = true, ...rest } = checkModuleOptions("Linear", options, ["bias", "gain"]);
     checkSize("Linear", "inFeatures", inFeatures);
     checkSize("Linear", "outFeatures", outFeatures);
-    this.weight = parameter(() => init.kaimingUniform(inFeatures, outFeatures, options));
-    this.bias = bias ? parameter(() => init.kaimingUniform(outFeatures, 1, options).reshape([outFeatures])) : null;
+    this.weight = parameter(() => init.kaimingUniform(inFeatures, outFeatures, rest));
+    this.bias = bias ? parameter(() => init.kaimingUniform(outFeatures, 1, rest).reshape([outFeatures])) : null;
   }
 
   override forward(x: Tensor): Tensor {

@@ -4,17 +4,26 @@
  * they were made, and named by their path: `layers.0.weight`.
  */
 import { Tensor, type TensorOptions } from "../autograd/tensor.ts";
-import { ArgumentError, CheckpointError, ShapeError } from "../native/errors.ts";
+import { ArgumentError, CheckpointError, DTypeError, ShapeError } from "../native/errors.ts";
 import type { Device } from "../ndarray/device.ts";
 import { MAX_SIZE, sameShape } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
+import { describe } from "../ndarray/operands.ts";
+import { checkOptions } from "../ndarray/options.ts";
 import { untracked } from "../ndarray/scope.ts";
 import type { Chain } from "./chain.ts";
 
 /** A tensor that belongs to a module and is trained. No tidy frees it. */
 export class Parameter extends Tensor {
-  constructor(data: NDArray, { requiresGrad = true }: Pick<TensorOptions, "requiresGrad"> = {}) {
-    if (!(data instanceof NDArray)) throw new ArgumentError("Parameter", `takes an array, not ${String(data)}`);
+  /**
+   * @param values an array, which belongs to the parameter from now on, or a tensor, whose elements are shared, as PyTorch's.
+   * @param options.requiresGrad default true.
+   */
+  constructor(values: NDArray | Tensor, options: Pick<TensorOptions, "requiresGrad"> = {}) {
+    const { requiresGrad = true } = checkOptions("Parameter", options, ["requiresGrad"]);
+    const data = values instanceof Tensor ? untracked(() => values.data.alias()) : values;
+    if (!(data instanceof NDArray))
+      throw new ArgumentError("Parameter", `takes an array or a tensor, not ${describe(values)}`);
     super(data.keep(), { requiresGrad });
   }
 }
@@ -24,8 +33,22 @@ export type StateDict = Record<string, Tensor>;
 
 /** What every module's options take. */
 export interface ModuleOptions {
+  /** Of its parameters. Default cpu(). */
   device?: Device | undefined;
+  /** Default, and all there is: "float32". */
   dtype?: "float32" | undefined;
+}
+
+/** The options of a module that has those named `own` besides {@link ModuleOptions}. @throws ArgumentError, DTypeError. */
+export function checkModuleOptions<O extends ModuleOptions>(
+  module: string,
+  options: O,
+  own: readonly (keyof O & string)[] = [],
+): O {
+  const { dtype } = checkOptions(module, options, [...own, "device", "dtype"]);
+  if (dtype !== undefined && dtype !== "float32")
+    throw new DTypeError(module, `dtype must be "float32", not ${JSON.stringify(dtype) ?? String(dtype)}`);
+  return options;
 }
 
 /**
@@ -41,6 +64,7 @@ export const keepsNothing: unique symbol = Symbol("thimble.keepsNothing");
  */
 export const joins: unique symbol = Symbol("thimble.joins");
 
+/** A layer or a model: parameters, buffers and submodules are its properties; `forward` is what it computes. */
 export abstract class Module {
   /** Whether layers such as Dropout and BatchNorm behave as in training; see {@link train} and {@link eval}. */
   training = true;
@@ -116,7 +140,7 @@ export abstract class Module {
     return this.train(false);
   }
 
-  /** Moves all tensors to a device, in place. Gradients are dropped. */
+  /** Moves all tensors to a device, in place. The gradients of those that move are dropped. */
   to(device: Device): this {
     for (const [, value] of tensorsOf(this, "")) {
       if (value.device === device) continue;

@@ -1,19 +1,29 @@
 import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
 import { ShapeError } from "../native/errors.ts";
+import { NDArray } from "../ndarray/ndarray.ts";
 import { batchNorm, layerNorm } from "../ops/norm.ts";
 import { checkFloat } from "../ops/support.ts";
 import type { Chain } from "./chain.ts";
-import { checkSize, joins, keepsNothing, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
+import {
+  checkModuleOptions,
+  checkSize,
+  joins,
+  keepsNothing,
+  Module,
+  type ModuleOptions,
+  type Parameter,
+  parameter,
+} from "./module.ts";
 import { onPixels } from "./pixels.ts";
 
 export interface BatchNormModuleOptions extends ModuleOptions {
   /** Added to the variance. Default 1e-5. */
-  eps?: number;
+  eps?: number | undefined;
   /** How far the running statistics move towards each batch's. Default 0.1. */
-  momentum?: number;
+  momentum?: number | undefined;
   /** Apply ReLU in the same pass. Default false. */
-  relu?: boolean;
+  relu?: boolean | undefined;
 }
 
 /** Batch normalisation (Ioffe and Szegedy, 2015) with running statistics for inference, as PyTorch's. */
@@ -30,14 +40,17 @@ abstract class BatchNorm extends Module {
 
   constructor(
     protected readonly features: number,
-    { eps = 1e-5, momentum = 0.1, relu = false, ...options }: BatchNormModuleOptions = {},
+    options: BatchNormModuleOptions = {},
   ) {
     super();
-    checkSize(this.constructor.name, "features", features);
-    this.weight = parameter(() => init.ones([features], options));
-    this.bias = parameter(() => init.zeros([features], options));
-    this.runningMean = this.buffer(init.zeros([features], options).data);
-    this.runningVar = this.buffer(init.ones([features], options).data);
+    const name = this.constructor.name;
+    checkModuleOptions(name, options, ["eps", "momentum", "relu"]);
+    const { eps = 1e-5, momentum = 0.1, relu = false, ...rest } = options;
+    checkSize(name, "features", features);
+    this.weight = parameter(() => init.ones([features], rest));
+    this.bias = parameter(() => init.zeros([features], rest));
+    this.runningMean = this.buffer(NDArray.zeros([features], rest));
+    this.runningVar = this.buffer(NDArray.ones([features], rest));
     this.eps = eps;
     this.momentum = momentum;
     this.relu = relu;
@@ -84,6 +97,11 @@ export class BatchNorm2d extends BatchNorm {
   }
 }
 
+export interface LayerNormOptions extends ModuleOptions {
+  /** Added to the variance. Default 1e-5. */
+  eps?: number | undefined;
+}
+
 /** Layer normalisation (Ba et al., 2016) over the last axis of x (…, features). */
 export class LayerNorm extends Module {
   static readonly [keepsNothing] = true;
@@ -92,11 +110,12 @@ export class LayerNorm extends Module {
   readonly bias: Parameter;
   private readonly eps: number;
 
-  constructor(features: number, { eps = 1e-5, ...options }: ModuleOptions & { eps?: number } = {}) {
+  constructor(features: number, options: LayerNormOptions = {}) {
     super();
+    const { eps = 1e-5, ...rest } = checkModuleOptions("LayerNorm", options, ["eps"]);
     checkSize("LayerNorm", "features", features);
-    this.weight = parameter(() => init.ones([features], options));
-    this.bias = parameter(() => init.zeros([features], options));
+    this.weight = parameter(() => init.ones([features], rest));
+    this.bias = parameter(() => init.zeros([features], rest));
     this.eps = eps;
   }
 

@@ -7,7 +7,15 @@ import { dropout } from "../ops/dropout.ts";
 import { checkNonlinearity, checkState, lstm, type LSTMState, type Nonlinearity, rnn } from "../ops/recurrent.ts";
 import { reshape, slice, split, stack } from "../ops/shape.ts";
 import { checkFloat, checkNumber, checkShapeIs } from "../ops/support.ts";
-import { checkSize, keepsNothing, Module, type ModuleOptions, type Parameter, parameter } from "./module.ts";
+import {
+  checkModuleOptions,
+  checkSize,
+  keepsNothing,
+  Module,
+  type ModuleOptions,
+  type Parameter,
+  parameter,
+} from "./module.ts";
 
 export interface CellOptions extends ModuleOptions {
   /** Default true. */
@@ -42,14 +50,15 @@ abstract class Cell extends Module {
     readonly inputSize: number,
     readonly hiddenSize: number,
     gates: number,
-    { bias = true, ...options }: CellOptions,
+    options: CellOptions,
   ) {
     super();
+    const { bias = true, ...rest } = checkModuleOptions(this.constructor.name, options, ["bias"]);
     checkSize(this.constructor.name, "inputSize", inputSize);
     checkSize(this.constructor.name, "hiddenSize", hiddenSize);
     const high = 1 / Math.sqrt(hiddenSize);
     const columns = gates * hiddenSize;
-    const make = (...shape: number[]) => parameter(() => init.uniform(shape, { ...options, low: -high, high }));
+    const make = (...shape: number[]) => parameter(() => init.uniform(shape, { ...rest, low: -high, high }));
     this.W_ih = make(inputSize, columns);
     this.W_hh = make(hiddenSize, columns);
     this.bias_ih = bias ? make(columns) : null;
@@ -73,8 +82,10 @@ export class RNNCell extends Cell {
 
   readonly nonlinearity: Nonlinearity;
 
-  constructor(inputSize: number, hiddenSize: number, { nonlinearity = "tanh", ...options }: RNNCellOptions = {}) {
-    super(inputSize, hiddenSize, 1, options);
+  constructor(inputSize: number, hiddenSize: number, options: RNNCellOptions = {}) {
+    checkModuleOptions("RNNCell", options, ["bias", "nonlinearity"]);
+    const { nonlinearity = "tanh", ...rest } = options;
+    super(inputSize, hiddenSize, 1, rest);
     checkNonlinearity("RNNCell", nonlinearity);
     this.nonlinearity = nonlinearity;
   }
@@ -164,10 +175,12 @@ export class RNN extends Recurrent {
 
   readonly rnnCells: readonly RNNCell[];
 
-  constructor(inputSize: number, hiddenSize: number, { numLayers = 1, dropout: p = 0, ...options }: RNNOptions = {}) {
+  constructor(inputSize: number, hiddenSize: number, options: RNNOptions = {}) {
+    checkModuleOptions("RNN", options, ["numLayers", "dropout", "bias", "nonlinearity"]);
+    const { numLayers = 1, dropout: p = 0, ...rest } = options;
     super(inputSize, hiddenSize, numLayers, p);
     this.rnnCells = Array.from({ length: numLayers }, (_, i) => {
-      return new RNNCell(i === 0 ? inputSize : hiddenSize, hiddenSize, options);
+      return new RNNCell(i === 0 ? inputSize : hiddenSize, hiddenSize, rest);
     });
   }
 
@@ -194,10 +207,12 @@ export class LSTM extends Recurrent {
 
   readonly lstmCells: readonly LSTMCell[];
 
-  constructor(inputSize: number, hiddenSize: number, { numLayers = 1, dropout: p = 0, ...options }: LSTMOptions = {}) {
+  constructor(inputSize: number, hiddenSize: number, options: LSTMOptions = {}) {
+    checkModuleOptions("LSTM", options, ["numLayers", "dropout", "bias"]);
+    const { numLayers = 1, dropout: p = 0, ...rest } = options;
     super(inputSize, hiddenSize, numLayers, p);
     this.lstmCells = Array.from({ length: numLayers }, (_, i) => {
-      return new LSTMCell(i === 0 ? inputSize : hiddenSize, hiddenSize, options);
+      return new LSTMCell(i === 0 ? inputSize : hiddenSize, hiddenSize, rest);
     });
   }
 

@@ -3,6 +3,7 @@ import { record, type Tensor } from "../autograd/tensor.ts";
 import { ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { sameDevice } from "../ndarray/operands.ts";
+import { checkOptions } from "../ndarray/options.ts";
 import { checkSize, MAX_SIZE } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { checkFloat, checkInteger, checkShapeIs, contiguous, releaseCopy } from "./support.ts";
@@ -24,8 +25,9 @@ interface Geometry {
   readonly outShape: readonly number[];
 }
 
-function checkConv(x: Tensor, w: Tensor, { stride = 1, padding = 0, bias = null }: ConvOptions): Geometry {
+function checkConv(x: Tensor, w: Tensor, options: ConvOptions): Geometry {
   const name = "conv";
+  const { stride = 1, padding = 0, bias = null } = checkOptions(name, options, ["stride", "padding", "bias"]);
   checkFloat(name, x, "the input");
   checkFloat(name, w, "the weight");
   checkInteger(name, "the stride", stride, 1);

@@ -1,5 +1,6 @@
 /** Matrix products. */
 import { record, type Tensor } from "../autograd/tensor.ts";
+import { ShapeError } from "../native/errors.ts";
 import { reduce } from "../ndarray/arithmetic.ts";
 import { matmul as product } from "../ndarray/matmul.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";
@@ -28,6 +29,9 @@ function weightGradient(x: NDArray, g: NDArray, weight: NDArray): NDArray {
 }
 
 function vectorProduct(a: Tensor, b: Tensor): Tensor {
+  const [k, inner] = [a.shape.at(-1), b.shape.at(b.ndim === 1 ? -1 : -2)];
+  if (k !== inner && a.ndim > 0 && b.ndim > 0)
+    throw new ShapeError("matmul", `the inner sizes ${k} and ${inner} differ`, { shapes: [a.shape, b.shape] });
   const left = a.ndim === 1 ? a.reshape([1, -1]) : a;
   const right = b.ndim === 1 ? b.reshape([-1, 1]) : b;
   const y = matmul(left, right);

@@ -1,6 +1,6 @@
 /** Installs the operations as methods of Tensor, so that autograd need not know them. */
 import { Tensor } from "../autograd/tensor.ts";
-import type { ReduceOptions } from "../ndarray/arithmetic.ts";
+import type { Axes, ReduceOptions } from "../ndarray/arithmetic.ts";
 import type { Device } from "../ndarray/device.ts";
 import type { Shape } from "../ndarray/layout.ts";
 import type { Range } from "../ndarray/views.ts";
@@ -32,10 +32,10 @@ declare module "../autograd/tensor.ts" {
     sigmoid(): Tensor;
     abs(): Tensor;
     matmul(other: Tensor): Tensor;
-    sum(options?: ReduceOptions): Tensor;
-    mean(options?: ReduceOptions): Tensor;
-    max(options?: ReduceOptions): Tensor;
-    logSumExp(options?: ReduceOptions): Tensor;
+    sum(options?: Axes | ReduceOptions): Tensor;
+    mean(options?: Axes | ReduceOptions): Tensor;
+    max(options?: Axes | ReduceOptions): Tensor;
+    logSumExp(options?: Axes | ReduceOptions): Tensor;
     softmax(axis?: number): Tensor;
     logSoftmax(axis?: number): Tensor;
     reshape(shape: Shape): Tensor;
@@ -47,6 +47,11 @@ declare module "../autograd/tensor.ts" {
     pad(widths: readonly (readonly [number, number])[]): Tensor;
     dilate(axes: number | readonly number[], dilation: number): Tensor;
     undilate(axes: number | readonly number[], dilation: number): Tensor;
+    /** Joins this tensor, in front, and others along a new axis. */
+    stack(others: readonly Tensor[], axis?: number): Tensor;
+    /** Joins this tensor, in front, and others along an axis. */
+    concat(others: readonly Tensor[], axis?: number): Tensor;
+    /** The slices along an axis, by default 0, which is dropped. */
     split(axis?: number): Tensor[];
     dropout(p: number): Tensor;
     conv(weight: Tensor, options?: ConvOptions): Tensor;
@@ -62,6 +67,12 @@ const method = <A extends unknown[], R>(operation: (a: Tensor, ...rest: A) => R)
   function (this: Tensor, ...rest: A): R {
     return operation(this, ...rest);
   };
+
+/** The list that `stack` and `concat` check, with this tensor in front. */
+const withFirst = (a: Tensor, others: readonly Tensor[]): readonly Tensor[] => [
+  a,
+  ...(Array.isArray(others) ? others : [others]),
+];
 
 Object.assign(Tensor.prototype, {
   add: method(elementwise.add),
@@ -94,6 +105,8 @@ Object.assign(Tensor.prototype, {
   pad: method(shapes.pad),
   dilate: method(shapes.dilate),
   undilate: method(shapes.undilate),
+  stack: method((a, others: readonly Tensor[], axis?: number) => shapes.stack(withFirst(a, others), axis)),
+  concat: method((a, others: readonly Tensor[], axis?: number) => shapes.concat(withFirst(a, others), axis)),
   split: method(shapes.split),
   dropout: method(dropout),
   conv: method(conv),

@@ -4,6 +4,7 @@ import { ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { unary } from "../ndarray/arithmetic.ts";
 import { sameDevice } from "../ndarray/operands.ts";
+import { checkOptions } from "../ndarray/options.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { checkFloat, checkNumber, checkPerChannel, checkShapeIs, contiguous, releaseCopy } from "./support.ts";
 
@@ -24,10 +25,12 @@ export interface BatchNormOptions {
 /**
  * (x - mean) / √(var + eps) · weight + bias for each channel, the last axis of x (…, C); weight and bias (C).
  * In training the variance is the biased one, and the running variance moves towards the unbiased one.
+ * @throws ShapeError in training on a single value for each channel, which has no variance.
  */
 export function batchNorm(x: Tensor, weight: Tensor, bias: Tensor, options: BatchNormOptions): Tensor {
-  const { runningMean, runningVar, training, momentum = 0.1, eps = 1e-5, relu = false } = options;
   const name = "batchNorm";
+  checkOptions(name, options, ["runningMean", "runningVar", "training", "momentum", "eps", "relu"]);
+  const { runningMean, runningVar, training, momentum = 0.1, eps = 1e-5, relu = false } = options;
   checkFloat(name, x, "the input");
   const channels = x.shape.at(-1);
   if (channels === undefined) throw new ShapeError(name, "the input needs a channel axis", { shapes: [x.shape] });
@@ -36,6 +39,10 @@ export function batchNorm(x: Tensor, weight: Tensor, bias: Tensor, options: Batc
   checkNumber(name, "eps", eps, 0);
   const rows = x.size === 0 ? 0 : x.size / channels;
   if (rows === 0) throw new ShapeError(name, "there are no statistics of no elements", { shapes: [x.shape] });
+  if (training && rows === 1) {
+    const hint = "Leave out a last batch of one (dropLast), or use eval()";
+    throw new ShapeError(name, "training needs more than one value for each channel", { shapes: [x.shape], hint });
+  }
   const input = contiguous(x.data);
   const { backend } = x.device;
   const fused = relu ? 1 : 0;
@@ -85,8 +92,9 @@ export function batchNorm(x: Tensor, weight: Tensor, bias: Tensor, options: Batc
 }
 
 /** (x - mean) / √(var + eps) · weight + bias over the last axis of x (…, F), each row with its own statistics. */
-export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, { eps = 1e-5 }: { eps?: number } = {}): Tensor {
+export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, options: { eps?: number } = {}): Tensor {
   const name = "layerNorm";
+  const { eps = 1e-5 } = checkOptions(name, options, ["eps"]);
   checkFloat(name, x, "the input");
   const cols = x.shape.at(-1);
   if (cols === undefined || cols === 0)

@@ -1,9 +1,17 @@
 /**
- * Reductions over axes: one, several, or (the default) all. In backward the gradient of the result is stretched back
+ * Reductions over axes: one, several, or (the default) all; `sum(a, 0)` is short for `sum(a, { axes: 0 })`. In backward the gradient of the result is stretched back
  * over the reduced axes as a view.
  */
 import { record, type Tensor } from "../autograd/tensor.ts";
-import { binary, mean as meanOf, reduce, type ReduceOptions, unary } from "../ndarray/arithmetic.ts";
+import {
+  type Axes,
+  binary,
+  mean as meanOf,
+  readReduction,
+  reduce,
+  type ReduceOptions,
+  unary,
+} from "../ndarray/arithmetic.ts";
 import { checkAxes, type Shape } from "../ndarray/layout.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";
 import { checkTensor, overGradient } from "./support.ts";
@@ -14,29 +22,32 @@ function keepDims(array: NDArray, shape: Shape, axes: readonly number[]): NDArra
 }
 
 /** The sum; 0 over no elements. */
-export function sum(a: Tensor, options: ReduceOptions = {}): Tensor {
+export function sum(a: Tensor, options: Axes | ReduceOptions = {}): Tensor {
   checkTensor("sum", a);
+  const reduction = readReduction("sum", options);
   const { shape } = a;
-  const axes = checkAxes("sum", options.axes, shape);
-  return record("sum", reduce("sum", a.data, options), [a], [], (g) => [keepDims(g, shape, axes).broadcastTo(shape)]);
+  const axes = checkAxes("sum", reduction.axes, shape);
+  return record("sum", reduce("sum", a.data, reduction), [a], [], (g) => [keepDims(g, shape, axes).broadcastTo(shape)]);
 }
 
 /** The mean; NaN over no elements. */
-export function mean(a: Tensor, options: ReduceOptions = {}): Tensor {
+export function mean(a: Tensor, options: Axes | ReduceOptions = {}): Tensor {
   checkTensor("mean", a);
+  const reduction = readReduction("mean", options);
   const { shape } = a;
-  const axes = checkAxes("mean", options.axes, shape);
+  const axes = checkAxes("mean", reduction.axes, shape);
   const count = axes.reduce((n, axis) => n * shape[axis]!, 1);
-  return record("mean", meanOf(a.data, options), [a], [], (g) => [
+  return record("mean", meanOf(a.data, reduction), [a], [], (g) => [
     keepDims(unary("mulScalar", g, 1 / count, overGradient), shape, axes).broadcastTo(shape),
   ]);
 }
 
 /** The maximum. Elements that tie for it share the gradient equally, as PyTorch's `amax`. */
-export function max(a: Tensor, options: ReduceOptions = {}): Tensor {
+export function max(a: Tensor, options: Axes | ReduceOptions = {}): Tensor {
   checkTensor("max", a);
-  const axes = checkAxes("max", options.axes, a.shape);
-  const y = reduce("max", a.data, options);
+  const reduction = readReduction("max", options);
+  const axes = checkAxes("max", reduction.axes, a.shape);
+  const y = reduce("max", a.data, reduction);
   return record("max", y, [a], [a.data, y], (g, { saved: [x, top] }) => {
     const winners = binary("equal", x, keepDims(top, x.shape, axes));
     const share = binary("div", keepDims(g, x.shape, axes), reduce("sum", winners, { axes, keepDims: true }));
@@ -45,10 +56,11 @@ export function max(a: Tensor, options: ReduceOptions = {}): Tensor {
 }
 
 /** log Σ exp(a), computed without overflow. Gradient: g · softmax(a). */
-export function logSumExp(a: Tensor, options: ReduceOptions = {}): Tensor {
+export function logSumExp(a: Tensor, options: Axes | ReduceOptions = {}): Tensor {
   checkTensor("logSumExp", a);
-  const axes = checkAxes("logSumExp", options.axes, a.shape);
-  const y = reduce("logSumExp", a.data, options);
+  const reduction = readReduction("logSumExp", options);
+  const axes = checkAxes("logSumExp", reduction.axes, a.shape);
+  const y = reduce("logSumExp", a.data, reduction);
   return record("logSumExp", y, [a], [a.data, y], (g, { saved: [x, total] }) => {
     const softmax = binary("expSub", x, keepDims(total, x.shape, axes));
     return [binary("mul", softmax, keepDims(g, x.shape, axes), 0, overGradient)];

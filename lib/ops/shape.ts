@@ -71,7 +71,7 @@ export function dilate(a: Tensor, axes: number | readonly number[], dilation: nu
   const dilated = checkAxes("dilate", axes, a.shape);
   const shape = a.shape.map((n, i) => (dilated.includes(i) ? n * (dilation + 1) : n));
   const every = everyNth(shape, dilated, dilation + 1);
-  const y = NDArray.zeros(shape, a).set(every, a.data);
+  const y = NDArray.zeros(shape, a.data).set(every, a.data);
   return record("dilate", y, [a], [], (g) => [g.slice(...every)]);
 }
 
@@ -89,10 +89,8 @@ const everyNth = (shape: Shape, axes: readonly number[], step: number): Range[] 
 export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
   checkList("stack", tensors);
   const { shape } = tensors[0]!;
-  for (const t of tensors) {
-    if (!sameShape(t.shape, shape))
-      throw new ShapeError("stack", "all shapes must be the same", { shapes: [shape, t.shape] });
-  }
+  if (!tensors.every((t) => sameShape(t.shape, shape)))
+    throw new ShapeError("stack", "all shapes must be the same", { shapes: tensors.map((t) => t.shape) });
   const at = checkAxis("stack", axis, shape.length + 1, shape);
   const parts = tensors.map((_, i) => indexAt(at, i));
   return join("stack", tensors, [...shape.slice(0, at), tensors.length, ...shape.slice(at)], parts);
@@ -107,7 +105,9 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   const parts = tensors.map((t): Range[] => {
     const fits = t.shape.length === shape.length && t.shape.every((n, i) => i === at || n === shape[i]);
     if (!fits)
-      throw new ShapeError("concat", `all sizes but that of axis ${at} must be the same`, { shapes: [shape, t.shape] });
+      throw new ShapeError("concat", `all sizes but that of axis ${at} must be the same`, {
+        shapes: tensors.map((x) => x.shape),
+      });
     const start = total;
     total += t.shape[at]!;
     return [...new Array<null>(at).fill(null), [start, total]];

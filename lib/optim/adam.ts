@@ -1,5 +1,6 @@
 import type { Tensor } from "../autograd/tensor.ts";
 import { check } from "../native/status.ts";
+import { checkOptions } from "../ndarray/options.ts";
 import { checkNonNegative, checkRate, Moments, Optimizer, type OptimizerState, ParameterTable } from "./optimizer.ts";
 
 export interface AdamOptions {
@@ -24,10 +25,9 @@ export class Adam extends Optimizer {
   private readonly second: Moments;
   private readonly table: ParameterTable;
 
-  constructor(
-    params: Iterable<Tensor>,
-    { lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0 }: AdamOptions = {},
-  ) {
+  constructor(params: Iterable<Tensor>, options: AdamOptions = {}) {
+    const known = checkOptions("Adam", options, ["lr", "beta1", "beta2", "eps", "weightDecay"]);
+    const { lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0 } = known;
     super("Adam", params, lr);
     this.beta1 = checkRate("Adam", "beta1", beta1);
     this.beta2 = checkRate("Adam", "beta2", beta2);

@@ -5,11 +5,12 @@ import { checkNonNegative, checkParameters, ParameterTable } from "./optimizer.t
 
 /**
  * Scales all gradients so that their common Euclidean norm is at most `maxNorm` (Pascanu et al., 2013).
- * @returns the norm before.
+ * @param maxNorm Infinity only measures.
+ * @returns the norm before; 0 where there are no gradients.
  */
 export function clipGradNorm(params: Iterable<Tensor>, maxNorm: number): number {
   const list = checkParameters("clipGradNorm", params);
-  checkNonNegative("clipGradNorm", "maxNorm", maxNorm);
+  if (maxNorm !== Infinity) checkNonNegative("clipGradNorm", "maxNorm", maxNorm);
   const table = new ParameterTable(2, list.length);
   let norm = 0;
   table.run(

@@ -3,17 +3,18 @@
  * is made anew at each step, since gradients move; that costs a few microseconds.
  */
 import { Tensor } from "../autograd/tensor.ts";
-import { ArgumentError, DTypeError, ShapeError } from "../native/errors.ts";
+import { ArgumentError, DeviceError, DTypeError, ShapeError } from "../native/errors.ts";
 import type { Device } from "../ndarray/device.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { untracked } from "../ndarray/scope.ts";
 
-/** Arrays of an optimizer by name, such as `m.0`: what a checkpoint holds besides `steps`. */
+/** Arrays of an optimizer by name, such as `first.0`, the first moment of the first parameter: what a checkpoint holds besides `steps`. */
 export interface OptimizerState {
   steps: number;
   arrays: Record<string, NDArray>;
 }
 
+/** What trains parameters: it updates those that have a gradient. */
 export abstract class Optimizer {
   readonly params: readonly Tensor[];
   /** Steps taken. */
@@ -23,6 +24,7 @@ export abstract class Optimizer {
 
   constructor(name: string, params: Iterable<Tensor>, lr: number) {
     this.params = checkParameters(name, params);
+    if (this.params.length === 0) throw new ArgumentError(name, "the list of parameters is empty");
     this.lr = checkNonNegative(name, "lr", lr);
   }
 
@@ -78,7 +80,10 @@ export class ParameterTable {
       const { gradient } = param;
       if (gradient === null) continue;
       if (device !== null && device !== param.device)
-        throw new ArgumentError("optimizer", "all parameters must be on one device");
+        throw new DeviceError(
+          "optimizer",
+          `parameters are on ${device} and ${param.device}: all must be on one device`,
+        );
       device = param.device;
       let at = this.width * count++;
       for (const array of arrays(param, gradient, index)) {
@@ -111,7 +116,7 @@ export class Moments {
     const param = this.params[index]!;
     const before = this.arrays[index];
     if (before !== undefined && before.device === param.device) return before;
-    const made = untracked(() => before?.to(param) ?? NDArray.zeros(param.shape, { device: param.device }));
+    const made = untracked(() => before?.to(param.device) ?? NDArray.zeros(param.shape, { device: param.device }));
     return (this.arrays[index] = made);
   }
 
@@ -125,7 +130,6 @@ export function checkParameters(name: string, params: Iterable<Tensor>): Tensor[
     throw new ArgumentError(name, "takes a list of parameters, such as model.parameters()");
   }
   const list = [...params];
-  if (list.length === 0) throw new ArgumentError(name, "the list of parameters is empty");
   for (const param of list) {
     if (!(param instanceof Tensor)) throw new ArgumentError(name, `a parameter must be a Tensor, not ${String(param)}`);
     if (param.dtype !== "float32") throw new DTypeError(name, `a parameter must be float32, not ${param.dtype}`);

@@ -1,8 +1,10 @@
 import type { Tensor } from "../autograd/tensor.ts";
 import { check } from "../native/status.ts";
+import { checkOptions } from "../ndarray/options.ts";
 import { checkNonNegative, Moments, Optimizer, type OptimizerState, ParameterTable } from "./optimizer.ts";
 
 export interface SGDOptions {
+  /** Learning rate. */
   lr: number;
   /** Default 0. */
   momentum?: number | undefined;
@@ -17,7 +19,8 @@ export class SGD extends Optimizer {
   private readonly velocity: Moments;
   private readonly table: ParameterTable;
 
-  constructor(params: Iterable<Tensor>, { lr, momentum = 0, weightDecay = 0 }: SGDOptions) {
+  constructor(params: Iterable<Tensor>, options: SGDOptions) {
+    const { lr, momentum = 0, weightDecay = 0 } = checkOptions("SGD", options, ["lr", "momentum", "weightDecay"]);
     super("SGD", params, lr);
     this.momentum = checkNonNegative("SGD", "momentum", momentum);
     this.weightDecay = checkNonNegative("SGD", "weightDecay", weightDecay);

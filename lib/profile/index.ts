@@ -7,6 +7,7 @@
 import { ArgumentError } from "../native/errors.ts";
 import { type Backend, symbols } from "../native/symbols.gen.ts";
 import { cpu, type Device } from "../ndarray/device.ts";
+import { checkOptions } from "../ndarray/options.ts";
 import { isPromise } from "../ndarray/scope.ts";
 import { type Call, Profile } from "./profile.ts";
 import { type Arguments, type Work, WORK } from "./work.ts";
@@ -58,7 +59,8 @@ const profiled = new Set<Device>();
  * Starts profiling a device. The function that it gives ends it and gives the profile; nothing stays replaced.
  * @throws ArgumentError while the device is being profiled already.
  */
-export function startProfile({ device = cpu(), maxCalls = 200_000 }: ProfileOptions = {}): () => Profile {
+export function startProfile(options: ProfileOptions = {}): () => Profile {
+  const { device = cpu(), maxCalls = 200_000 } = checkOptions("profile", options, ["device", "maxCalls"]);
   if (profiled.has(device)) throw new ArgumentError("profile", `${device} is being profiled already`);
   if (typeof maxCalls !== "number" || !(maxCalls >= 0)) {
     throw new ArgumentError("profile", `maxCalls must be 0 or a positive number, not ${String(maxCalls)}`);

@@ -1,8 +1,13 @@
 /** Training and evaluation of image classifiers, as the homework names them. */
 import type { Tensor } from "../autograd/tensor.ts";
 import type { Module } from "../nn/index.ts";
+import { ArgumentError } from "../native/errors.ts";
+import { describe } from "../ndarray/operands.ts";
+import { checkOptions } from "../ndarray/options.ts";
 import { Adam } from "../optim/index.ts";
 import {
+  checkLoop,
+  EPOCHS_OPTIONS,
   type EpochResult,
   type EpochsOptions,
   judge,
@@ -26,20 +31,28 @@ export interface EpochOptions extends LoopOptions {
   onStep?: ((report: StepReport) => void) | undefined;
 }
 
+const JUDGE_OPTIONS = ["onStep", "lossFn", "clip", "signal"] as const;
+const EPOCH_OPTIONS = [...JUDGE_OPTIONS, "opt"] as const;
+
 /** One pass over the batches: training if `opt` is given, else evaluation. The model's mode is restored afterwards. */
 export async function epochGeneralCifar10(
   loader: Batches,
   model: Classifier,
-  { onStep, lossFn, ...options }: EpochOptions = {},
+  options: EpochOptions = {},
 ): Promise<EpochResult> {
+  const operation = "epochGeneralCifar10";
+  const { onStep, lossFn, ...rest } = checkOptions(operation, options, EPOCH_OPTIONS);
+  checkLoop(operation, model, options);
+  if (typeof loader !== "object" || loader === null || !(Symbol.iterator in loader))
+    throw new ArgumentError(operation, `takes batches, such as a DataLoader, not ${describe(loader)}`);
   function* steps() {
     for (const [x, labels] of loader) {
       const forward = (): Outcome<null> => ({ ...judge(model.forward(x), labels, lossFn), state: null });
       yield { inputs: [x], labels, forward };
     }
   }
-  const loop = { operation: "epochGeneralCifar10", model, steps: loader.length, each: steps() };
-  return runEpoch({ ...loop, onStep: (report) => onStep?.(report) }, options);
+  const loop = { operation, model, steps: loader.length, each: steps() };
+  return runEpoch({ ...loop, onStep: (report) => onStep?.(report) }, rest);
 }
 
 /** Default: Adam, lr 1e-3, weight decay 1e-3. */
@@ -49,12 +62,14 @@ export interface TrainOptions extends Omit<EpochOptions, "opt">, EpochsOptions {
 export async function trainCifar10(
   model: Classifier,
   loader: Batches,
-  { epochs, optimizer, lr, weightDecay, onEpoch, ...options }: TrainOptions = {},
+  options: TrainOptions = {},
 ): Promise<EpochResult> {
+  checkOptions("trainCifar10", options, [...JUDGE_OPTIONS, ...EPOCHS_OPTIONS]);
+  const { epochs, optimizer, lr, weightDecay, onEpoch, ...rest } = options;
   const plan = { epochs, optimizer, lr, weightDecay, onEpoch };
   const defaults = { optimizer: Adam, lr: 1e-3, weightDecay: 1e-3 };
   return runEpochs("trainCifar10", model, plan, defaults, (opt) =>
-    epochGeneralCifar10(loader, model, { ...options, opt }),
+    epochGeneralCifar10(loader, model, { ...rest, opt }),
   );
 }
 
@@ -64,6 +79,5 @@ export async function evaluateCifar10(
   loader: Batches,
   options: Omit<EpochOptions, "opt"> = {},
 ): Promise<EpochResult> {
-  const { opt: _, ...rest }: EpochOptions = options;
-  return epochGeneralCifar10(loader, model, rest);
+  return epochGeneralCifar10(loader, model, checkOptions("evaluateCifar10", options, JUDGE_OPTIONS));
 }

@@ -6,9 +6,10 @@ import type { Tensor } from "../autograd/tensor.ts";
 import { noGrad } from "../autograd/mode.ts";
 import { ArgumentError } from "../native/errors.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";
+import { describe } from "../ndarray/operands.ts";
 import { tidy } from "../ndarray/scope.ts";
-import { type Module, SoftmaxLoss } from "../nn/index.ts";
-import { clipGradNorm, type Optimizer } from "../optim/index.ts";
+import { Module, SoftmaxLoss } from "../nn/index.ts";
+import { clipGradNorm, Optimizer } from "../optim/index.ts";
 
 /** Averages over examples. */
 export interface EpochResult {
@@ -36,6 +37,18 @@ export interface LoopOptions {
   clip?: number | undefined;
   /** Stops after the running step: the epoch then throws the signal's reason. */
   signal?: AbortSignal | undefined;
+}
+
+/** Throws ArgumentError unless a loop was given a model, and a loss and an optimizer that are such. */
+export function checkLoop(operation: string, model: unknown, { lossFn, opt }: LoopOptions): void {
+  if (!(model instanceof Module))
+    throw new ArgumentError(operation, `the model must be a Module, not ${describe(model)}`);
+  if (lossFn !== undefined && typeof lossFn?.forward !== "function") {
+    const problem = `lossFn must have a method forward(logits, labels), unlike ${describe(lossFn)}`;
+    throw new ArgumentError(operation, problem, { hint: "Give an object, such as new nn.SoftmaxLoss()" });
+  }
+  if (opt !== undefined && !(opt instanceof Optimizer))
+    throw new ArgumentError(operation, `opt must be an optimizer, such as new optim.SGD(…), not ${describe(opt)}`);
 }
 
 /** How good logits are. */
@@ -124,7 +137,8 @@ export async function runEpoch<State>(
   return { accuracy: correct / examples, loss: lossSum / examples };
 }
 
-type OptimizerClass = new (params: Iterable<Tensor>, options: { lr: number; weightDecay: number }) => Optimizer;
+/** A class of optimizers, such as optim.SGD. */
+export type OptimizerClass = new (params: Iterable<Tensor>, options: { lr: number; weightDecay: number }) => Optimizer;
 
 /** How many epochs, and how they train; each function that takes them says its defaults. */
 export interface EpochsOptions {
@@ -138,6 +152,8 @@ export interface EpochsOptions {
   onEpoch?: ((epoch: number, result: EpochResult) => void) | undefined;
 }
 
+export const EPOCHS_OPTIONS = ["epochs", "optimizer", "lr", "weightDecay", "onEpoch"] as const;
+
 /** Runs some epochs with one optimizer; the averages of the last one. */
 export async function runEpochs(
   operation: string,
@@ -150,6 +166,9 @@ export async function runEpochs(
     throw new ArgumentError(operation, `epochs must be a positive integer, not ${String(epochs)}`);
   }
   const { optimizer = defaults.optimizer, lr = defaults.lr, weightDecay = defaults.weightDecay } = options;
+  checkLoop(operation, model, {});
+  if (typeof optimizer !== "function")
+    throw new ArgumentError(operation, `optimizer must be a class, such as optim.SGD, not ${describe(optimizer)}`);
   const opt = new optimizer(model.parameters(), { lr, weightDecay });
   let result: EpochResult = { accuracy: NaN, loss: NaN };
   for (let i = 1; i <= epochs; i++) {

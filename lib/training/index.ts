@@ -8,7 +8,7 @@ export {
   trainCifar10,
   type TrainOptions,
 } from "./cifar10.ts";
-export type { EpochResult, EpochsOptions, LoopOptions, StepReport } from "./epoch.ts";
+export type { EpochResult, EpochsOptions, LoopOptions, LossFunction, OptimizerClass, StepReport } from "./epoch.ts";
 export {
   type ChunkReport,
   chunksOf,

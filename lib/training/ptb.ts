@@ -6,9 +6,12 @@ import { Tensor } from "../autograd/tensor.ts";
 import { getBatch } from "../data/chunks.ts";
 import { ArgumentError } from "../native/errors.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
+import { checkOptions } from "../ndarray/options.ts";
 import type { LSTMState, Module } from "../nn/index.ts";
 import { SGD } from "../optim/index.ts";
 import {
+  checkLoop,
+  EPOCHS_OPTIONS,
   type EpochResult,
   type EpochsOptions,
   judge,
@@ -61,6 +64,8 @@ export interface PtbEpochOptions extends PtbOptions, Pick<LoopOptions, "opt"> {
   start?: { chunk: number; hidden: HiddenState | null } | undefined;
 }
 
+const PTB_OPTIONS = ["seqLen", "onStep", "lossFn", "clip", "signal"] as const;
+
 /** Chunks of `seqLen` rows that a text has, as batchify cut it: the last word of a column is a label only. */
 export const chunksOf = (data: NDArray, seqLen: number): number => Math.ceil((data.shape[0]! - 1) / seqLen);
 
@@ -73,6 +78,8 @@ export async function epochGeneralPtb(
   model: SequenceModel,
   options: PtbEpochOptions = {},
 ): Promise<EpochResult> {
+  checkOptions("epochGeneralPtb", options, [...PTB_OPTIONS, "opt", "start"]);
+  checkLoop("epochGeneralPtb", model, options);
   const { seqLen = 40, start = { chunk: 0, hidden: null }, onStep, lossFn, ...rest } = options;
   const chunks = checkText("epochGeneralPtb", data, seqLen);
   if (!Number.isInteger(start.chunk) || start.chunk < 0 || start.chunk >= chunks) {
@@ -109,17 +116,18 @@ export interface PtbTrainOptions extends PtbOptions, EpochsOptions {}
 export async function trainPtb(
   model: SequenceModel,
   data: NDArray,
-  { epochs, optimizer, lr, weightDecay, onEpoch, ...options }: PtbTrainOptions = {},
+  options: PtbTrainOptions = {},
 ): Promise<EpochResult> {
+  checkOptions("trainPtb", options, [...PTB_OPTIONS, ...EPOCHS_OPTIONS]);
+  const { epochs, optimizer, lr, weightDecay, onEpoch, ...rest } = options;
   const plan = { epochs, optimizer, lr, weightDecay, onEpoch };
   const defaults = { optimizer: SGD, lr: 4, weightDecay: 0 };
-  return runEpochs("trainPtb", model, plan, defaults, (opt) => epochGeneralPtb(data, model, { ...options, opt }));
+  return runEpochs("trainPtb", model, plan, defaults, (opt) => epochGeneralPtb(data, model, { ...rest, opt }));
 }
 
 /** Average accuracy and loss without training; the perplexity is exp(loss). */
 export async function evaluatePtb(model: SequenceModel, data: NDArray, options: PtbOptions = {}): Promise<EpochResult> {
-  const { opt: _, ...rest }: PtbEpochOptions = options;
-  return epochGeneralPtb(data, model, rest);
+  return epochGeneralPtb(data, model, checkOptions("evaluatePtb", options, PTB_OPTIONS));
 }
 
 /** Whether `crossEntropy` is of the class that has `forward`, or of a subclass: an inherited one may be of other logits. */

@@ -95,16 +95,15 @@ onEachDevice("layers", (device) => {
     expect([norm.runningMean.toArray(), norm.runningVar.toArray()]).toEqual([[1, 2], [4, 9]]); // prettier-ignore
   });
 
-  test("one row, which has no variance, gives the bias and leaves everything finite", () => {
+  test("one value for each channel has no variance: refused in training, as PyTorch does, and nothing is written", () => {
     const norm = new nn.BatchNorm1d(2, { device });
-    norm.bias.set([5, 6]);
-    const x = tensor([[3, 2]], { device, requiresGrad: true }); // prettier-ignore
-    const y = norm.forward(x);
-    close(y, { shape: [1, 2], values: [5, 6] });
-    ops.sum(y).backward();
-    close(x.grad!, { shape: [1, 2], values: [0, 0] });
-    close(norm.runningMean, { shape: [2], values: [0.3, 0.2] });
-    expect(norm.runningVar.toTypedArray().every((value) => value > 0 && value <= 1)).toBe(true);
+    const x = tensor([[3, 2]], { device }); // prettier-ignore
+    expect(() => norm.forward(x)).toThrow(/^batchNorm: .*more than one value.*\(1, 2\)/);
+    expect(() => new nn.BatchNorm2d(2, { device }).forward(x.reshape([1, 2, 1, 1]))).toThrow(ShapeError);
+    close(norm.runningMean, { shape: [2], values: [0, 0] });
+    close(norm.runningVar, { shape: [2], values: [1, 1] });
+    norm.eval();
+    close(norm.forward(x), { shape: [1, 2], values: [3, 2].map((value) => value / Math.sqrt(1 + 1e-5)) });
   });
 
   test("the composed form of batch normalisation agrees, gradients included", () => {

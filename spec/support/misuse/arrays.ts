@@ -67,7 +67,7 @@ for (const value of notNumbers.filter((v) => typeof v !== "number")) {
   add(`full of ${show(value)}`, () => NDArray.full([2], wrong(value)), /^full/);
 }
 add("from with a shape that does not fit", () => NDArray.from([1, 2, 3], { shape: [2, 2] }), /^from.*\(3,\).*\(2, 2\)/);
-add("ragged lists deep inside", () => tensor([[[1, 2], [3, 4]], [[1, 2], [3, wrong([4])]]]), /^from.*ragged/); // prettier-ignore
+add("ragged lists deep inside", () => tensor([[[1, 2], [3, 4]], [[1, 2], [3, wrong([4])]]]), /^tensor.*ragged/); // prettier-ignore
 add("item of many", () => t23().item(), /^item.*\(2, 3\)/);
 add("requiresGrad of int32", () => tensor([1], { dtype: "int32", requiresGrad: true }), /requiresGrad.*int32/);
 for (const index of [-1, 1.5, NaN, 99, "0", null]) add(`cuda(${show(index)})`, () => cuda(wrong(index)), /cuda/);

