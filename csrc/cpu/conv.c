@@ -113,7 +113,7 @@ static phase_axis phase_of_axis(ptrdiff_t phase, ptrdiff_t size, ptrdiff_t taps,
 /** A phase of the data gradient: its tap (y, x) is tap (ky - y · stride, kx - x · stride) of the weights. */
 static th_correlation backward(const th_phases *w, ptrdiff_t index, th_tap *first) {
   const th_conv_shape *s = &w->shape;
-  const ptrdiff_t py = index / s->stride, px = index % s->stride, row = s->w * s->c;
+  const ptrdiff_t wide = th_min(s->stride, s->w), py = index / wide, px = index % wide, row = s->w * s->c;
   const phase_axis v = phase_of_axis(py, s->h, s->kh, s->stride, s->padding);
   const phase_axis u = phase_of_axis(px, s->w, s->kw, s->stride, s->padding);
   th_correlation r = {.x = w->in,
@@ -187,7 +187,7 @@ int32_t th_conv_backward_data(float *dx, const float *dy, const float *weight, c
   const th_conv_shape m = mirrored(s);
   if (s->stride == 1 && s->kh == s->kw && m.padding >= 0 && winograd_1d_pays(&m, conv_threads(s)))
     return mirrored_1d(dx, dy, weight, s, &m);
-  w.phases = s->stride * s->stride, w.tap_step = -s->stride;
+  w.phases = th_min(s->stride, s->h) * th_min(s->stride, s->w), w.tap_step = -s->stride;
   if (!is_pointwise(s)) return phases_run(&w, "convBackwardData");
   const th_gemm g = {.m = s->n * s->h * s->w,
                      .n = s->c,

@@ -67,7 +67,7 @@ static void plan_blocks(job *w) {
   const th_conv_shape *s = &w->shape;
   w->block_w = th_ceil_div(s->ow, th_ceil_div(s->ow, WEIGHT_GRADIENT_PIXELS));
   w->block_h = w->block_w < s->ow ? 1 : th_min(s->oh, WEIGHT_GRADIENT_PIXELS / s->ow);
-  w->block_n = w->block_h < s->oh ? 1 : th_min(s->n, WEIGHT_GRADIENT_PIXELS / (s->oh * s->ow));
+  w->block_n = w->block_h < s->oh ? 1 : th_max(1, th_min(s->n, WEIGHT_GRADIENT_PIXELS / (s->oh * s->ow)));
   w->blocks = th_ceil_div(s->ow, w->block_w) * th_ceil_div(s->oh, w->block_h) * th_ceil_div(s->n, w->block_n);
 
   const int merges = s->kw > 1 && (s->padding == 0 || s->c < MR);
@@ -151,6 +151,7 @@ static void multiply_block(const job *w, const block *b, const source *in, ptrdi
                            const ptrdiff_t step[3], float *dweight, int accumulate) {
   const th_conv_shape *s = &w->shape;
   const ptrdiff_t cols = th_min(NR, s->f - j);
+  if (s->c == 0) return; /* the bias alone has a gradient */
   for (ptrdiff_t ky = w->ky0; ky < w->ky1; ky++)
     for (ptrdiff_t kx = w->kx0; kx < w->kx1; kx++) {
       ptrdiff_t y0 = b->y0, y1 = b->y1, x0 = b->x0, x1 = b->x1;

@@ -159,7 +159,7 @@ typedef struct {
 static double mean_rows(ptrdiff_t count, ptrdiff_t most) { return (double)count / (double)th_ceil_div(count, most); }
 
 static parts plan_parts(const th_correlation *r) {
-  const ptrdiff_t rows = tile_rows(r->all_f), image = r->h * r->w * r->c;
+  const ptrdiff_t rows = tile_rows(r->all_f), image = r->x_image; /* may be wider than w */
   parts p = {.width = (r->ow - 1) * r->stride + r->kw};
   p.across = mean_rows(r->n, rows) > 1.2 * mean_rows(r->ow, rows) || (r->n >= rows && r->h * r->w <= SMALL_MAP);
   if (p.across) {

@@ -155,7 +155,7 @@ void multiply_wide(const th_walk *walk, const float *a, const float *b, float *c
                    const float *bias, int accumulate) {
   if (rows == 1) wide_tile(1, walk, a, b, c, cols, bias, accumulate);
   else if (rows == 2) wide_tile(2, walk, a, b, c, cols, bias, accumulate);
-  else wide_tile(3, walk, a, b, c, cols, bias, accumulate);
+  else if (rows == 3) wide_tile(3, walk, a, b, c, cols, bias, accumulate);
 }
 
 void multiply_narrow(const th_gemm *g, float *scratch) {
@@ -167,7 +167,7 @@ void multiply_narrow(const th_gemm *g, float *scratch) {
   }
   if (g->n == 1) dot_products(1, g, columns, distance);
   else if (g->n == 2) dot_products(2, g, columns, distance);
-  else dot_products(3, g, columns, distance);
+  else if (g->n == 3) dot_products(3, g, columns, distance);
 }
 
 void multiply_thin(const th_gemm *g) {

@@ -65,6 +65,7 @@ static void multiply_part(int thread, int threads, void *context) {
   const grid *s = context;
   for (ptrdiff_t i = thread; i < s->row_parts * s->col_parts * s->k_parts; i += threads) {
     const th_gemm g = part(s, i);
+    if (g.m == 0 || g.n == 0) continue; /* fewer tiles than parts */
     const th_blocking p = gemm_plan(&g, &g);
     gemm_serial(&g, &p, s->scratch + i * s->scratch_part);
   }

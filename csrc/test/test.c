@@ -74,6 +74,14 @@ float *test_random(ptrdiff_t n, uint64_t seed) {
   return out;
 }
 
+int test_draws = 1;
+
+int test_pick(uint64_t *state, int low, int high) {
+  *state = *state * 6364136223846793005u + 1442695040888963407u;
+  const double uniform = (double)(*state >> 11) / (double)((uint64_t)1 << 53);
+  return low + (int)(uniform * uniform * (high - low + 1));
+}
+
 float *test_nan(ptrdiff_t n) {
   float *out = test_floats(n);
   for (ptrdiff_t i = 0; i < n; i++) out[i] = NAN;

@@ -39,6 +39,11 @@ float *test_random(ptrdiff_t n, uint64_t seed);
 /** The same, all NaN: an output that a kernel leaves unwritten shows. */
 float *test_nan(ptrdiff_t n);
 
+/** An integer in [low, high], small ones more often than large ones; the same ones from the same state on. */
+int test_pick(uint64_t *state, int low, int high);
+/** How many times as many shapes to draw as usual. */
+extern int test_draws;
+
 /** Fills one row of th_layers' table: y = conv(x, weight) + bias (NULL for none) and nothing else. `geometry` as th_conv's. */
 void test_layer(double *row, const int32_t *geometry, const float *weight, const float *bias);
 /** An address as an entry of such a row. */

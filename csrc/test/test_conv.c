@@ -232,3 +232,27 @@ TEST_SUITE(conv_small) {
                                    stride, padding});
             }
 }
+
+/* Drawn at random, and what has gone wrong: an output of one row and more than 256 columns, images whose copies overlapped, no
+   input channels, a stride far beyond the image. */
+TEST_SUITE(conv_any) {
+  static const geometry shapes[] = {
+      {1, 1, 300, 1, 1, 1, 3, 1, 0},   {2, 5, 300, 6, 33, 3, 3, 1, 1},  {1, 1, 257, 16, 16, 1, 1, 1, 0},
+      {1, 4, 4, 0, 2, 3, 3, 1, 1},     {16, 10, 10, 17, 8, 8, 8, 3, 4}, {3, 17, 17, 3, 20, 8, 8, 4, 2},
+      {1, 5, 5, 32, 2, 3, 3, 9999, 0},
+  };
+  for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) test_conv(shapes[i]);
+  uint64_t state = 1;
+  for (int drawn = 0; drawn < 60 * test_draws;) {
+    geometry g = {.h = test_pick(&state, 1, 30), .w = test_pick(&state, 1, 300), .c = test_pick(&state, 1, 70)};
+    g.n = test_pick(&state, 1, 20), g.f = test_pick(&state, 1, 70), g.stride = test_pick(&state, 1, 5);
+    g.kh = test_pick(&state, 1, 9), g.kw = test_pick(&state, 0, 2) ? test_pick(&state, 1, 9) : g.kh;
+    g.padding = test_pick(&state, 0, 6);
+    if (g.h + 2 * g.padding < g.kh || g.w + 2 * g.padding < g.kw) continue;
+    const double outputs =
+        ((g.h + 2.0 * g.padding - g.kh) / g.stride + 1) * ((g.w + 2.0 * g.padding - g.kw) / g.stride + 1);
+    if (g.n * outputs * g.kh * g.kw * g.c * g.f > 2e6) continue;
+    test_conv(g);
+    drawn++;
+  }
+}

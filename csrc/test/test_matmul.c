@@ -58,6 +58,19 @@ TEST_SUITE(matmul) {
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) test_layouts(shapes[i][0], shapes[i][1], shapes[i][2]);
 }
 
+/* Drawn at random, and what a cut into more parts than there are panels of columns went wrong with. */
+TEST_SUITE(matmul_any) {
+  test_product(16, 100, 700, 0, 0, 0, 0);
+  test_product(64, 100, 512, 0, 0, 0, 1);
+  test_product(16, 64, 784, 0, 0, 0, 0);
+  uint64_t state = 1;
+  for (int i = 0; i < 150 * test_draws; i++) {
+    const int m = test_pick(&state, 1, 300), n = test_pick(&state, 1, 300);
+    const int k = test_pick(&state, 1, 1 + 1500000 / (m * n) % 2000), layout = test_pick(&state, 0, 15);
+    test_product(m, n, k, layout & 1, layout >> 1 & 1, layout >> 2 & 1 ? 3 : 0, layout >> 3);
+  }
+}
+
 /* Batches: strides of a whole matrix, zero (broadcast) and reversed axes. */
 static void test_batch(int m, int n, int k, int outer, int inner, int a_outer, int a_inner, int b_outer, int b_inner,
                        int a_transposed, int b_transposed) {
