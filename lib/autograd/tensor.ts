@@ -74,13 +74,18 @@ export class Tensor implements HandleOwner {
     return this.wantsGrad;
   }
 
+  /** Whether it is not the recorded result of an operation: only leaves have a gradient after backward, and can be trained. */
+  get isLeaf(): boolean {
+    return !this.edge?.node;
+  }
+
   set requiresGrad(value: boolean) {
     if (value && this.dtype !== "float32") {
       throw new DTypeError("requiresGrad", `only float32 tensors have gradients, not ${this.dtype}`, {
         shapes: [this.shape],
       });
     }
-    if (!value && this.edge?.node) {
+    if (!value && !this.isLeaf) {
       throw new AutogradError("requiresGrad", "cannot be turned off for the result of an operation", {
         hint: "Use detach()",
       });
@@ -101,7 +106,7 @@ export class Tensor implements HandleOwner {
     this.clearGradient();
     if (value === null) return;
     const contiguous = value.data.isCompact();
-    this.gradient = contiguous ? value.data : value.data.copy().keep();
+    this.gradient = (contiguous ? value.data : value.data.copy()).keep();
     this.gradientRead = contiguous ? value : null;
   }
 

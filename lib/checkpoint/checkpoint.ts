@@ -4,11 +4,11 @@
  *     arrays      model.NAME       the model's parameters and buffers
  *                 optimizer.NAME   the optimizer's moments
  *                 extra.NAME       the caller's own arrays, such as a hidden state that is carried on
- *     metadata    thimble          JSON: version, the optimizer's steps, the random generator, the caller's own state
+ *     metadata    thimble          JSON: version, the optimizer's steps and rate, the random generator, the caller's own state
  *
  * The model's arrays alone are what {@link loadCheckpoint} needs for inference.
  */
-import { CheckpointError, formatShape, ThimbleError } from "../native/errors.ts";
+import { ArgumentError, CheckpointError, formatShape, ThimbleError } from "../native/errors.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { defaultGenerator } from "../ndarray/random.ts";
 import { tidy } from "../ndarray/scope.ts";
@@ -35,15 +35,29 @@ export interface SavedTraining extends Training {
 
 /**
  * Writes the model, the optimizer's state, the generator of `manualSeed`, and `state` (anything of the caller's: the
- * epoch, the options) to a file, atomically.
- * @throws CheckpointError when it cannot be written.
+ * epoch, the options) to a file, atomically. A DataLoader's order follows from its `seed` and its `epoch`, which are the
+ * caller's to keep: make the loader with a seed, or before {@link loadCheckpoint}.
+ * @throws CheckpointError when it cannot be written; ArgumentError for a state that is not JSON.
  */
 export function saveCheckpoint(file: string, { model, optimizer, arrays }: SavedTraining, state: Json = null): void {
-  const steps = optimizer?.state().steps ?? null;
-  const content = { version: VERSION, steps, generator: defaultGenerator.state, state };
+  const { steps = null, lr = null } = optimizer?.state() ?? {};
+  const content = { version: VERSION, steps, lr, generator: defaultGenerator.state, state };
   const all = { ...arraysOf(model, optimizer), ...prefixed("extra.", arrays ?? {}) };
   const entries = Object.entries(all).map(([name, array]) => [name, saved(array)] as const);
-  writeSafetensors(file, new Map(entries), new Map([["thimble", JSON.stringify(content)]]));
+  writeSafetensors(file, new Map(entries), new Map([["thimble", JSON.stringify(content, writeNumber)]]));
+}
+
+/** JSON has no Infinity, which is where a search for the best loss begins, and no NaN: they are written as { number }. */
+function writeNumber(key: string, value: unknown): unknown {
+  if (typeof value === "number" && !Number.isFinite(value)) return { number: String(value) };
+  if (["bigint", "function", "symbol"].includes(typeof value))
+    throw new ArgumentError("saveCheckpoint", `the state must be JSON, and its '${key}' is a ${typeof value}`);
+  return value;
+}
+
+function readNumber(_: string, value: unknown): unknown {
+  const { number, ...others } = Object(value);
+  return ["Infinity", "-Infinity", "NaN"].includes(number) && Object.keys(others).length === 0 ? Number(number) : value;
 }
 
 /**
@@ -63,7 +77,9 @@ export function loadCheckpoint(file: string, { model, optimizer }: Training): Js
     tidy(() => {
       model.loadStateDict(part(arrays, "model."));
       if (optimizer === undefined || content.steps === null) return;
-      optimizer.loadState({ steps: content.steps, arrays: part(arrays, "optimizer.") });
+      const { steps, lr } = content;
+      const ofEach = typeof steps === "number" ? optimizer.params.map(() => steps) : steps;
+      optimizer.loadState({ lr: lr ?? optimizer.lr, steps: ofEach, arrays: part(arrays, "optimizer.") });
       defaultGenerator.state = content.generator;
     });
   } catch (cause) {
@@ -124,7 +140,10 @@ function checkFit(file: string, own: Record<string, NDArray>, arrays: ReadonlyMa
 }
 
 interface Content {
-  steps: number | null;
+  /** Of each parameter; older files have one number for all. */
+  steps: readonly number[] | number | null;
+  /** None in older files. */
+  lr: number | null;
   generator: { seed: number; stream: number };
   state: Json;
 }
@@ -136,15 +155,17 @@ function parseContent(file: string, text: string | undefined): Content {
   if (text === undefined) return refuse("the metadata has no 'thimble'");
   let content: Partial<Content & { version: number }> | null = null;
   try {
-    content = JSON.parse(text);
+    content = JSON.parse(text, readNumber);
   } catch {
     return refuse("the metadata 'thimble' is not JSON");
   }
   if (typeof content !== "object" || content === null) return refuse("the metadata 'thimble' is not an object");
-  const { version, steps, generator, state = null } = content;
+  const { version, steps, lr, generator, state = null } = content;
   if (version !== VERSION) return refuse(`version ${String(version)} is not ${VERSION}`);
   const count = (value: unknown) => Number.isSafeInteger(value);
-  if (steps === undefined || (steps !== null && !(count(steps) && steps >= 0))) return refuse("'steps' is not a count");
+  const counts = steps === null || [steps].flat().every((value) => count(value) && Number(value) >= 0);
+  if (steps === undefined || !counts) return refuse("'steps' is not a count");
+  if (lr !== undefined && lr !== null && !(lr >= 0)) return refuse("'lr' is not a learning rate");
   if (!count(generator?.seed) || !count(generator?.stream)) return refuse("'generator' is not {seed, stream}");
-  return { steps, generator: generator!, state };
+  return { steps, lr: lr ?? null, generator: generator!, state };
 }

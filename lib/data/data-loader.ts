@@ -6,6 +6,7 @@
  */
 import { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError } from "../native/errors.ts";
+import { standsFor } from "../native/prototype.ts";
 import { check } from "../native/status.ts";
 import { cpu, Device } from "../ndarray/device.ts";
 import { checkOptions } from "../ndarray/options.ts";
@@ -109,7 +110,7 @@ export class DataLoader<E extends Example = readonly [Item, Item]> implements It
 
   private assemble(indices: Int32Array, random: RandomSource) {
     const { dataset, device } = this;
-    if (dataset.batch !== undefined) return dataset.batch(indices, random, device);
+    if (dataset.batch !== undefined && standsFor(dataset, "batch", "get")) return dataset.batch(indices, random, device);
     const examples = Array.from(indices, (i) => dataset.get(i, random.at(i)));
     return collate(examples, device);
   }

@@ -26,7 +26,7 @@ export interface Dataset<E extends Example = readonly [Item, Item]> {
   get(i: number, random?: RandomSource): E;
   /**
    * Optional fast path: what stacking `get(i, random.at(i))` over `indices` gives, made in one go on `device`.
-   * The caller owns the arrays.
+   * The caller owns the arrays. A class that overrides `get` alone is asked for its examples one by one.
    */
   batch?(indices: Int32Array, random: RandomSource, device: Device): Stacked<E, NDArray>;
 }

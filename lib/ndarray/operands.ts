@@ -14,6 +14,6 @@ export function sameDevice(operation: string, a: NDArray, b: NDArray): void {
 
 /** What an argument of the wrong kind is, for an error message. */
 export function describe(value: unknown): string {
-  if (typeof value === "function") return `the function ${value.name}`;
+  if (typeof value === "function") return value.name === "" ? "a function" : `the function ${value.name}`;
   return typeof value === "object" && value !== null ? (value.constructor?.name ?? "an object") : String(value);
 }

@@ -9,6 +9,7 @@ import { Tensor } from "../autograd/tensor.ts";
 import { check } from "../native/status.ts";
 import { Storage } from "../native/storage.ts";
 import { Layer } from "../native/symbols.gen.ts";
+import { definer } from "../native/prototype.ts";
 import { ELEMENT_BYTES } from "../ndarray/dtype.ts";
 import { MAX_SIZE } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
@@ -268,11 +269,3 @@ function isDescribed(module: Module): boolean {
 }
 
 const described = new WeakMap<object, boolean>();
-
-/** The object in a chain of prototypes that has the property itself. */
-function definer(start: object, property: PropertyKey): unknown {
-  let type: unknown = start;
-  while (typeof type === "object" && type !== null && !Object.hasOwn(type, property))
-    type = Object.getPrototypeOf(type);
-  return type;
-}

@@ -85,6 +85,7 @@ export class Residual extends Module {
 
 /** Whether a module keeps no tensor that passes through it; a subclass must say so itself. */
 function isTransient(module: Module): boolean {
+  if (Object.hasOwn(module, "forward")) return false; // replaced on the object itself
   if (module.constructor === Sequential) return (module as Sequential).modules.every(isTransient);
   if (module.constructor === Residual) return isTransient((module as Residual).module);
   return Object.hasOwn(module.constructor, keepsNothing);
@@ -92,7 +93,7 @@ function isTransient(module: Module): boolean {
 
 /** Whether a module is of this class itself: a subclass may do something else. */
 function isExactly<M extends Module>(type: new (...args: never[]) => M, module: Module | undefined): module is M {
-  return module?.constructor === type;
+  return module?.constructor === type && !Object.hasOwn(module, "forward");
 }
 
 /** Frees a tensor that was used to make `next`: the tape has what backward needs of it. */

@@ -1,5 +1,5 @@
 /** Modules. */
-export { keepsNothing, type ModuleOptions, Module, Parameter, type StateDict } from "./module.ts";
+export { Buffer, keepsNothing, type ModuleOptions, Module, Parameter, type StateDict } from "./module.ts";
 export { Embedding } from "./embedding.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
 export { Conv, type ConvModuleOptions } from "./conv.ts";

@@ -1,7 +1,8 @@
 /**
- * Module: parameters, buffers and submodules are simply its properties. Parameters are trained and saved, buffers
- * (tensors that are not parameters) are only saved; both are found by walking the properties in the order in which
- * they were made, and named by their path: `layers.0.weight`.
+ * Module: parameters, buffers and submodules are simply its properties, alone or in lists, maps and plain objects.
+ * Parameters are trained and saved, buffers are only saved; both are found by walking the properties in the order in which
+ * they were made, and named by their path: `layers.0.weight`. Other tensors are the module's own business, and so is what
+ * it has in `#private` fields, which nobody else can see.
  */
 import { Tensor, type TensorOptions } from "../autograd/tensor.ts";
 import { ArgumentError, CheckpointError, DTypeError, ShapeError } from "../native/errors.ts";
@@ -25,6 +26,15 @@ export class Parameter extends Tensor {
     if (!(data instanceof NDArray))
       throw new ArgumentError("Parameter", `takes an array or a tensor, not ${describe(values)}`);
     super(data.keep(), { requiresGrad });
+  }
+}
+
+/** A tensor that belongs to a module and is saved with it, not trained. No tidy frees it. */
+export class Buffer extends Tensor {
+  /** @param data an array, which belongs to the buffer from now on. */
+  constructor(data: NDArray) {
+    super(data);
+    data.keep();
   }
 }
 
@@ -83,7 +93,7 @@ export abstract class Module {
   namedParameters(): Record<string, Parameter> {
     const seen = new Set<Tensor>();
     const found: Record<string, Parameter> = {};
-    for (const [name, value] of tensorsOf(this, "")) {
+    for (const [name, value] of tensorsOf(this)) {
       if (!(value instanceof Parameter) || seen.has(value)) continue;
       seen.add(value);
       found[name] = value;
@@ -93,7 +103,7 @@ export abstract class Module {
 
   /** Parameters and buffers by path: the tensors themselves, not copies. */
   stateDict(): StateDict {
-    return Object.fromEntries(tensorsOf(this, ""));
+    return Object.fromEntries(tensorsOf(this));
   }
 
   /**
@@ -130,8 +140,7 @@ export abstract class Module {
 
   /** Training behaviour for this module and all inside. */
   train(mode = true): this {
-    this.training = mode;
-    for (const [, child] of childrenOf(this)) child.train(mode);
+    for (const module of modulesOf(this)) module.training = mode;
     return this;
   }
 
@@ -142,7 +151,7 @@ export abstract class Module {
 
   /** Moves all tensors to a device, in place. The gradients of those that move are dropped. */
   to(device: Device): this {
-    for (const [, value] of tensorsOf(this, "")) {
+    for (const [, value] of tensorsOf(this)) {
       if (value.device === device) continue;
       const moved = untracked(() => value.data.to({ device })).keep();
       value.clearGradient();
@@ -152,10 +161,6 @@ export abstract class Module {
     return this;
   }
 
-  /** A buffer: a tensor that is saved with the module and not trained. */
-  protected buffer(data: NDArray): Tensor {
-    return new Tensor(data.keep());
-  }
 }
 
 /** Makes a parameter outside of every tidy. */
@@ -170,17 +175,48 @@ export function checkSize(module: string, name: string, value: number): void {
   }
 }
 
-/** Submodules by name: properties that are modules, or lists of modules. */
-function* childrenOf(module: Module): Generator<[string, Module]> {
-  for (const [name, value] of Object.entries(module)) {
-    if (value instanceof Module) yield [name, value];
-    else if (Array.isArray(value)) {
-      for (const [i, item] of value.entries()) if (item instanceof Module) yield [`${name}.${i}`, item];
-    }
+/**
+ * Runs `fn` with a module, and all inside, in training or in inference behaviour; then each of them is again as it was.
+ */
+export async function inMode<R>(module: Module, training: boolean, fn: () => R | Promise<R>): Promise<R> {
+  const before = modulesOf(module).map((each) => [each, each.training] as const);
+  module.train(training);
+  try {
+    return await fn();
+  } finally {
+    for (const [each, mode] of before) each.training = mode;
   }
 }
 
-function* tensorsOf(module: Module, prefix: string): Generator<[string, Tensor]> {
-  for (const [name, value] of Object.entries(module)) if (value instanceof Tensor) yield [prefix + name, value];
-  for (const [name, child] of childrenOf(module)) yield* tensorsOf(child, `${prefix}${name}.`);
+/** A module and all inside, each once. */
+function modulesOf(module: Module): Module[] {
+  const found = new Set<Module>();
+  walk(module, "", new Set(), (_, value) => value instanceof Module && found.add(value));
+  return [...found];
+}
+
+/** Parameters and buffers by path. One that is used in two places is there twice; modules in two places, once for each. */
+function tensorsOf(module: Module): [string, Tensor][] {
+  const found: [string, Tensor][] = [];
+  walk(module, "", new Set(), (path, value) => {
+    if (value instanceof Parameter || value instanceof Buffer) found.push([path, value]);
+  });
+  return found;
+}
+
+/** Visits a value and what it is made of: a module's properties, and the elements of lists, maps and plain objects. */
+function walk(value: unknown, path: string, above: Set<unknown>, visit: (path: string, value: unknown) => void): void {
+  if (typeof value !== "object" || value === null || above.has(value)) return; // a child may know its parent
+  visit(path, value);
+  const parts = partsOf(value);
+  if (parts === null) return;
+  above.add(value);
+  for (const [name, part] of parts) walk(part, path === "" ? String(name) : `${path}.${String(name)}`, above, visit);
+  above.delete(value);
+}
+
+function partsOf(value: object): Iterable<readonly [unknown, unknown]> | null {
+  if (value instanceof Map || Array.isArray(value)) return value.entries();
+  const isPlain = Object.getPrototypeOf(value) === Object.prototype;
+  return value instanceof Module || isPlain ? Object.entries(value) : null;
 }

@@ -3,9 +3,10 @@ import * as init from "../init/index.ts";
 import { ShapeError } from "../native/errors.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { batchNorm, layerNorm } from "../ops/norm.ts";
-import { checkFloat } from "../ops/support.ts";
+import { checkFloat, checkNumber } from "../ops/support.ts";
 import type { Chain } from "./chain.ts";
 import {
+  Buffer,
   checkModuleOptions,
   checkSize,
   joins,
@@ -47,10 +48,12 @@ abstract class BatchNorm extends Module {
     checkModuleOptions(name, options, ["eps", "momentum", "relu"]);
     const { eps = 1e-5, momentum = 0.1, relu = false, ...rest } = options;
     checkSize(name, "features", features);
+    checkNumber(name, "eps", eps, 0);
+    checkNumber(name, "momentum", momentum, 0, 1);
     this.weight = parameter(() => init.ones([features], rest));
     this.bias = parameter(() => init.zeros([features], rest));
-    this.runningMean = this.buffer(NDArray.zeros([features], rest));
-    this.runningVar = this.buffer(NDArray.ones([features], rest));
+    this.runningMean = new Buffer(NDArray.zeros([features], rest));
+    this.runningVar = new Buffer(NDArray.ones([features], rest));
     this.eps = eps;
     this.momentum = momentum;
     this.relu = relu;
@@ -114,6 +117,7 @@ export class LayerNorm extends Module {
     super();
     const { eps = 1e-5, ...rest } = checkModuleOptions("LayerNorm", options, ["eps"]);
     checkSize("LayerNorm", "features", features);
+    checkNumber("LayerNorm", "eps", eps, 0);
     this.weight = parameter(() => init.ones([features], rest));
     this.bias = parameter(() => init.zeros([features], rest));
     this.eps = eps;

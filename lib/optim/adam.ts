@@ -1,7 +1,8 @@
 import type { Tensor } from "../autograd/tensor.ts";
 import { check } from "../native/status.ts";
+import type { NDArray } from "../ndarray/ndarray.ts";
 import { checkOptions } from "../ndarray/options.ts";
-import { checkNonNegative, checkRate, Moments, Optimizer, type OptimizerState, ParameterTable } from "./optimizer.ts";
+import { checkNonNegative, checkRate, Moments, Optimizer, ParameterTable } from "./optimizer.ts";
 
 export interface AdamOptions {
   /** Default 1e-3. */
@@ -39,22 +40,24 @@ export class Adam extends Optimizer {
   }
 
   override step(): void {
-    const { lr, beta1, beta2, eps, weightDecay, first, second } = this;
-    this.steps++;
-    const correction1 = 1 - beta1 ** this.steps;
-    const correction2 = 1 - beta2 ** this.steps;
-    this.table.run(
-      this.params,
-      (param, gradient, i) => [param.data, gradient, first.get(i), second.get(i)],
-      ({ backend }, rows, count) => {
-        const status = backend.th_adam(rows, count, lr, beta1, beta2, eps, weightDecay, correction1, correction2);
-        check(status, backend, "Adam");
-      },
-    );
+    const { lr, beta1, beta2, eps, weightDecay, first, second, steps } = this;
+    // Parameters that have taken as many steps go together: all of them, unless some had no gradient for a while.
+    for (const before of new Set(steps.filter((_, i) => this.params[i]!.gradient !== null))) {
+      const correction1 = 1 - beta1 ** (before + 1);
+      const correction2 = 1 - beta2 ** (before + 1);
+      this.table.run(
+        this.params,
+        (param, gradient, i) => (steps[i] === before ? [param.data, gradient, first.get(i), second.get(i)] : null),
+        ({ backend }, rows, count) => {
+          const status = backend.th_adam(rows, count, lr, beta1, beta2, eps, weightDecay, correction1, correction2);
+          check(status, backend, "Adam");
+        },
+      );
+    }
     this.markUpdated();
   }
 
-  override state(): OptimizerState {
-    return { steps: this.steps, arrays: { ...this.first.state(), ...this.second.state() } };
+  protected override arrays(): Record<string, NDArray> {
+    return { ...this.first.state(), ...this.second.state() };
   }
 }

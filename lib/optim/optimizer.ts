@@ -5,20 +5,23 @@
 import { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError, DeviceError, DTypeError, ShapeError } from "../native/errors.ts";
 import type { Device } from "../ndarray/device.ts";
+import { sameShape } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { untracked } from "../ndarray/scope.ts";
 
-/** Arrays of an optimizer by name, such as `first.0`, the first moment of the first parameter: what a checkpoint holds besides `steps`. */
+/** Arrays of an optimizer by name, such as `first.0`, the first moment of the first parameter: what a checkpoint holds. */
 export interface OptimizerState {
-  steps: number;
+  lr: number;
+  /** Steps that each parameter took. */
+  steps: readonly number[];
   arrays: Record<string, NDArray>;
 }
 
 /** What trains parameters: it updates those that have a gradient. */
 export abstract class Optimizer {
   readonly params: readonly Tensor[];
-  /** Steps taken. */
-  protected steps = 0;
+  /** Steps that each parameter took: one without a gradient takes none. */
+  protected readonly steps: number[];
   /** Learning rate; may be changed between steps. */
   lr: number;
 
@@ -26,14 +29,19 @@ export abstract class Optimizer {
     this.params = checkParameters(name, params);
     if (this.params.length === 0) throw new ArgumentError(name, "the list of parameters is empty");
     this.lr = checkNonNegative(name, "lr", lr);
+    this.steps = this.params.map(() => 0);
   }
 
   /** Updates every parameter that has a gradient. */
   abstract step(): void;
 
-  /** Marks the parameters as written, so that backward through an older use of them is refused. */
+  /** Counts the step, and marks the parameters as written, so that backward through an older use of them is refused. */
   protected markUpdated(): void {
-    for (const param of this.params) if (param.gradient !== null) param.data.storage.version++;
+    for (const [i, param] of this.params.entries()) {
+      if (param.gradient === null) continue;
+      this.steps[i]!++;
+      param.data.storage.version++;
+    }
   }
 
   /** Forgets all gradients. */
@@ -41,21 +49,36 @@ export abstract class Optimizer {
     for (const param of this.params) param.clearGradient();
   }
 
-  /** What must be saved to continue exactly: the arrays themselves, not copies. */
-  abstract state(): OptimizerState;
+  /** Arrays to save, by name: the arrays themselves, not copies. */
+  protected abstract arrays(): Record<string, NDArray>;
 
-  /** Copies a saved state into this optimizer. */
-  loadState({ steps, arrays }: OptimizerState): void {
-    const own = this.state().arrays;
+  /** What must be saved to continue exactly. */
+  state(): OptimizerState {
+    return { lr: this.lr, steps: [...this.steps], arrays: this.arrays() };
+  }
+
+  /**
+   * Copies a saved state into this optimizer; its learning rate too. Nothing is changed unless all of it fits.
+   * @throws ArgumentError for the state of another kind of optimizer or number of parameters, ShapeError for other shapes.
+   */
+  loadState({ lr, steps, arrays }: OptimizerState): void {
+    const own = this.arrays();
+    const [needs, has] = [Object.keys(own).sort().join(", "), Object.keys(arrays).sort().join(", ")];
+    if (needs !== has) throw new ArgumentError("loadState", `the state has the arrays '${has}', not '${needs}'`);
+    if (!Array.isArray(steps) || steps.length !== this.params.length || !steps.every(isCount))
+      throw new ArgumentError("loadState", `steps must be a count for each of ${this.params.length} parameters`);
     for (const [name, target] of Object.entries(own)) {
-      const source = arrays[name];
-      if (source === undefined) throw new ArgumentError("loadState", `the state has no '${name}'`);
-      target.assign("loadState", source);
+      if (sameShape(target.shape, arrays[name]!.shape)) continue;
+      const shapes = [target.shape, arrays[name]!.shape];
+      throw new ShapeError("loadState", `'${name}' has another shape`, { shapes });
     }
-    if (!Number.isInteger(steps) || steps < 0) throw new ArgumentError("loadState", `steps is ${String(steps)}`);
-    this.steps = steps;
+    this.lr = checkNonNegative("loadState", "lr", lr);
+    for (const [name, target] of Object.entries(own)) target.assign("loadState", arrays[name]!);
+    this.steps.splice(0, steps.length, ...steps);
   }
 }
+
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
 
 /** Parameters and their gradients as rows of addresses and sizes, for one device's native call. */
 export class ParameterTable {
@@ -68,10 +91,13 @@ export class ParameterTable {
     this.rows = new Float64Array(new ArrayBuffer(Math.max(8, 8 * width * count)));
   }
 
-  /** Fills rows {arrays' addresses…, size} for each parameter with a gradient; calls `run` with the table and its length. */
+  /**
+   * Fills rows {arrays' addresses…, size} for each parameter with a gradient, but for those whose `arrays` are null; calls
+   * `run` with the table and its length.
+   */
   run(
     params: readonly Tensor[],
-    arrays: (param: Tensor, gradient: NDArray, index: number) => readonly (NDArray | null)[],
+    arrays: (param: Tensor, gradient: NDArray, index: number) => readonly (NDArray | null)[] | null,
     run: (device: Device, rows: Float64Array, count: number) => void,
   ): void {
     let count = 0;
@@ -84,9 +110,11 @@ export class ParameterTable {
           "optimizer",
           `parameters are on ${device} and ${param.device}: all must be on one device`,
         );
+      const row = arrays(param, gradient, index);
+      if (row === null) continue;
       device = param.device;
       let at = this.width * count++;
-      for (const array of arrays(param, gradient, index)) {
+      for (const array of row) {
         if (array !== null) checkFits(param, array);
         this.rows[at++] = array === null ? 0 : array.pointer;
       }
@@ -133,6 +161,10 @@ export function checkParameters(name: string, params: Iterable<Tensor>): Tensor[
   for (const param of list) {
     if (!(param instanceof Tensor)) throw new ArgumentError(name, `a parameter must be a Tensor, not ${String(param)}`);
     if (param.dtype !== "float32") throw new DTypeError(name, `a parameter must be float32, not ${param.dtype}`);
+    if (!param.isLeaf) {
+      const hint = "Train the tensors that it was computed from, or detach() it";
+      throw new ArgumentError(name, "the result of an operation cannot be a parameter", { shapes: [param.shape], hint });
+    }
     if (!param.data.isCompact())
       throw new ArgumentError(name, "a parameter must be contiguous: a view cannot be trained");
   }

@@ -1,7 +1,8 @@
 import type { Tensor } from "../autograd/tensor.ts";
 import { check } from "../native/status.ts";
+import type { NDArray } from "../ndarray/ndarray.ts";
 import { checkOptions } from "../ndarray/options.ts";
-import { checkNonNegative, Moments, Optimizer, type OptimizerState, ParameterTable } from "./optimizer.ts";
+import { checkNonNegative, Moments, Optimizer, ParameterTable } from "./optimizer.ts";
 
 export interface SGDOptions {
   /** Learning rate. */
@@ -30,7 +31,6 @@ export class SGD extends Optimizer {
 
   override step(): void {
     const { momentum, weightDecay, velocity, lr } = this;
-    this.steps++;
     this.table.run(
       this.params,
       (param, gradient, i) => [param.data, gradient, momentum === 0 ? null : velocity.get(i)],
@@ -39,7 +39,7 @@ export class SGD extends Optimizer {
     this.markUpdated();
   }
 
-  override state(): OptimizerState {
-    return { steps: this.steps, arrays: this.momentum === 0 ? {} : this.velocity.state() };
+  protected override arrays(): Record<string, NDArray> {
+    return this.momentum === 0 ? {} : this.velocity.state();
   }
 }

@@ -1,6 +1,7 @@
 /** Training and evaluation of image classifiers, as the homework names them. */
 import type { Tensor } from "../autograd/tensor.ts";
 import type { Module } from "../nn/index.ts";
+import { DataLoader } from "../data/data-loader.ts";
 import { ArgumentError } from "../native/errors.ts";
 import { describe } from "../ndarray/operands.ts";
 import { checkOptions } from "../ndarray/options.ts";
@@ -34,7 +35,7 @@ export interface EpochOptions extends LoopOptions {
 const JUDGE_OPTIONS = ["onStep", "lossFn", "clip", "signal"] as const;
 const EPOCH_OPTIONS = [...JUDGE_OPTIONS, "opt"] as const;
 
-/** One pass over the batches: training if `opt` is given, else evaluation. The model's mode is restored afterwards. */
+/** One pass over the batches: training if `opt` is given, else evaluation. Each module's mode is restored afterwards. */
 export async function epochGeneralCifar10(
   loader: Batches,
   model: Classifier,
@@ -48,7 +49,7 @@ export async function epochGeneralCifar10(
   function* steps() {
     for (const [x, labels] of loader) {
       const forward = (): Outcome<null> => ({ ...judge(model.forward(x), labels, lossFn), state: null });
-      yield { inputs: [x], labels, forward };
+      yield { inputs: [x], labels, owned: loader instanceof DataLoader, forward };
     }
   }
   const loop = { operation, model, steps: loader.length, each: steps() };

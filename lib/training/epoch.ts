@@ -9,6 +9,7 @@ import type { NDArray } from "../ndarray/ndarray.ts";
 import { describe } from "../ndarray/operands.ts";
 import { tidy } from "../ndarray/scope.ts";
 import { Module, SoftmaxLoss } from "../nn/index.ts";
+import { inMode } from "../nn/module.ts";
 import { clipGradNorm, Optimizer } from "../optim/index.ts";
 
 /** Averages over examples. */
@@ -68,6 +69,8 @@ export interface Outcome<State> extends Judgement {
 export interface Step<State> {
   inputs: readonly Tensor[];
   labels: Tensor;
+  /** Whether these were made for the step, and are freed after it. */
+  owned: boolean;
   /** Within a tidy. */
   forward(): Outcome<State>;
 }
@@ -93,7 +96,7 @@ export interface Loop<State> {
   onStep(report: StepReport, state: State): void;
 }
 
-/** One pass: training if `opt` is given, else evaluation. The model's mode is restored afterwards. */
+/** One pass: training if `opt` is given, else evaluation. Each module's mode is restored afterwards. */
 export async function runEpoch<State>(
   { operation, model, steps, each, onStep }: Loop<State>,
   { opt, clip, signal }: Omit<LoopOptions, "lossFn">,
@@ -112,15 +115,13 @@ export async function runEpoch<State>(
       return { loss: loss.item(), correct: correct.item(), state };
     });
 
-  const mode = model.training;
-  model.train(opt !== undefined);
   let [step, examples, lossSum, correct] = [0, 0, 0, 0];
-  try {
+  await inMode(model, opt !== undefined, async () => {
     for (const next of each) {
       signal?.throwIfAborted();
       const n = next.labels.size;
       const batch = opt === undefined ? noGrad(() => run(next)) : run(next);
-      for (const used of [...next.inputs, next.labels]) used.dispose();
+      if (next.owned) for (const used of [...next.inputs, next.labels]) used.dispose();
       examples += n;
       lossSum += batch.loss * n;
       correct += batch.correct;
@@ -130,9 +131,7 @@ export async function runEpoch<State>(
       await new Promise((resolve) => setImmediate(resolve));
     }
     signal?.throwIfAborted();
-  } finally {
-    model.train(mode);
-  }
+  });
   if (examples === 0) throw new ArgumentError(operation, "there were no batches");
   return { accuracy: correct / examples, loss: lossSum / examples };
 }

@@ -5,6 +5,7 @@
 import { Tensor } from "../autograd/tensor.ts";
 import { getBatch } from "../data/chunks.ts";
 import { ArgumentError } from "../native/errors.ts";
+import { standsFor } from "../native/prototype.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { checkOptions } from "../ndarray/options.ts";
 import type { LSTMState, Module } from "../nn/index.ts";
@@ -70,7 +71,7 @@ const PTB_OPTIONS = ["seqLen", "onStep", "lossFn", "clip", "signal"] as const;
 export const chunksOf = (data: NDArray, seqLen: number): number => Math.ceil((data.shape[0]! - 1) / seqLen);
 
 /**
- * One pass over a text: training if `opt` is given, else evaluation. The model's mode is restored afterwards.
+ * One pass over a text: training if `opt` is given, else evaluation. Each module's mode is restored afterwards.
  * @param data (rows, N) int32, as batchify makes it.
  */
 export async function epochGeneralPtb(
@@ -90,14 +91,14 @@ export async function epochGeneralPtb(
     for (let chunk = start.chunk; chunk < chunks; chunk++) {
       const [x, labels] = getBatch(data, chunk * seqLen, seqLen);
       const forward = (): Outcome<HiddenState> => {
-        if (lossFn === undefined && model.crossEntropy !== undefined && hasLossOfForward(model)) {
+        if (lossFn === undefined && model.crossEntropy !== undefined && standsFor(model, "crossEntropy", "forward")) {
           const { loss, correct, state } = model.crossEntropy(x, labels, hidden);
           return { loss, correct: correct.data, state: detachState(state) };
         }
         const [logits, state] = model.forward(x, hidden);
         return { ...judge(logits, labels, lossFn), state: detachState(state) };
       };
-      yield { inputs: [x], labels, forward };
+      yield { inputs: [x], labels, owned: true, forward };
     }
   }
   const loop = { operation: "epochGeneralPtb", model, steps: chunks - start.chunk, each: steps() };
@@ -128,15 +129,6 @@ export async function trainPtb(
 /** Average accuracy and loss without training; the perplexity is exp(loss). */
 export async function evaluatePtb(model: SequenceModel, data: NDArray, options: PtbOptions = {}): Promise<EpochResult> {
   return epochGeneralPtb(data, model, checkOptions("evaluatePtb", options, PTB_OPTIONS));
-}
-
-/** Whether `crossEntropy` is of the class that has `forward`, or of a subclass: an inherited one may be of other logits. */
-function hasLossOfForward(model: SequenceModel): boolean {
-  for (let of: unknown = model; of !== null; of = Object.getPrototypeOf(of)) {
-    if (Object.hasOwn(of as object, "crossEntropy")) return true;
-    if (Object.hasOwn(of as object, "forward")) return false;
-  }
-  return false;
 }
 
 /** The tensors that a state consists of. */

@@ -3,5 +3,6 @@ import "./arrays.ts";
 import "./operations.ts";
 import "./modules.ts";
 import "./text.ts";
+import "./options.ts";
 
 export { cases } from "./table.ts";
