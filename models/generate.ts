@@ -1,4 +1,6 @@
 import { ArgumentError, data, noGrad, tensor, tidy } from "../lib/index.ts";
+import { checkOptions } from "../lib/ndarray/options.ts";
+import { inMode } from "../lib/nn/module.ts";
 import { type HiddenState, type SequenceModel, tensorsOf } from "../lib/training/index.ts";
 
 export interface GenerateOptions {
@@ -16,8 +18,10 @@ export interface GenerateOptions {
 export function* generate(
   model: SequenceModel,
   prompt: readonly number[],
-  { temperature = 1, random = data.RandomSource.fresh() }: GenerateOptions = {},
+  options: GenerateOptions = {},
 ): Generator<number, never> {
+  checkOptions("generate", options, ["temperature", "random"]);
+  const { temperature = 1, random = data.RandomSource.fresh() } = options;
   if (!Array.isArray(prompt) || prompt.length === 0) {
     throw new ArgumentError("generate", "the prompt must be a list of at least one id");
   }
@@ -26,16 +30,22 @@ export function* generate(
   }
   let hidden: HiddenState | null = null;
   let read = prompt;
-  for (;;) {
-    const before: HiddenState | null = hidden;
-    const [logits, state]: [ArrayLike<number>, HiddenState] = nextLogits(model, read, before);
-    if (before !== null) for (const each of tensorsOf(before)) each.dispose();
-    hidden = state;
-    const id = temperature === 0 ? likeliest(logits) : draw(logits, temperature, random);
-    yield id;
-    read = [id];
+  try {
+    for (;;) {
+      const before: HiddenState | null = hidden;
+      const [logits, state]: [ArrayLike<number>, HiddenState] = nextLogits(model, read, before);
+      if (before !== null) dispose(before);
+      hidden = state;
+      const id = temperature === 0 ? likeliest(logits) : draw(logits, temperature, random);
+      yield id;
+      read = [id];
+    }
+  } finally {
+    if (hidden !== null) dispose(hidden);
   }
 }
+
+const dispose = (state: HiddenState): void => tensorsOf(state).forEach((each) => each.dispose());
 
 /** The logits of the word behind `words`, and the state there. */
 function nextLogits(
@@ -43,19 +53,12 @@ function nextLogits(
   words: readonly number[],
   hidden: HiddenState | null,
 ): [ArrayLike<number>, HiddenState] {
-  const mode = model.training;
-  model.eval();
-  try {
-    return tidy(() =>
-      noGrad(() => {
-        const x = tensor(words, { dtype: "int32", shape: [words.length, 1], device: model.parameters()[0]?.device });
-        const [logits, state] = model.forward(x, hidden);
-        return [logits.data.slice(-1).toTypedArray(), state];
-      }),
-    );
-  } finally {
-    model.train(mode);
-  }
+  const run = (): [ArrayLike<number>, HiddenState] => {
+    const x = tensor(words, { dtype: "int32", shape: [words.length, 1], device: model.parameters()[0]?.device });
+    const [logits, state] = model.forward(x, hidden);
+    return [logits.data.slice(-1).toTypedArray(), state];
+  };
+  return inMode(model, false, () => tidy(() => noGrad(run)));
 }
 
 const likeliest = (logits: ArrayLike<number>): number => {

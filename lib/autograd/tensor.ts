@@ -107,7 +107,7 @@ export class Tensor implements HandleOwner {
     if (value === null) return;
     const contiguous = value.data.isCompact();
     this.gradient = (contiguous ? value.data : value.data.copy()).keep();
-    this.gradientRead = contiguous ? value : null;
+    this.gradientRead = contiguous ? value : null; // whom it belongs to as well: it is not freed, nor written over
   }
 
   private checkAssignable(gradient: unknown): void {

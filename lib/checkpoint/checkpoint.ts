@@ -113,7 +113,12 @@ const prefixed = (prefix: string, arrays: Readonly<Record<string, NDArray>>): Re
 /** The arrays whose names begin with `prefix`, named without it. */
 function part(arrays: ReadonlyMap<string, SavedArray>, prefix: string): Record<string, NDArray> {
   const own = [...arrays].filter(([name]) => name.startsWith(prefix));
-  return Object.fromEntries(own.map(([name, array]) => [name.slice(prefix.length), NDArray.from(array.data, { shape: array.shape, dtype: array.dtype })]));
+  return Object.fromEntries(
+    own.map(([name, array]) => [
+      name.slice(prefix.length),
+      NDArray.from(array.data, { shape: array.shape, dtype: array.dtype }),
+    ]),
+  );
 }
 
 function saved(array: NDArray): SavedArray {

@@ -110,7 +110,8 @@ export class DataLoader<E extends Example = readonly [Item, Item]> implements It
 
   private assemble(indices: Int32Array, random: RandomSource) {
     const { dataset, device } = this;
-    if (dataset.batch !== undefined && standsFor(dataset, "batch", "get")) return dataset.batch(indices, random, device);
+    if (dataset.batch !== undefined && standsFor(dataset, "batch", "get"))
+      return dataset.batch(indices, random, device);
     const examples = Array.from(indices, (i) => dataset.get(i, random.at(i)));
     return collate(examples, device);
   }

@@ -4,6 +4,7 @@
  */
 import { dlopen } from "bun:ffi";
 import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 
 import { configureEmulator, emulated } from "./emulator.ts";
@@ -49,11 +50,14 @@ export function loadBackend(kind: LibraryKind, index = 0): { backend: Backend; p
   return { backend, path };
 }
 
+/** What the native library takes. More than there are processors only slows it down. */
+export const MOST_THREADS = 1024;
+
 /** Native code reads no environment: THIMBLE_ISA (portable, avx2, avx512) and THIMBLE_THREADS are applied here. */
 function applyEnvironment(backend: Backend): void {
   const isa = process.env.THIMBLE_ISA;
   if (isa) {
-    if (!(isa in Isa)) {
+    if (!Object.hasOwn(Isa, isa)) {
       throw new LibraryError("THIMBLE_ISA", `'${isa}' is not one of ${Object.keys(Isa).join(", ")}`);
     }
     if (backend.th_set_isa(Isa[isa as keyof typeof Isa]) !== 0) {
@@ -63,10 +67,11 @@ function applyEnvironment(backend: Backend): void {
   const threads = process.env.THIMBLE_THREADS;
   if (threads) {
     const count = Number(threads);
-    if (!Number.isInteger(count) || count < 1) {
-      throw new LibraryError("THIMBLE_THREADS", `'${threads}' is not a positive integer`);
+    if (!Number.isInteger(count) || count < 1 || count > MOST_THREADS) {
+      throw new LibraryError("THIMBLE_THREADS", `'${threads}' is not an integer from 1 to ${MOST_THREADS}`);
     }
-    backend.th_set_threads(count);
+    // They are the process's: a worker that loads the library too leaves what the main thread may have set since.
+    if (Bun.isMainThread || backend.th_get_threads() === availableParallelism()) backend.th_set_threads(count);
   }
 }
 
@@ -74,10 +79,15 @@ const rebuild = `Build it with 'bun run build' in ${root}; 'bun run doctor' ther
 
 function missing(kind: LibraryKind, candidates: readonly string[]): ThimbleError {
   const looked = `looked for ${candidates.join(", ")}`;
-  if (kind === "cpu")
-    return new LibraryError("thimble", `the native library was not built: ${looked}`, { hint: rebuild });
+  const variable = kind === "cpu" ? "THIMBLE_LIBRARY" : "THIMBLE_CUDA_LIBRARY";
+  const named = process.env[variable] ? `${variable} names it; without it the one in build/ is taken. ` : "";
+  if (kind === "cpu") {
+    const bundled = "This script was bundled: set THIMBLE_LIBRARY to build/libthimble_cpu.so in thimble's folder";
+    const hint = existsSync(join(root, "csrc")) ? rebuild : bundled;
+    return new LibraryError("thimble", `the native library was not built: ${looked}`, { hint: named + hint });
+  }
   return new DeviceUnavailableError("cuda", `there is no CUDA library: ${looked}`, {
-    hint: `Build it with 'npm run build -- --${emulated() ? "emulated" : "cuda"}', use cpu(), or ask cuda.isAvailable() first`,
+    hint: `${named}Build it with 'npm run build -- --${emulated() ? "emulated" : "cuda"}', use cpu(), or ask cuda.isAvailable() first`,
   });
 }
 

@@ -13,6 +13,7 @@ export function definer(start: object, property: PropertyKey): object | null {
  */
 export function standsFor(object: object, derived: PropertyKey, original: PropertyKey): boolean {
   const type = definer(object, original);
-  for (let of: unknown = definer(object, derived); of !== null; of = Object.getPrototypeOf(of)) if (of === type) return true;
+  for (let of: unknown = definer(object, derived); of !== null; of = Object.getPrototypeOf(of))
+    if (of === type) return true;
   return false;
 }

@@ -36,6 +36,7 @@ interface InPlace {
 /** out[i] = op(a[i], p), in the memory order of `a`. int32 is converted to float32 where the operation or p needs it. */
 export function unary(op: Unary, a: NDArray, p = 0, { reuse = false }: InPlace = {}): NDArray {
   if (typeof p !== "number") throw new ArgumentError(op, `the operand must be a number, not ${typeof p}`);
+  if (a.dtype === "int32" && op === "relu") op = "maximumScalar"; // of 0
   if (a.dtype === "int32" && !(INT32_UNARY.has(op) && p === (p | 0))) a = a.to({ dtype: "float32" });
   const out = reuse && reusable(a, a.shape) ? a.alias() : emptyLike(a, a.shape);
   if (out.size === 0) return out;
@@ -70,7 +71,7 @@ export type Operand = NDArray | number;
 /** Each two-sided operation with a number on the right, and on the left. */
 const WITH_NUMBER = {
   add: (a: NDArray, p: number) => unary("addScalar", a, p),
-  sub: (a: NDArray, p: number) => unary("addScalar", a, -p),
+  sub: (a: NDArray, p: number) => unary("addScalar", a, a.dtype === "int32" && p === (p | 0) ? -p | 0 : -p), // int32 wraps
   mul: (a: NDArray, p: number) => unary("mulScalar", a, p),
   div: (a: NDArray, p: number) => unary("divScalar", a, p),
   maximum: (a: NDArray, p: number) => unary("maximumScalar", a, p),

@@ -1,6 +1,6 @@
 /** A device is a loaded library with the memory it owns. No code here asks which kind it is. */
 import { ArgumentError, DeviceUnavailableError, ThimbleError } from "../native/errors.ts";
-import { type LibraryKind, loadBackend } from "../native/library.ts";
+import { type LibraryKind, loadBackend, MOST_THREADS } from "../native/library.ts";
 import { MemoryPool } from "../native/storage.ts";
 import { type Backend, Isa, Memory } from "../native/symbols.gen.ts";
 import { inspect } from "./format.ts";
@@ -22,14 +22,14 @@ export class Device {
     this.name = backend.th_device_name() ?? kind;
   }
 
-  /** Threads that a kernel may use; by default the processors this process may run on. */
+  /** Threads that a kernel may use, in the whole process; by default the processors this process may run on. */
   get threads(): number {
     return this.backend.th_get_threads();
   }
 
   set threads(count: number) {
-    if (!Number.isInteger(count) || count < 1)
-      throw new ArgumentError("threads", `must be a positive integer, not ${count}`);
+    if (!Number.isInteger(count) || count < 1 || count > MOST_THREADS)
+      throw new ArgumentError("threads", `must be an integer from 1 to ${MOST_THREADS}, not ${count}`);
     this.backend.th_set_threads(count);
   }
 
@@ -50,7 +50,10 @@ export class Device {
     this.pool.resetPeak();
   }
 
-  /** Allocation fails with OutOfMemoryError beyond this many bytes; Infinity for no limit. */
+  /**
+   * Allocation of arrays fails with OutOfMemoryError beyond this many bytes, in the whole process; Infinity for no limit. Kernels'
+   * work space, which each thread keeps, comes on top: a few MB, and for an LSTM twice its weights.
+   */
   setMemoryLimit(bytes: number): void {
     if (typeof bytes !== "number" || !(bytes > 0))
       throw new ArgumentError("setMemoryLimit", `must be a positive number of bytes, not ${bytes}`);

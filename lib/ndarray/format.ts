@@ -10,6 +10,7 @@ const EDGE = 3;
 
 /** The elements (row-major) in nested brackets. `indent` is the width of what stands before on the first line. */
 export function formatElements(data: TypedArrayOf, shape: Shape, dtype: DType, indent = 0): string {
+  if (data.length === 0) return "[]";
   const edge = data.length > SUMMARIZED_ABOVE ? EDGE : Infinity;
   const write = elementFormat(shown(data, shape, edge), dtype);
   const visit = (axis: number, start: number, size: number): string => {

@@ -25,15 +25,16 @@ export function sameShape(a: Shape, b: Shape): boolean {
 /** A copy of `shape` if it is a list of non-negative integers that fits; throws ShapeError otherwise. */
 export function checkShape(operation: string, shape: Shape): number[] {
   if (!Array.isArray(shape)) throw new ShapeError(operation, `a shape is a list of integers, not ${String(shape)}`);
-  if (shape.length > MAX_NDIM) throw new ShapeError(operation, `at most ${MAX_NDIM} axes`, { shapes: [shape] });
-  for (let i = 0; i < shape.length; i++) {
-    const size: unknown = shape[i];
+  const own: number[] = shape.slice();
+  if (own.length > MAX_NDIM) throw new ShapeError(operation, `at most ${MAX_NDIM} axes`, { shapes: [own] });
+  for (let i = 0; i < own.length; i++) {
+    const size: unknown = own[i];
     if (typeof size !== "number" || !Number.isInteger(size) || size < 0) {
-      throw new ShapeError(operation, `sizes must be non-negative integers, not ${String(size)}`, { shapes: [shape] });
+      throw new ShapeError(operation, `sizes must be non-negative integers, not ${String(size)}`, { shapes: [own] });
     }
   }
-  checkSize(operation, shape);
-  return shape.slice();
+  checkSize(operation, own);
+  return own;
 }
 
 /** Throws ShapeError if an array of this shape would have more than {@link MAX_SIZE} elements. */

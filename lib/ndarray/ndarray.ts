@@ -218,7 +218,10 @@ export class NDArray implements Scoped, Layout {
     const source = typeof value === "object" && value !== null && "data" in value ? value.data : value;
     if (typeof source === "number") target.fill("set", source);
     else if (source instanceof NDArray) target.assign("set", source);
-    else target.assign("set", NDArray.make("set", source, { dtype: this.dtype, device: this.device }));
+    else {
+      using made = NDArray.make("set", source, { dtype: this.dtype, device: this.device });
+      target.assign("set", made);
+    }
     return this;
   }
 
@@ -247,7 +250,10 @@ export class NDArray implements Scoped, Layout {
     const { dtype = this.dtype, device = this.device } = readTarget(target);
     checkDType("to", dtype);
     checkDevice("to", device);
-    if (device !== this.device) return NDArray.from(this.toTypedArray(), { shape: this.shape, dtype, device });
+    if (device !== this.device) {
+      using converted = this.to({ dtype });
+      return NDArray.make("to", converted.toTypedArray(), { shape: this.shape, dtype, device });
+    }
     if (dtype === this.dtype) return this.alias();
     const out = NDArray.empty(this.shape, { dtype, device });
     castElements("to", out, this);

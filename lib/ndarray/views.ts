@@ -37,7 +37,7 @@ export function sliceLayout({ shape, strides, offset }: Layout, ranges: readonly
     if (count > 0) view.offset += start * strides[i]!;
     if (drops) continue;
     view.shape.push(count);
-    view.strides.push(step * strides[i]!);
+    view.strides.push(count > 1 ? step * strides[i]! : strides[i]!); // a step past the end goes nowhere, however large
   }
   return view;
 }
@@ -71,12 +71,13 @@ export function resolveRange(operation: string, range: Range, size: number, shap
       fail(`index ${range} is out of range for size ${size}`);
     return { start: range < 0 ? range + size : range, count: 1, step: 1, drops: true };
   }
-  if (!Array.isArray(range) || range.length < 2 || range.length > 3 || ![...range].every(Number.isInteger)) {
+  const parts = Array.isArray(range) ? [...range] : [];
+  if (parts.length < 2 || parts.length > 3 || !parts.every(Number.isInteger)) {
     fail(
       `a range is an integer, null, [start, stop] or [start, stop, step], not ${JSON.stringify(range) ?? String(range)}`,
     );
   }
-  const [from, to, step = 1] = range;
+  const [from, to, step = 1] = parts as [number, number, number?];
   if (step === 0) fail("the step of a range may not be 0");
   const lowest = step > 0 ? 0 : -1;
   const clamp = (i: number): number => Math.min(Math.max(i < 0 ? i + size : i, lowest), size + lowest);

@@ -108,7 +108,7 @@ export abstract class Module {
 
   /**
    * Copies values into the module's tensors, keeping their device. Nothing is written unless all of it fits.
-   * @throws CheckpointError if names are missing or unknown, ShapeError if a shape differs.
+   * @throws CheckpointError if names are missing or unknown, ShapeError if a shape differs, DTypeError if a dtype does.
    */
   loadStateDict(dict: Readonly<Record<string, Tensor | NDArray>>): void {
     if (typeof dict !== "object" || dict === null) {
@@ -134,6 +134,9 @@ export abstract class Module {
         const problem = `${name} of ${this.constructor.name} has another shape`;
         throw new ShapeError("loadStateDict", problem, { shapes: [target.shape, source.shape] });
       }
+      (source instanceof Tensor ? source.data : source).assertUsable();
+      if (source.dtype !== target.dtype)
+        throw new DTypeError("loadStateDict", `${name} must be ${target.dtype}, not ${source.dtype}`);
     }
     for (const [name, target] of Object.entries(own)) target.set(dict[name]!);
   }
@@ -149,18 +152,27 @@ export abstract class Module {
     return this.train(false);
   }
 
-  /** Moves all tensors to a device, in place. The gradients of those that move are dropped. */
+  /** Moves all tensors to a device, in place, or none if they do not fit. The gradients of those that move are dropped. */
   to(device: Device): this {
-    for (const [, value] of tensorsOf(this)) {
-      if (value.device === device) continue;
-      const moved = untracked(() => value.data.to({ device })).keep();
+    const elsewhere = new Set(
+      tensorsOf(this)
+        .map(([, value]) => value)
+        .filter((value) => value.device !== device),
+    );
+    const moved = new Map<Tensor, NDArray>();
+    try {
+      for (const value of elsewhere) moved.set(value, untracked(() => value.data.to(device)).keep());
+    } catch (error) {
+      for (const array of moved.values()) array.dispose();
+      throw error;
+    }
+    for (const [value, array] of moved) {
       value.clearGradient();
       value.data.dispose();
-      value.data = moved;
+      value.data = array;
     }
     return this;
   }
-
 }
 
 /** Makes a parameter outside of every tidy. */
@@ -175,14 +187,12 @@ export function checkSize(module: string, name: string, value: number): void {
   }
 }
 
-/**
- * Runs `fn` with a module, and all inside, in training or in inference behaviour; then each of them is again as it was.
- */
-export async function inMode<R>(module: Module, training: boolean, fn: () => R | Promise<R>): Promise<R> {
+/** Runs `fn` with a module, and all inside, in training or in inference behaviour; then each of them is as it was. */
+export function inMode<R>(module: Module, training: boolean, fn: () => R): R {
   const before = modulesOf(module).map((each) => [each, each.training] as const);
   module.train(training);
   try {
-    return await fn();
+    return fn();
   } finally {
     for (const [each, mode] of before) each.training = mode;
   }

@@ -118,7 +118,7 @@ export function div(a: Operand, b: Operand): Tensor {
 /** The larger of a and b; where they are equal each gets half of the gradient. */
 export function maximum(a: Operand, b: Operand): Tensor {
   const [left, operand] = tensorFirst("maximum", a, b);
-  const isInteger = typeof operand === "number" && Number.isInteger(operand);
+  const isInteger = typeof operand === "number" && operand === (operand | 0);
   const right =
     typeof operand === "number"
       ? tensor(operand, { device: left.device, dtype: isInteger ? left.dtype : "float32" })

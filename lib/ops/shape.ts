@@ -47,14 +47,23 @@ export function broadcastTo(a: Tensor, shape: Shape): Tensor {
 /** Reverses axes, by default all. */
 export function flip(a: Tensor, axes?: number | readonly number[]): Tensor {
   checkTensor("flip", a);
-  return record("flip", a.data.flip(axes), [a], [], (g) => [g.flip(axes)]);
+  const reversed = checkAxes("flip", axes, a.shape); // a copy: the caller may write into the list before backward
+  return record("flip", a.data.flip(reversed), [a], [], (g) => [g.flip(reversed)]);
 }
 
 /** A part of `a`, one range for each axis: an index, null, [start, stop] or [start, stop, step]. Gradient: zero outside. */
 export function slice(a: Tensor, ...ranges: Range[]): Tensor {
   checkTensor("slice", a);
   const { shape } = a;
-  return record("slice", a.data.slice(...ranges), [a], [], (g) => [NDArray.zeros(shape, g).set(ranges, g)]);
+  const y = a.data.slice(...ranges);
+  const own = ranges.map(copyOf);
+  return record("slice", y, [a], [], (g) => [NDArray.zeros(shape, g).set(own, g)]);
+}
+
+/** The caller may write into a list of its own before backward reads it. */
+function copyOf(range: Range): Range {
+  if (typeof range === "number" || range === null) return range;
+  return range.length === 3 ? [range[0], range[1], range[2]] : [range[0], range[1]];
 }
 
 /** Zeros around: `widths[i]` is [before, after] for axis i. */

@@ -1,4 +1,5 @@
 /** Softmax along an axis, its logarithm, and the cross-entropy of logits against labels. */
+import { gradEnabled } from "../autograd/mode.ts";
 import { record, type Tensor } from "../autograd/tensor.ts";
 import { ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
@@ -56,7 +57,7 @@ export function crossEntropy(logits: Tensor, labels: Tensor): Tensor {
   const x = logits.data.compact();
   const ids = labels.data.compact();
   const loss = NDArray.empty([], x);
-  const dx = logits.requiresGrad ? NDArray.empty(x.shape, x) : null;
+  const dx = gradEnabled() && logits.requiresGrad ? NDArray.empty(x.shape, x) : null;
   const status = backend.th_cross_entropy(loss.pointer, dx?.pointer ?? null, x.pointer, ids.pointer, rows, cols);
   x.dispose();
   ids.dispose();

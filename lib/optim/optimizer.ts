@@ -22,13 +22,21 @@ export abstract class Optimizer {
   readonly params: readonly Tensor[];
   /** Steps that each parameter took: one without a gradient takes none. */
   protected readonly steps: number[];
-  /** Learning rate; may be changed between steps. */
-  lr: number;
+  private rate = 0;
+
+  /** Learning rate; may be changed between steps. @throws ArgumentError unless it is finite and not negative. */
+  get lr(): number {
+    return this.rate;
+  }
+
+  set lr(value: number) {
+    this.rate = checkNonNegative(this.constructor.name, "lr", value);
+  }
 
   constructor(name: string, params: Iterable<Tensor>, lr: number) {
     this.params = checkParameters(name, params);
     if (this.params.length === 0) throw new ArgumentError(name, "the list of parameters is empty");
-    this.lr = checkNonNegative(name, "lr", lr);
+    this.lr = lr;
     this.steps = this.params.map(() => 0);
   }
 
@@ -72,7 +80,7 @@ export abstract class Optimizer {
       const shapes = [target.shape, arrays[name]!.shape];
       throw new ShapeError("loadState", `'${name}' has another shape`, { shapes });
     }
-    this.lr = checkNonNegative("loadState", "lr", lr);
+    this.lr = lr;
     for (const [name, target] of Object.entries(own)) target.assign("loadState", arrays[name]!);
     this.steps.splice(0, steps.length, ...steps);
   }
@@ -163,7 +171,10 @@ export function checkParameters(name: string, params: Iterable<Tensor>): Tensor[
     if (param.dtype !== "float32") throw new DTypeError(name, `a parameter must be float32, not ${param.dtype}`);
     if (!param.isLeaf) {
       const hint = "Train the tensors that it was computed from, or detach() it";
-      throw new ArgumentError(name, "the result of an operation cannot be a parameter", { shapes: [param.shape], hint });
+      throw new ArgumentError(name, "the result of an operation cannot be a parameter", {
+        shapes: [param.shape],
+        hint,
+      });
     }
     if (!param.data.isCompact())
       throw new ArgumentError(name, "a parameter must be contiguous: a view cannot be trained");

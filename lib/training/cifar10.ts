@@ -35,7 +35,7 @@ export interface EpochOptions extends LoopOptions {
 const JUDGE_OPTIONS = ["onStep", "lossFn", "clip", "signal"] as const;
 const EPOCH_OPTIONS = [...JUDGE_OPTIONS, "opt"] as const;
 
-/** One pass over the batches: training if `opt` is given, else evaluation. Each module's mode is restored afterwards. */
+/** One pass over the batches: training if `opt` is given, else evaluation. Between steps each module is in the mode that it had before. */
 export async function epochGeneralCifar10(
   loader: Batches,
   model: Classifier,

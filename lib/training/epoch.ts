@@ -96,7 +96,7 @@ export interface Loop<State> {
   onStep(report: StepReport, state: State): void;
 }
 
-/** One pass: training if `opt` is given, else evaluation. Each module's mode is restored afterwards. */
+/** One pass: training if `opt` is given, else evaluation. Between steps each module is in the mode that it had before. */
 export async function runEpoch<State>(
   { operation, model, steps, each, onStep }: Loop<State>,
   { opt, clip, signal }: Omit<LoopOptions, "lossFn">,
@@ -114,24 +114,25 @@ export async function runEpoch<State>(
       learn(loss);
       return { loss: loss.item(), correct: correct.item(), state };
     });
+  // Each step sets the mode for itself: between steps somebody else may evaluate the same model.
+  const runStep = (step: Step<State>) =>
+    inMode(model, opt !== undefined, () => (opt === undefined ? noGrad(() => run(step)) : run(step)));
 
   let [step, examples, lossSum, correct] = [0, 0, 0, 0];
-  await inMode(model, opt !== undefined, async () => {
-    for (const next of each) {
-      signal?.throwIfAborted();
-      const n = next.labels.size;
-      const batch = opt === undefined ? noGrad(() => run(next)) : run(next);
-      if (next.owned) for (const used of [...next.inputs, next.labels]) used.dispose();
-      examples += n;
-      lossSum += batch.loss * n;
-      correct += batch.correct;
-      step++;
-      const averages = { loss: lossSum / examples, accuracy: correct / examples };
-      onStep({ step, steps, examples, ...averages, batchLoss: batch.loss }, batch.state);
-      await new Promise((resolve) => setImmediate(resolve));
-    }
+  for (const next of each) {
     signal?.throwIfAborted();
-  });
+    const n = next.labels.size;
+    const batch = runStep(next);
+    if (next.owned) for (const used of [...next.inputs, next.labels]) used.dispose();
+    examples += n;
+    lossSum += batch.loss * n;
+    correct += batch.correct;
+    step++;
+    const averages = { loss: lossSum / examples, accuracy: correct / examples };
+    onStep({ step, steps, examples, ...averages, batchLoss: batch.loss }, batch.state);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  signal?.throwIfAborted();
   if (examples === 0) throw new ArgumentError(operation, "there were no batches");
   return { accuracy: correct / examples, loss: lossSum / examples };
 }

@@ -71,7 +71,7 @@ const PTB_OPTIONS = ["seqLen", "onStep", "lossFn", "clip", "signal"] as const;
 export const chunksOf = (data: NDArray, seqLen: number): number => Math.ceil((data.shape[0]! - 1) / seqLen);
 
 /**
- * One pass over a text: training if `opt` is given, else evaluation. Each module's mode is restored afterwards.
+ * One pass over a text: training if `opt` is given, else evaluation. Between steps each module is in the mode that it had before.
  * @param data (rows, N) int32, as batchify makes it.
  */
 export async function epochGeneralPtb(

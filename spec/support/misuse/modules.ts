@@ -104,7 +104,8 @@ for (const params of [null, undefined, 5, [], [null], [1], "ab", [ids(1)], t23()
       : show(params);
   add(`SGD of ${shown}`, () => new optim.SGD(wrong(params), { lr: 0.1 }), /^SGD/);
   add(`Adam of ${shown}`, () => new optim.Adam(wrong(params)), /^Adam/);
-  if (!(Array.isArray(params) && params.length === 0)) // there is nothing to clip: PyTorch's norm is 0 too
+  if (!(Array.isArray(params) && params.length === 0))
+    // there is nothing to clip: PyTorch's norm is 0 too
     add(`clipGradNorm of ${shown}`, () => optim.clipGradNorm(wrong(params), 1), /^clipGradNorm/);
 }
 for (const rate of [-0.1, NaN, Infinity, "0.1", null]) {
@@ -121,7 +122,8 @@ for (const rate of [-0.1, NaN, Infinity, "0.1", null]) {
   );
   add(`Adam with beta1 ${show(rate)}`, () => new optim.Adam([parameter()], { beta1: wrong(rate) }), /^Adam.*beta1/);
   add(`Adam with eps ${show(rate)}`, () => new optim.Adam([parameter()], { eps: wrong(rate) }), /^Adam.*eps/);
-  if (rate !== Infinity) // which only measures
+  if (rate !== Infinity)
+    // which only measures
     add(`clipGradNorm to ${show(rate)}`, () => optim.clipGradNorm([parameter()], wrong(rate)), /^clipGradNorm/);
 }
 add("Adam with beta2 = 1", () => new optim.Adam([parameter()], { beta2: 1 }), /^Adam.*beta2/);

@@ -79,7 +79,11 @@ for (const [name, take] of Object.entries(takers)) {
 for (const op of ["sum", "mean", "max", "logSumExp"] as const) {
   for (const [what, value] of Object.entries(others)) {
     if (typeof value === "number") continue; // an axis
-    add(`ops.${op} with ${what} for options`, () => ops[op](t23(), wrong(value)), new RegExp(`^${op}: options must be`));
+    add(
+      `ops.${op} with ${what} for options`,
+      () => ops[op](t23(), wrong(value)),
+      new RegExp(`^${op}: options must be`),
+    );
     add(`NDArray.${op} with ${what} for options`, () => a23()[op](wrong(value)), new RegExp(`^${op}: options must be`));
   }
   add(`${op} with axis for axes`, () => t23()[op](wrong({ axis: 0 })), new RegExp(`^${op}: there is no option 'axis'`));
@@ -91,10 +95,22 @@ for (const [what, value] of Object.entries({ ...others, nothing: undefined, "an 
   add(`Tensor.to of ${what}`, () => t23().to(wrong(value)), /^to: (options must be|there is no option)/);
 }
 for (const dtype of ["float64", "int32", 1, null])
-  add(`Linear of dtype ${show(dtype)}`, () => new nn.Linear(2, 2, { dtype: wrong(dtype) }), /^Linear: dtype must be "float32"/);
+  add(
+    `Linear of dtype ${show(dtype)}`,
+    () => new nn.Linear(2, 2, { dtype: wrong(dtype) }),
+    /^Linear: dtype must be "float32"/,
+  );
 for (const dtype of ["float64", "int32", null])
   add(`uniform of dtype ${show(dtype)}`, () => init.uniform([2], { dtype: wrong(dtype) }), /^uniform: .*float32/);
 add("Sequential of a list", () => new nn.Sequential(wrong([layer])), /^Sequential: takes modules, not a list.*Spread/);
-add("Sequential that ends in an operation", () => new nn.Sequential(layer, wrong(ops.relu)), /^Sequential: takes modules, not (a|the) function.*nn.ReLU/);
+add(
+  "Sequential that ends in an operation",
+  () => new nn.Sequential(layer, wrong(ops.relu)),
+  /^Sequential: takes modules, not (a|the) function.*nn.ReLU/,
+);
 add("Sequential that ends in a tensor", () => new nn.Sequential(layer, wrong(t23())), /^Sequential: takes modules/);
-add("Sequential with an unknown option", () => new nn.Sequential(layer, wrong({ bias: 1 })), /^Sequential: there is no/);
+add(
+  "Sequential with an unknown option",
+  () => new nn.Sequential(layer, wrong({ bias: 1 })),
+  /^Sequential: there is no/,
+);
