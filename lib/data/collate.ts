@@ -4,19 +4,23 @@ import { ArgumentError, DTypeError, ShapeError } from "../native/errors.ts";
 import type { Device } from "../ndarray/device.ts";
 import { sameShape } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
+import { describe } from "../ndarray/operands.ts";
+import { isPromise } from "../ndarray/scope.ts";
 import type { Example, Item, Stacked } from "./dataset.ts";
 
 /**
  * The items of the examples, each stacked along a new first axis: arrays of one shape and dtype give an array
- * (N, …shape), integers give int32 (N).
+ * (N, …shape), integers give int32 (N), other numbers float32. A target that may be any real number is best given as an
+ * array, [y]: a batch in which all happen to be integers would have other elements than the next one.
  * @throws ShapeError, DTypeError, ArgumentError for examples that do not stack.
  */
 export function collate<E extends Example>(examples: readonly E[], device: Device): Stacked<E, NDArray> {
   const width = examples[0]?.length ?? 0;
   for (const example of examples) {
-    if (!Array.isArray(example) || example.length !== width) {
-      throw new ArgumentError("collate", `every example must be a list of ${width} items, such as [image, label]`);
-    }
+    if (Array.isArray(example) && example.length === width) continue;
+    const found = Array.isArray(example) ? `lists of ${width} and of ${example.length}` : describe(example);
+    const hint = isPromise(example) ? { hint: "get(i) must not be async" } : {};
+    throw new ArgumentError("collate", `examples must be lists of items, such as [image, label], not ${found}`, hint);
   }
   const columns = Array.from({ length: width }, (_, k) =>
     stack(
@@ -28,21 +32,16 @@ export function collate<E extends Example>(examples: readonly E[], device: Devic
 }
 
 function stack(items: readonly (Item | undefined)[], device: Device): NDArray {
-  return typeof items[0] === "number" ? stackLabels(items, device) : stackArrays(items.map(arrayOf), device);
+  return typeof items[0] === "number" ? stackNumbers(items, device) : stackArrays(items.map(arrayOf), device);
 }
 
-function stackLabels(items: readonly (Item | undefined)[], device: Device): NDArray {
-  const out = new Int32Array(items.length);
-  for (let i = 0; i < items.length; i++) {
-    const label = items[i];
-    if (typeof label !== "number" || label !== (label | 0)) {
-      throw new DTypeError("collate", `a label must be a 32-bit integer, not ${String(label)}`, {
-        hint: "Give real-valued targets as arrays: NDArray.from([0.5])",
-      });
-    }
-    out[i] = label;
-  }
-  return NDArray.from(out, { device });
+function stackNumbers(items: readonly (Item | undefined)[], device: Device): NDArray {
+  const numbers = items.map((item) => {
+    if (typeof item === "number") return item;
+    throw new DTypeError("collate", `items of one batch must all be numbers or all be arrays, not ${describe(item)}`);
+  });
+  const integers = numbers.every((value) => value === (value | 0));
+  return NDArray.from(numbers, { dtype: integers ? "int32" : "float32", device });
 }
 
 function stackArrays(arrays: readonly NDArray[], device: Device): NDArray {

@@ -35,6 +35,7 @@ const INIT_OPTIONS = ["dtype", "device", "requiresGrad"] as const;
 export function uniform(shape: Shape, options: UniformOptions = {}): Tensor {
   checkOptions("uniform", options, ["low", "high", ...INIT_OPTIONS]);
   const { low = 0, high = 1, requiresGrad, ...rest } = options;
+  if (low > high) throw new ArgumentError("uniform", `low ${low} is above high ${high}`);
   return new Tensor(random.uniform(shape, low, high, rest), { requiresGrad });
 }
 

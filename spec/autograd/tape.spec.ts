@@ -8,6 +8,38 @@ import { thrown } from "../support/thrown.ts";
 onEachDevice("backward", (device) => {
   const leaf = (values: number[]): Tensor => tensor(values, { device, requiresGrad: true });
 
+  test("lists that the caller writes into after the call change no gradient", () => {
+    const x = tensor([1, 2, 3, 4], { device, requiresGrad: true });
+    const range: [number, number] = [0, 1];
+    let loss = tensor(0, { device });
+    for (let i = 0; i < 4; i++) {
+      [range[0], range[1]] = [i, i + 1];
+      loss = loss.add(
+        ops
+          .slice(x, range)
+          .sum()
+          .mul(i + 1),
+      );
+    }
+    loss.backward();
+    expect(x.grad!.toArray()).toEqual([1, 2, 3, 4]);
+    const y = tensor([[1, 2], [3, 4]], { device, requiresGrad: true }); // prettier-ignore
+    const axes = [0];
+    const flipped = ops.flip(y, axes);
+    axes[0] = 1;
+    flipped.mul(tensor([[1, 10], [100, 1000]], { device })).sum().backward(); // prettier-ignore
+    expect(y.grad!.toArray()).toEqual([[100, 1000], [1, 10]]); // prettier-ignore
+  });
+
+  test("only leaves can be trained, and know that they are", () => {
+    const x = tensor([1, 2], { device, requiresGrad: true });
+    const y = x.mul(2);
+    expect([x.isLeaf, y.isLeaf, y.detach().isLeaf, tensor(1).isLeaf]).toEqual([true, false, true, true]);
+    expect(() => new optim.SGD([y], { lr: 1 })).toThrow(
+      /^SGD: the result of an operation cannot be a parameter.*\(2,\)/,
+    );
+  });
+
   test("the gradient of a leaf that is itself the result is one", () => {
     const x = tensor(3, { device, requiresGrad: true });
     x.backward();

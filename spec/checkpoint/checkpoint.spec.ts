@@ -129,6 +129,53 @@ test("a checkpoint of another model or optimizer is refused, and nothing is chan
   expect(valuesOf(target)).toEqual(untouched);
 });
 
+test("the learning rate, each parameter's steps, and numbers that JSON has not come back", () => {
+  const model = makeModel();
+  const optimizer = new optim.Adam(model.parameters(), { lr: 1 });
+  const [first] = model.parameters();
+  ops.sum(first!).backward();
+  optimizer.step();
+  optimizer.lr = 0.01;
+  const state = { best: Infinity, lows: [-Infinity, NaN, 0], nested: { none: null, text: "NaN", number: "Infinity?" } };
+  saveCheckpoint(file, { model, optimizer }, state);
+  const other = makeModel();
+  const restored = new optim.Adam(other.parameters(), { lr: 1 });
+  expect(loadCheckpoint(file, { model: other, optimizer: restored })).toEqual(state);
+  expect([restored.lr, restored.state().steps]).toEqual([0.01, [1, 0, 0, 0, 0, 0]]);
+  expect(() => saveCheckpoint(file, { model }, { big: 10n } as never)).toThrow(/^saveCheckpoint: .*'big' is a bigint/);
+});
+
+test("a checkpoint of an older thimble, with one count of steps and no rate, still loads", () => {
+  const model = makeModel();
+  const optimizer = new optim.Adam(model.parameters(), { lr: 0.5 });
+  saveCheckpoint(file, { model, optimizer });
+  const { arrays, metadata } = readSafetensors(file);
+  const { lr: _, ...content } = JSON.parse(metadata.get("thimble")!);
+  writeSafetensors(file, arrays, new Map([["thimble", JSON.stringify({ ...content, steps: 7 })]]));
+  loadCheckpoint(file, { model, optimizer });
+  expect([optimizer.lr, optimizer.state().steps]).toEqual([0.5, [7, 7, 7, 7, 7, 7]]);
+});
+
+test("an optimizer's state that does not fit changes nothing", () => {
+  const model = new nn.Linear(2, 2);
+  const optimizer = new optim.SGD(model.parameters(), { lr: 1, momentum: 0.9 });
+  const before = optimizer.state();
+  const arrays = { "velocity.0": NDArray.ones([2, 2]), "velocity.1": NDArray.ones([2]) };
+  const wrong: [Partial<optim.OptimizerState>, RegExp][] = [
+    [{ arrays: { ...arrays, "velocity.1": NDArray.from(3) } }, /velocity.1.*\(2,\) and \(\)/],
+    [{ arrays: { "velocity.0": arrays["velocity.0"] } }, /the state has the arrays/],
+    [{ arrays: { ...arrays, "first.0": NDArray.ones([1]) } }, /the state has the arrays/],
+    [{ steps: [1] }, /a count for each of 2/],
+    [{ steps: [1, -1] }, /a count for each of 2/],
+    [{ lr: NaN }, /lr must be/],
+  ];
+  for (const [part, message] of wrong) {
+    expect(() => optimizer.loadState({ lr: 1, steps: [1, 1], arrays, ...part })).toThrow(message);
+    expect(optimizer.state()).toEqual(before);
+    expect(before.arrays["velocity.0"]!.toArray()).toEqual([[0, 0], [0, 0]]); // prettier-ignore
+  }
+});
+
 test("a safetensors file that is no checkpoint, or a damaged one, is refused", () => {
   const model = makeModel();
   const good = { version: 1, steps: 3, generator: { seed: 1, stream: 2 }, state: null };
@@ -140,6 +187,8 @@ test("a safetensors file that is no checkpoint, or a damaged one, is refused", (
     [JSON.stringify({ ...good, version: 2 }), "version 2 is not 1"],
     [JSON.stringify({ ...good, steps: -1 }), "'steps' is not a count"],
     [JSON.stringify({ ...good, steps: "3" }), "'steps' is not a count"],
+    [JSON.stringify({ ...good, steps: [1, -3] }), "'steps' is not a count"],
+    [JSON.stringify({ ...good, lr: "fast" }), "'lr' is not a learning rate"],
     [JSON.stringify({ ...good, generator: { seed: 1 } }), "'generator' is not {seed, stream}"],
   ];
   for (const [content, message] of contents) {

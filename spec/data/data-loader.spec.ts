@@ -158,16 +158,16 @@ describe("what does not fit is a typed error", () => {
     for (const run of wrong) expect(thrown(run)).toBeInstanceOf(ArgumentError);
   });
 
-  test("examples of several shapes, dtypes or lengths, real labels, and what is no array", () => {
+  test("examples of several shapes, dtypes or lengths, and what is no array", () => {
     const read = (get: (i: number) => unknown) =>
       thrown(() => [...new DataLoader({ length: 2, get: get as (i: number) => [NDArray, number] }, { batchSize: 2 })]);
     expect(read((i) => [NDArray.zeros([i + 1]), 0])).toBeInstanceOf(ShapeError);
     expect(read((i) => [NDArray.zeros([1], { dtype: i ? "int32" : "float32" }), 0])).toBeInstanceOf(DTypeError);
-    expect(read((i) => [NDArray.zeros([1]), i / 2])).toBeInstanceOf(DTypeError);
     expect(read((i) => (i ? [NDArray.zeros([1])] : [NDArray.zeros([1]), 0]))).toBeInstanceOf(ArgumentError);
     expect(read((i) => [NDArray.zeros([1]), i ? "cat" : 0])).toBeInstanceOf(DTypeError);
     expect(read(() => ["cat", 0])).toBeInstanceOf(ArgumentError);
     expect(read(() => 5)).toBeInstanceOf(ArgumentError);
+    expect(String(read(async () => [NDArray.zeros([1]), 0]))).toMatch(/not Promise.*must not be async/);
   });
 
   test("NDArrayDataset: lengths that differ, scalars, nothing, indices outside", () => {
@@ -219,4 +219,27 @@ describe("examples may be given as", () => {
       expect([y.dtype, y.toArray()]).toEqual(["int32", [0, 1, 2]]);
     });
   }
+});
+
+test("numbers that are no integers make float32 targets", () => {
+  const dataset = { length: 4, get: (i: number) => [[i], i / 2] as const };
+  const targets = [...new data.DataLoader(dataset, { batchSize: 2 })].map(([, y]) => [y.dtype, y.toArray()]);
+  expect(targets).toEqual([["float32", [0, 0.5]], ["float32", [1, 1.5]]]); // prettier-ignore
+});
+
+test("a class that overrides get is asked for its examples one by one, not for its parent's batches", () => {
+  class Inverted extends data.ImageDataset {
+    override get(i: number, random?: data.RandomSource): [NDArray, number] {
+      const [image, label] = super.get(i, random);
+      return [image.neg(), label + 100];
+    }
+  }
+  const two = {
+    name: "two",
+    pixels: Uint8Array.of(255, 0, 51, 255),
+    labels: Uint8Array.of(0, 1),
+    shape: [1, 1, 2] as const,
+  };
+  const [batch] = [...new data.DataLoader(new Inverted(two), { batchSize: 2 })];
+  expect(batch!.map((part) => part.reshape([-1]).toArray())).toEqual([[-1, -0, expect.closeTo(-0.2), -1], [100, 101]]); // prettier-ignore
 });

@@ -134,4 +134,22 @@ onEachDevice("init", (device) => {
     const norm = new nn.BatchNorm2d(2, { device });
     expect(Object.values(norm.stateDict()).map((t) => t.toArray())).toEqual([[1, 1], [0, 0], [0, 0], [1, 1]]); // prettier-ignore
   });
+
+  test("a nonlinearity chooses the gain, as PyTorch's calculate_gain", () => {
+    const most = (make: typeof init.xavierUniform, options: Parameters<typeof init.xavierUniform>[2]): number => {
+      manualSeed(0);
+      return make(50, 30, { device, ...options })
+        .data.abs()
+        .max()
+        .item();
+    };
+    const gains = { linear: 1, sigmoid: 1, tanh: 5 / 3, relu: Math.SQRT2 } as const;
+    for (const make of [init.xavierUniform, init.xavierNormal, init.kaimingUniform, init.kaimingNormal]) {
+      const one = most(make, { gain: 1 });
+      for (const [nonlinearity, gain] of Object.entries(gains) as [keyof typeof gains, number][])
+        closeNumber(most(make, { nonlinearity }) / one, gain, { rtol: 1e-5 });
+      closeNumber(most(make, {}) / one, make.name.startsWith("xavier") ? 1 : Math.SQRT2, { rtol: 1e-5 });
+      closeNumber(most(make, { gain: 3, nonlinearity: "tanh" }) / one, 3, { rtol: 1e-5 });
+    }
+  });
 });

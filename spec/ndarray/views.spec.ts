@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { NDArray } from "thimble";
+import { cpu, NDArray, nn, tensor } from "thimble";
 
 import { close } from "../support/close.ts";
 import { onEachDevice } from "../support/devices.ts";
@@ -90,6 +90,27 @@ onEachDevice("NDArray views", (device) => {
     expect(a.toArray()).toEqual([1, 1, 2, 3, 4]);
     a.set([], a.flip([0]));
     expect(a.toArray()).toEqual([4, 3, 2, 1, 1]);
+  });
+
+  test("a step far past the end goes nowhere", () => {
+    const a = NDArray.from([[1, 2], [3, 4]], { device }); // prettier-ignore
+    const first = a.slice([0, 2, 1e308], [1, -3, -1e308]).slice([0, 1, 1e308]);
+    expect([first.shape, first.flip().toArray(), first.flip([0]).sum().item()]).toEqual([[1, 1], [[2]], 2]); // prettier-ignore
+  });
+
+  test("set takes a tensor, and a tensor's set takes ranges", () => {
+    const a = NDArray.zeros([2, 2], { device });
+    a.set([0], tensor([1, 2], { device }));
+    const parameter = new nn.Parameter(a);
+    parameter.set([1, 0], 5).set(0, [7, 8]);
+    expect(a.toArray()).toEqual([[7, 8], [5, 0]]); // prettier-ignore
+  });
+
+  test("to takes a device, a dtype, or both", () => {
+    const a = NDArray.from([1.5, -2.5], { device });
+    expect(a.to(cpu()).device).toBe(cpu());
+    expect(a.to(device).storage).toBe(a.storage);
+    expect(a.to({ dtype: "int32", device: cpu() }).toArray()).toEqual(a.to({ dtype: "int32" }).toArray());
   });
 
   test("a broadcast view cannot be written, since several elements share a place", () => {

@@ -25,6 +25,8 @@ const both: Record<string, readonly [Tensor, Tensor]> = {
   abs: [ops.abs(x), x.abs()],
   maximum: [ops.maximum(x, y), x.maximum(y)],
   matmul: [ops.matmul(x, y), x.matmul(y)],
+  stack: [ops.stack([x, y], 1), x.stack([y], 1)],
+  concat: [ops.concat([x, y, x], 1), x.concat([y, x], 1)],
   sum: [ops.sum(x, { axes: 0 }), x.sum({ axes: 0 })],
   mean: [ops.mean(x, { axes: [1], keepDims: true }), x.mean({ axes: [1], keepDims: true })],
   max: [ops.max(x), x.max()],

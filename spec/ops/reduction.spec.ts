@@ -27,6 +27,20 @@ onEachDevice("reductions", (device) => {
     close(ops.logSumExp(x), { shape: [], values: [Math.log([1, 2, 3, 4].reduce((sum, v) => sum + Math.exp(v), 0))] });
   });
 
+  test("axes may be given alone", () => {
+    const x = tensor([[1, 2, 3], [4, 5, 6]], { device }); // prettier-ignore
+    for (const op of ["sum", "mean", "max", "logSumExp"] as const)
+      for (const axes of [0, -1, [0], [1, 0], []]) {
+        const long = ops[op](x, { axes }).toArray();
+        expect([ops[op](x, axes).toArray(), x[op](axes).toArray(), x.data[op](axes).toArray()]).toEqual([
+          long,
+          long,
+          long,
+        ]);
+      }
+    expect(x.data.argMax(1).toArray()).toEqual([2, 2]);
+  });
+
   test("the gradient of a sum over nothing is nothing", () => {
     const x = tensor([], { shape: [0, 3], device, requiresGrad: true });
     ops.sum(x).backward();

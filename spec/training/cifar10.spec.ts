@@ -52,3 +52,57 @@ test("refuses no batches and no epochs, by name", async () => {
   expect(evaluateCifar10(make(), none)).rejects.toThrow("epochGeneralCifar10: there were no batches");
   expect(trainCifar10(make(), loader(), { epochs: 0 })).rejects.toBeInstanceOf(ArgumentError);
 });
+
+test("each module is as it was afterwards, a frozen normalisation too", async () => {
+  const norm = new nn.BatchNorm1d(16);
+  const model = new nn.Sequential(new nn.Flatten(), new nn.Linear(3072, 16), norm, new nn.Linear(16, 10));
+  norm.eval();
+  await evaluateCifar10(model, loader());
+  await trainCifar10(model, loader());
+  expect([model.training, norm.training]).toEqual([true, false]);
+});
+
+test("a model that is evaluated while it trains trains as if it were not", async () => {
+  const train = async (meanwhile: (model: nn.Sequential) => Promise<unknown>) => {
+    const model = make();
+    const opt = new optim.SGD(model.parameters(), { lr: 0.01 });
+    const evaluated: Promise<unknown>[] = [];
+    const onStep = ({ step }: StepReport) => step === 1 && evaluated.push(meanwhile(model));
+    const { loss } = await epochGeneralCifar10(loader(), model, { opt, onStep });
+    return [loss, ...(await Promise.all(evaluated))];
+  };
+  const [alone] = await train(async () => null);
+  const [together, evaluation] = await train((model) => evaluateCifar10(model, loader()));
+  expect(together).toBe(alone);
+  expect(evaluation).toHaveProperty("loss");
+});
+
+test("batches of the caller's stay the caller's", async () => {
+  const batches = [...loader()];
+  await trainCifar10(make(), batches, { epochs: 2 });
+  expect(batches[0]![0].toArray()).toHaveLength(32);
+});
+
+test("what is no model, loss, optimizer or batches is named", async () => {
+  const model = make();
+  const wrong = (value: unknown): never => value as never;
+  const misuse: [() => Promise<unknown>, RegExp][] = [
+    [() => trainCifar10(wrong(loader()), wrong(model)), /^trainCifar10: the model must be a Module, not DataLoader/],
+    [() => evaluateCifar10(wrong(loader()), wrong(model)), /^epochGeneralCifar10: the model must be a Module/],
+    [() => evaluateCifar10(model, wrong(null)), /^epochGeneralCifar10: takes batches, such as a DataLoader, not null/],
+    [
+      () => trainCifar10(model, loader(), { optimizer: wrong("adam") }),
+      /^trainCifar10: optimizer must be a class.*adam/,
+    ],
+    [() => trainCifar10(model, loader(), wrong(3)), /^trainCifar10: options must be an object, not 3/],
+    [
+      () => epochGeneralCifar10(loader(), model, { lossFn: wrong(nn.SoftmaxLoss) }),
+      /lossFn must have a method forward.*SoftmaxLoss/,
+    ],
+    [() => epochGeneralCifar10(loader(), model, { opt: wrong(optim.Adam) }), /opt must be an optimizer.*Adam/],
+  ];
+  for (const [run, message] of misuse) {
+    await expect(run()).rejects.toThrow(message);
+    await expect(run()).rejects.toBeInstanceOf(ArgumentError);
+  }
+});

@@ -1,0 +1,131 @@
+/** What a module knows to be its own: parameters, buffers and submodules, wherever its properties hold them. */
+import { expect, test } from "bun:test";
+import { init, NDArray, nn, noGrad, ops, type Tensor, tensor, tidy } from "thimble";
+
+import { onEachDevice } from "../support/devices.ts";
+
+onEachDevice("what belongs to a module", (device) => {
+  const options = { device };
+  class Everywhere extends nn.Module {
+    scales = [new nn.Parameter(NDArray.ones([2], options))];
+    blocks = [[new nn.Linear(2, 2, options)], [new nn.Linear(2, 2, { bias: false, device })]];
+    heads = { left: new nn.Linear(2, 1, options), names: ["a", "b"] };
+    experts = new Map([["first", new nn.Dropout(1)]]);
+    override forward(x: Tensor): Tensor {
+      return this.experts.get("first")!.forward(this.blocks[0]![0]!.forward(x));
+    }
+  }
+  const x = (): Tensor => tensor([[1, 2]], options); // prettier-ignore
+
+  test("is found in lists, lists of lists, plain objects and maps, and named by its path", () => {
+    const model = new Everywhere();
+    expect(Object.keys(model.namedParameters())).toEqual([
+      "scales.0",
+      "blocks.0.0.weight",
+      "blocks.0.0.bias",
+      "blocks.1.0.weight",
+      "heads.left.weight",
+      "heads.left.bias",
+    ]);
+    expect(model.forward(x()).toArray()).toEqual([[0, 0]]); // prettier-ignore
+    model.eval();
+    expect(model.experts.get("first")!.training).toBe(false);
+    expect(model.forward(x()).toArray()).not.toEqual([[0, 0]]); // prettier-ignore
+  });
+
+  test("a child that knows its parent, and a module in two places, end no walk", () => {
+    class Child extends nn.Module {
+      parent: nn.Module | null = null;
+      readonly layer = new nn.Linear(1, 1, options);
+      override forward(input: Tensor): Tensor {
+        return this.layer.forward(input);
+      }
+    }
+    class Parent extends nn.Module {
+      readonly child = new Child();
+      readonly again = this.child;
+      override forward(input: Tensor): Tensor {
+        return this.again.forward(this.child.forward(input));
+      }
+    }
+    const model = new Parent();
+    model.child.parent = model;
+    expect(model.parameters().length).toBe(2);
+    expect(Object.keys(model.stateDict())).toContain("again.layer.weight");
+    expect(model.eval().child.training).toBe(false);
+  });
+
+  test("a tensor that a module remembers is no part of its state; a Buffer is", () => {
+    class Remembers extends nn.Module {
+      readonly layer = new nn.Linear(2, 2, options);
+      readonly mean = new nn.Buffer(NDArray.zeros([2], options));
+      last: Tensor | null = null;
+      override forward(input: Tensor): Tensor {
+        return (this.last = this.layer.forward(input));
+      }
+    }
+    const model = new Remembers();
+    model.forward(x());
+    expect(Object.keys(model.stateDict())).toEqual(["layer.weight", "layer.bias", "mean"]);
+    expect(model.parameters()).not.toContain(model.mean as nn.Parameter);
+    const other = new Remembers();
+    other.loadStateDict(model.stateDict());
+    expect(other.layer.weight.toArray()).toEqual(model.layer.weight.toArray());
+  });
+
+  test("loadStateDict writes nothing unless all of it fits, dtypes and disposed arrays included", () => {
+    const model = new nn.Linear(1, 2, options);
+    const before = model.weight.toArray();
+    const gone = NDArray.zeros([2]);
+    gone.dispose();
+    for (const bias of [gone, NDArray.zeros([2], { dtype: "int32" })])
+      expect(() => model.loadStateDict({ weight: NDArray.zeros([1, 2]), bias })).toThrow();
+    expect(model.weight.toArray()).toEqual(before);
+  });
+
+  test("a parameter made of a tensor shares its elements, as PyTorch's", () => {
+    const values = init.ones([2], options);
+    const parameter = new nn.Parameter(values);
+    parameter.set([3, 4]);
+    expect([values.toArray(), parameter.requiresGrad, parameter.device]).toEqual([[3, 4], true, device]);
+    expect(new nn.Parameter(values, { requiresGrad: false }).requiresGrad).toBe(false);
+    parameter.dispose();
+    expect(values.toArray()).toEqual([3, 4]);
+  });
+
+  test("a forward that was replaced on the object itself is called, and what it keeps is left alone", () => {
+    const kept: Tensor[] = [];
+    const watch = <L extends nn.Layer>(layer: L): L => {
+      const forward = layer.forward.bind(layer);
+      layer.forward = (input: Tensor) => {
+        const y = forward(input);
+        kept.push(y);
+        return y;
+      };
+      return layer;
+    };
+    const model = new nn.Sequential(
+      watch(new nn.Conv(1, 2, 3, options)),
+      watch(new nn.BatchNorm2d(2, options)),
+      new nn.ReLU(),
+      new nn.Residual(watch(new nn.Conv(2, 2, 3, options))),
+    );
+    const image = init.normal([2, 1, 4, 4], options);
+    const run = (): number[] => [model.forward(image).size, ...kept.splice(0).map((y) => y.toTypedArray().length)];
+    expect(run()).toEqual([64, 64, 64, 64]);
+    model.eval();
+    expect(run()).toEqual([64, 64, 64, 64]);
+    expect(noGrad(run)).toEqual([64, 64, 64, 64]);
+  });
+});
+
+test("a parameter whose gradient was assigned in a tidy keeps it", () => {
+  const layer = new nn.Linear(2, 2);
+  ops.sum(layer.forward(tensor([[1, 2]]))).backward(); // prettier-ignore
+  tidy(() => {
+    layer.weight.grad = layer.weight.grad!.mul(0.5);
+  });
+  expect(layer.weight.grad!.toArray()).toEqual([[0.5, 0.5], [1, 1]]); // prettier-ignore
+  ops.sum(layer.weight).backward();
+  expect(layer.weight.grad!.toArray()).toEqual([[1.5, 1.5], [2, 2]]); // prettier-ignore
+});
