@@ -30,6 +30,8 @@ const logFile = join(buildFolder, "build.log");
 const cacheFile = join(buildFolder, "CMakeCache.txt");
 const live = process.stdout.isTTY === true;
 
+const OPTIONS = ["--cuda", "--emulated", "--postinstall"];
+
 /** What is built besides the CPU library: the option, CMake's name for it, its target and library. */
 const variants = [
   { option: "--cuda", setting: "THIMBLE_CUDA:STRING", target: "thimble_cuda" },
@@ -42,8 +44,11 @@ const say = (text: string) => console.log(`thimble: ${text}`);
 class BuildError extends Error {}
 
 async function main(): Promise<void> {
+  const unknown = process.argv.slice(2).find((argument) => !OPTIONS.includes(argument));
+  if (unknown !== undefined)
+    throw new BuildError(`there is no option ${unknown}; the options are ${OPTIONS.join(", ")}`);
   if (process.argv.includes("--postinstall") && process.env.THIMBLE_SKIP_BUILD === "1") {
-    say("THIMBLE_SKIP_BUILD=1: the native library was not built. 'npm run build' builds it later.");
+    say(`THIMBLE_SKIP_BUILD=1: the native library was not built. 'npm run build' in ${root} builds it later.`);
     return;
   }
   const started = performance.now();
@@ -51,11 +56,15 @@ async function main(): Promise<void> {
   const missing = missingTools(tools);
   const { cmake, compiler, builder } = tools;
   if (missing.length > 0 || cmake === null || compiler === null || builder === null) {
-    const skip = "To install without the library, set THIMBLE_SKIP_BUILD=1 and run 'npm run build' later.";
+    const skip = `To install without the library, set THIMBLE_SKIP_BUILD=1, and run 'npm run build' in ${root} later.`;
     throw new BuildError([...missing, skip].join("\n"));
   }
 
-  mkdirSync(buildFolder, { recursive: true });
+  try {
+    mkdirSync(buildFolder, { recursive: true });
+  } catch (error) {
+    throw new BuildError(`the build folder cannot be made: ${error instanceof Error ? error.message : String(error)}`);
+  }
   const libraries = [cpuLibrary, ...variants.map(({ target }) => libraryFile(target))];
   const before = libraries.map(modified);
   const log = createWriteStream(logFile);

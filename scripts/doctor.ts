@@ -8,6 +8,7 @@ import { arch, cpus, freemem, platform, release, totalmem } from "node:os";
 import { cacheFolder } from "../datasets/download.ts";
 import { libraryCandidates, type LibraryKind, loadBackend } from "../lib/native/library.ts";
 import { Isa } from "../lib/native/symbols.gen.ts";
+import { commandLine } from "./cli/options.ts";
 import packageJson from "../package.json" with { type: "json" };
 import { findTool, findToolchain, missingTools, output, root, type Tool } from "./toolchain.ts";
 
@@ -87,6 +88,14 @@ function data(): void {
 
 /** A path and the names in it. */
 function contents(path: string): string {
+  try {
+    return listing(path);
+  } catch (error) {
+    return `${path}: ${messageOf(error)}`;
+  }
+}
+
+function listing(path: string): string {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats === undefined) return `${path}: not there`;
   if (!stats.isDirectory()) return `${path}: a file of ${stats.size} bytes`;
@@ -104,6 +113,7 @@ function environment(): void {
   for (const name of names.toSorted()) row(name, process.env[name] ?? "");
 }
 
+commandLine("bun run doctor", "What was found on this machine, what was loaded, and why not.", {}); // refuses arguments
 console.log(`thimble ${packageJson.version} in ${root}`);
 machine();
 programs();

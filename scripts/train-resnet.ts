@@ -121,6 +121,7 @@ async function trainEpoch(
   opt.lr = learningRate(start.step);
   const rest = {
     length: train.length - start.step,
+    fresh: true,
     [Symbol.iterator]: () => train.pass(start.epoch, start.step),
   };
   const followed = {

@@ -9,7 +9,19 @@
  * The reader trusts nothing in the file: whatever does not fit is a {@link CheckpointError} with the byte it stands at.
  * Specification: https://github.com/huggingface/safetensors
  */
-import { closeSync, fstatSync, fsyncSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  fchmodSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 
 import { CheckpointError } from "../native/errors.ts";
@@ -217,7 +229,8 @@ const elements = (shape: readonly number[]) => shape.reduce((product, size) => p
 
 /**
  * Writes a file atomically: readers see the old content or all of the new, also when the process or the machine stops
- * in between. It is made under a temporary name in the same folder, which is removed when anything fails.
+ * in between. It is made under a temporary name in the same folder, which is removed when anything fails. A file that was
+ * there keeps its permissions, and a link to one leads to the new one.
  * @throws CheckpointError when it cannot be written.
  */
 export function writeSafetensors(
@@ -226,11 +239,16 @@ export function writeSafetensors(
   metadata: ReadonlyMap<string, string> = new Map(),
 ): void {
   const header = encodeHeader(file, arrays, metadata);
-  const temporary = join(dirname(file), `.${basename(file)}.${process.pid}.tmp`);
   attempt(file, "cannot be written", () => {
+    const before = statSync(file, { throwIfNoEntry: false });
+    if (before && !before.isFile())
+      throw new CheckpointError(file, "cannot be written: it is no file, and would be replaced");
+    const target = before ? realpathSync(file) : file;
+    const temporary = join(dirname(target), `.${basename(target)}.${process.pid}.tmp`);
     try {
       const descriptor = openSync(temporary, "w");
       try {
+        if (before) fchmodSync(descriptor, before.mode & 0o777);
         writeAll(descriptor, header);
         for (const { data } of arrays.values()) {
           writeAll(descriptor, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
@@ -239,12 +257,12 @@ export function writeSafetensors(
       } finally {
         closeSync(descriptor);
       }
-      renameSync(temporary, file);
+      renameSync(temporary, target);
     } catch (error) {
       rmSync(temporary, { force: true });
       throw error;
     }
-    syncFolder(dirname(file));
+    syncFolder(dirname(target));
   });
 }
 

@@ -32,6 +32,8 @@ export interface DataLoaderOptions {
  * It can be iterated again and again; each time is the next epoch.
  */
 export class DataLoader<E extends Example = readonly [Item, Item]> implements Iterable<Stacked<E, Tensor>> {
+  /** Every iteration makes its batches anew: a training loop frees them after their step. */
+  readonly fresh = true;
   readonly dataset: Dataset<E>;
   readonly batchSize: number;
   readonly shuffle: boolean;

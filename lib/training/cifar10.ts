@@ -1,7 +1,6 @@
 /** Training and evaluation of image classifiers, as the homework names them. */
 import type { Tensor } from "../autograd/tensor.ts";
 import type { Module } from "../nn/index.ts";
-import { DataLoader } from "../data/data-loader.ts";
 import { ArgumentError } from "../native/errors.ts";
 import { describe } from "../ndarray/operands.ts";
 import { checkOptions } from "../ndarray/options.ts";
@@ -25,6 +24,8 @@ export type Classifier = Module & { forward(x: Tensor): Tensor };
 /** Batches [images, labels int32], with their number; iterated once an epoch. A DataLoader is one. */
 export interface Batches extends Iterable<readonly [Tensor, Tensor]> {
   readonly length: number;
+  /** Whether each iteration makes its batches anew, so that the loop may free them after their step. Default false. */
+  readonly fresh?: boolean;
 }
 
 export interface EpochOptions extends LoopOptions {
@@ -49,7 +50,7 @@ export async function epochGeneralCifar10(
   function* steps() {
     for (const [x, labels] of loader) {
       const forward = (): Outcome<null> => ({ ...judge(model.forward(x), labels, lossFn), state: null });
-      yield { inputs: [x], labels, owned: loader instanceof DataLoader, forward };
+      yield { inputs: [x], labels, owned: loader.fresh === true, forward };
     }
   }
   const loop = { operation, model, steps: loader.length, each: steps() };

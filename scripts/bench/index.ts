@@ -7,8 +7,9 @@ import { cpus } from "node:os";
 import { cpu } from "thimble";
 
 import { commandLine } from "../cli/options.ts";
+import { prepareOutput } from "../cli/output.ts";
 import { drawChart } from "./chart.ts";
-import { parts } from "./groups/index.ts";
+import { parts, whyNoCuda } from "./groups/index.ts";
 import { measureMachine } from "./machine.ts";
 import { ours } from "./ours.ts";
 import { installPeers, Peers, peersFolder } from "./peers.ts";
@@ -19,6 +20,11 @@ import { caseResult, formatGroup, formatNumber, formatTable, groupResult, type G
 import type { Group } from "./workload.ts";
 
 const names = parts.map(({ name }) => name);
+const noCuda = process.argv.includes("cuda") ? whyNoCuda() : null;
+if (noCuda !== null) {
+  console.error(noCuda);
+  process.exit(1);
+}
 const { values: options, words } = commandLine(
   "bun run bench [GROUP…]",
   `Measures thimble and its peers in alternating rounds. Groups, by default all: ${names.join(", ")}.`,
@@ -50,6 +56,7 @@ async function runGroup(group: Group, effort: Effort): Promise<GroupResult> {
   return groupResult(group.name, group.title, results);
 }
 
+for (const file of [options.json, options.svg, options.plots]) if (file !== undefined) prepareOutput(file);
 if (options.installPeers) {
   installPeers();
   process.exit(0);

@@ -1,6 +1,7 @@
 /** A log with one JSON object a line, each written as soon as it is there. */
-import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+
+import { attempt, prepareOutput } from "./output.ts";
 
 export class JsonLines {
   /** Starts the file anew, or, for a resumed run, keeps its lines of the first `epochs` epochs. */
@@ -8,14 +9,14 @@ export class JsonLines {
     private readonly file: string,
     epochs = 0,
   ) {
+    prepareOutput(file);
     const lines = epochs > 0 && existsSync(file) ? readFileSync(file, "utf8").split("\n") : [];
     const kept = lines.filter((line) => epochOf(line) <= epochs);
-    mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, kept.map((line) => `${line}\n`).join(""));
+    attempt(file, () => writeFileSync(file, kept.map((line) => `${line}\n`).join("")));
   }
 
   write(entry: Record<string, string | number>): void {
-    appendFileSync(this.file, `${JSON.stringify(entry)}\n`);
+    attempt(this.file, () => appendFileSync(this.file, `${JSON.stringify(entry)}\n`));
   }
 }
 

@@ -115,7 +115,7 @@ export function readRun(file: string, device: Device): SavedRun {
     position: {
       ...readPosition(position),
       lr: position.number("lr"),
-      best: position.numberOrNull("best"),
+      best: position.figureOrNull("best"),
       carried: readCarried(file, device),
     },
     data: { name: data.text("name"), words: data.count("words") },

@@ -12,18 +12,21 @@ export interface Position {
   examples: number;
   loss: number;
   accuracy: number;
+  /** Of the losses of all examples: what the average is computed from, so that a resumed epoch has the same one, bit for bit. */
+  lossSum: number;
   /** Spent on training in this epoch. */
   seconds: number;
 }
 
-export const START: Position = { epoch: 0, step: 0, examples: 0, loss: 0, accuracy: 0, seconds: 0 };
+export const START: Position = { epoch: 0, step: 0, examples: 0, loss: 0, accuracy: 0, lossSum: 0, seconds: 0 };
 
 export const readPosition = (saved: SavedState): Position => ({
   epoch: saved.count("epoch"),
   step: saved.count("step"),
   examples: saved.count("examples"),
-  loss: saved.number("loss"),
+  loss: saved.figure("loss"),
   accuracy: saved.number("accuracy"),
+  lossSum: saved.has("lossSum") ? saved.figure("lossSum") : saved.figure("loss") * saved.count("examples"),
   seconds: saved.number("seconds"),
 });
 
@@ -51,15 +54,18 @@ export async function followEpoch<Report extends StepReport>(
   const progress = show ? showProgress({ title, unit, total, from: start.examples }) : silent;
   const began = performance.now();
   try {
+    let { lossSum, examples } = start;
+    const right = Math.round(start.accuracy * start.examples);
     await train((report) => {
-      const examples = start.examples + report.examples;
-      const average = (before: number, since: number) => (before * start.examples + since * report.examples) / examples;
+      lossSum += report.batchLoss * (start.examples + report.examples - examples);
+      examples = start.examples + report.examples;
       const position = {
         epoch: start.epoch,
         step: start.step + report.step,
         examples,
-        loss: average(start.loss, report.loss),
-        accuracy: average(start.accuracy, report.accuracy),
+        loss: lossSum / examples,
+        accuracy: (right + Math.round(report.accuracy * report.examples)) / examples,
+        lossSum,
         seconds: start.seconds + (performance.now() - began) / 1000,
       };
       onStep(position, report);

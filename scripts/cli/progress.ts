@@ -40,6 +40,8 @@ function liveBar({ title, total, unit, from = 0 }: ProgressOptions): Progress {
     gracefulExit: false, // the script decides what Ctrl-C does
   });
   const rate = rateFrom(from);
+  const showCursor = () => bar.stop(); // a second Ctrl-C quits at once, in the middle of the pass
+  process.once("exit", showCursor);
   bar.start(total, from, { speed: "…", figures: "", left: "" });
   return {
     update(done, figures = "") {
@@ -47,7 +49,10 @@ function liveBar({ title, total, unit, from = 0 }: ProgressOptions): Progress {
       const left = speed > 0 ? `  ${duration((total - done) / speed)} left` : "";
       bar.update(done, { speed: whole.format(speed), figures, left });
     },
-    stop: () => bar.stop(),
+    stop() {
+      process.off("exit", showCursor);
+      bar.stop();
+    },
   };
 }
 

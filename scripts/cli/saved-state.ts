@@ -23,14 +23,24 @@ export class SavedState {
     return new SavedState(this.file, this.command, isObject(value) ? value : this.refuse(key));
   }
 
+  has(key: string): boolean {
+    return this.values[key] !== undefined;
+  }
+
+  /** Any number: a loss may have become NaN. */
+  figure(key: string): number {
+    const value = this.values[key];
+    return typeof value === "number" ? value : this.refuse(key);
+  }
+
   /** A number of at least 0. */
   number(key: string): number {
     const value = this.values[key];
     return typeof value === "number" && value >= 0 ? value : this.refuse(key);
   }
 
-  numberOrNull(key: string): number | null {
-    return this.values[key] === null ? null : this.number(key);
+  figureOrNull(key: string): number | null {
+    return this.values[key] === null ? null : this.figure(key);
   }
 
   /** An integer of at least `low`. */
@@ -85,7 +95,8 @@ export function mergeOptions<Run extends object>(
     if (!given.has(key) || options[key] === saved[key]) continue;
     if (free.includes(key)) merged[key] = options[key];
     else {
-      throw new CheckpointError(file, `the run was made with ${key} ${saved[key]}, not ${options[key]}`, {
+      const option = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+      throw new CheckpointError(file, `the run was made with ${option} ${saved[key]}, not ${options[key]}`, {
         hint: "Leave the option out, or start anew without --resume",
       });
     }

@@ -1,11 +1,13 @@
 /** Ctrl-C that stops cleanly: the first one asks, the second one quits at once. */
 
 export interface Stop {
-  /** Aborted by the first Ctrl-C (SIGINT) or SIGTERM. */
+  /** Aborted by the first Ctrl-C (SIGINT), SIGTERM, or SIGHUP, as when a terminal is closed. */
   readonly signal: AbortSignal;
   /** Ends it: from then on, Ctrl-C does what it always does. */
   release(): void;
 }
+
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 export function stopOnSignal(): Stop {
   const controller = new AbortController();
@@ -14,13 +16,11 @@ export function stopOnSignal(): Stop {
     process.stderr.write("\nStopping after the running step. Ctrl-C again quits at once.\n");
     controller.abort();
   };
-  process.on("SIGINT", onSignal);
-  process.on("SIGTERM", onSignal);
+  for (const name of SIGNALS) process.on(name, onSignal);
   return {
     signal: controller.signal,
     release() {
-      process.off("SIGINT", onSignal);
-      process.off("SIGTERM", onSignal);
+      for (const name of SIGNALS) process.off(name, onSignal);
     },
   };
 }

@@ -1,6 +1,7 @@
 /** What a training command does around its epochs: stop and save, log, report, plot; and the options of all of them. */
 import { cpu, cuda, type Device, ThimbleError } from "../../lib/index.ts";
 import { JsonLines } from "./json-lines.ts";
+import { prepareOutput } from "./output.ts";
 import { plotText } from "./plot.ts";
 import type { Position } from "./position.ts";
 import { profileInto } from "./profile.ts";
@@ -62,6 +63,7 @@ export interface TrainingRun<P extends Position> {
 /** Runs the epochs that are left. A stop is no error: it saves where the run is, and ends with exit code 130. */
 export async function runTraining<P extends Position>(run: TrainingRun<P>): Promise<void> {
   const { start, epochs, steps, device, signal, checkpoint } = run;
+  if (checkpoint !== undefined) prepareOutput(checkpoint);
   const losses: number[] = [];
   const log = run.log === undefined ? null : new JsonLines(run.log, start.epoch);
   const common = () => ({ device: `${device}`, threads: device.threads, residentBytes: process.memoryUsage.rss() });
@@ -78,9 +80,9 @@ export async function runTraining<P extends Position>(run: TrainingRun<P>): Prom
       } // else it was stopped between training and evaluation
       const { next, entry, line } = await run.finish(position);
       position = next;
+      console.log(`epoch ${epoch}/${epochs}  ${line}`);
       if (checkpoint !== undefined) run.save(checkpoint, position);
       log?.write({ ...entry, ...common() });
-      console.log(`epoch ${epoch}/${epochs}  ${line}`);
     }
   } catch (error) {
     if (error !== signal.reason) throw error;
@@ -102,9 +104,12 @@ export async function runCommand(stop: Stop, main: () => Promise<void>): Promise
   try {
     await main();
   } catch (error) {
-    if (!(error instanceof ThimbleError)) throw error;
+    if (!(error instanceof ThimbleError) && !isSystemError(error)) throw error;
     console.error(`${error.name}: ${error.message}`);
     process.exitCode = stop.signal.aborted ? 130 : 1;
   }
   stop.release();
 }
+
+/** What the system refuses, such as a full disk behind standard output. */
+const isSystemError = (error: unknown): error is NodeJS.ErrnoException => error instanceof Error && "syscall" in error;

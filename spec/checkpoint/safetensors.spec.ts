@@ -1,5 +1,17 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -257,4 +269,17 @@ test("a metadata text of several megabytes, and names that JavaScript's objects 
   const read = readSafetensors(file);
   expect(read.arrays).toEqual(arrays);
   expect(read.metadata.get("long")).toBe(text);
+});
+
+test("a link leads to the new file, a private file stays private, and what is no file is not replaced", () => {
+  const link = join(folder, "link");
+  writeFileSync(file, "old");
+  chmodSync(file, 0o600);
+  symlinkSync(file, link);
+  writeSafetensors(link, new Map([["x", int32([1], [7])]]));
+  expect(lstatSync(link).isSymbolicLink()).toBe(true);
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+  expect(readSafetensors(file).arrays.get("x")!.data[0]).toBe(7);
+  expect(() => writeSafetensors("/dev/null", new Map())).toThrow(/^\/dev\/null: cannot be written: it is no file/);
+  expect(statSync("/dev/null").isCharacterDevice()).toBe(true);
 });

@@ -31,8 +31,7 @@ interface LogLine {
 /** What must repeat: all but the times. */
 const figures = (lines: LogLine[]) =>
   lines.map(({ epoch, trainLoss, trainAccuracy, testLoss, testAccuracy }) => {
-    const rounded = [trainLoss, trainAccuracy, testLoss, testAccuracy].map((value) => value.toPrecision(12));
-    return [epoch, ...rounded];
+    return [epoch, trainLoss, trainAccuracy, testLoss, testAccuracy];
   });
 
 test("--help, and exit code 2 for a mistake", async () => {
@@ -51,6 +50,27 @@ test("what cannot be read is one clear line and exit code 1", async () => {
   expect(missing.stderr).not.toContain("    at ");
   const resumed = await run("--resume", at("none.safetensors"), "--generated");
   expect([resumed.code, resumed.stderr]).toEqual([1, expect.stringContaining("CheckpointError: ")]);
+});
+
+test("what cannot be written is found before the first step, and parent folders are made", async () => {
+  const epoch = [...small, "--epochs", "1"];
+  for (const option of ["--checkpoint", "--log", "--profile"]) {
+    const refused = await run(...epoch, option, folder);
+    expect([refused.code, refused.stdout.includes("epoch 1/1")]).toEqual([1, false]);
+    expect(refused.stderr).toMatch(/Error: .*cannot be written: it is a folder\n$/);
+  }
+  const made = await run(...epoch, "--checkpoint", at("new/folder/run"));
+  expect(made).toMatchObject({ code: 0, stderr: "" });
+  expect(readSafetensors(at("new/folder/run")).arrays.size).toBeGreaterThan(0);
+});
+
+test("a run whose loss has become NaN is saved, and goes on", async () => {
+  const diverging = [...small, "--limit", "640", "--epochs", "6", "--lr", "1e30"];
+  const { code } = await runUntil("epoch 1/6", "train-resnet.ts", [...diverging, "--checkpoint", at("nan")]);
+  expect(code).toBe(130);
+  const resumed = await run("--generated", "--limit", "640", "--resume", at("nan"));
+  expect(resumed).toMatchObject({ code: 0, stderr: "" });
+  expect(resumed.stdout).toMatch(/epoch 6\/6 +train loss NaN/);
 });
 
 test("epochs are logged, saved and plotted; a resumed run is the same bit for bit, also from within an epoch", async () => {
@@ -81,7 +101,7 @@ test("epochs are logged, saved and plotted; a resumed run is the same bit for bi
   expect(figures(readLog<LogLine>(at("resumed.jsonl")))).toEqual(figures(lines));
 
   const wrong = await run("--generated", "--limit", "96", "--resume", at("resumed"), "--batch-size", "8");
-  expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining("made with batchSize 16, not 8")]);
+  expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining("made with --batch-size 16, not 8")]);
   const other = await run("--generated", "--limit", "80", "--resume", at("resumed"));
   expect([other.code, other.stderr]).toEqual([1, expect.stringContaining("the run used 96 images")]);
 }, 60_000);

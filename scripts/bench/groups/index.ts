@@ -31,3 +31,13 @@ export const parts: readonly (Group | Report)[] = [
   scaling,
   ...(cuda.isAvailable() ? [onCuda] : []),
 ];
+
+/** Why the group "cuda" is not among them; null where it is. */
+export function whyNoCuda(): string | null {
+  try {
+    cuda();
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
