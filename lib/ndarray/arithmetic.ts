@@ -37,7 +37,10 @@ interface InPlace {
 export function unary(op: Unary, a: NDArray, p = 0, { reuse = false }: InPlace = {}): NDArray {
   if (typeof p !== "number") throw new ArgumentError(op, `the operand must be a number, not ${typeof p}`);
   if (a.dtype === "int32" && op === "relu") op = "maximumScalar"; // of 0
-  if (a.dtype === "int32" && !(INT32_UNARY.has(op) && p === (p | 0))) a = a.to({ dtype: "float32" });
+  if (a.dtype === "int32" && !(INT32_UNARY.has(op) && p === (p | 0))) {
+    using floats = a.to({ dtype: "float32" });
+    return unary(op, floats, p, { reuse: true });
+  }
   const out = reuse && reusable(a, a.shape) ? a.alias() : emptyLike(a, a.shape);
   if (out.size === 0) return out;
   const backend = a.device.backend;
@@ -50,8 +53,9 @@ export function unary(op: Unary, a: NDArray, p = 0, { reuse = false }: InPlace =
 export function binary(op: Binary, a: NDArray, b: NDArray, p = 0, { reuse = false }: InPlace = {}): NDArray {
   sameDevice(op, a, b);
   if (a.dtype !== b.dtype || (a.dtype === "int32" && !INT32_BINARY.has(op))) {
-    a = a.to({ dtype: "float32" });
-    b = b.to({ dtype: "float32" });
+    using x = a.to({ dtype: "float32" });
+    using y = b.to({ dtype: "float32" });
+    return binary(op, x, y, p);
   }
   const same = layout.sameShape(a.shape, b.shape);
   const shape = same ? a.shape : layout.broadcastShapes(op, a.shape, b.shape);
@@ -108,7 +112,10 @@ const isList = (value: Axes | ReduceOptions): value is readonly number[] => Arra
 /** Reduces axes. The sum is multiplied by `scale`. */
 export function reduce(op: Reduce, a: NDArray, { axes, keepDims = false }: ReduceOptions = {}, scale = 1): NDArray {
   const reduced = layout.checkAxes(op, axes, a.shape);
-  if (a.dtype === "int32" && (op === "logSumExp" || scale !== 1)) a = a.to({ dtype: "float32" });
+  if (a.dtype === "int32" && (op === "logSumExp" || scale !== 1)) {
+    using floats = a.to({ dtype: "float32" });
+    return reduce(op, floats, { axes, keepDims }, scale);
+  }
   // The native kernel takes the kept axes first. Loops: lists made by map and filter would take as long as a small sum.
   const outShape: number[] = [];
   const shape: number[] = [];
@@ -154,7 +161,10 @@ function emptyReduction(op: Reduce, a: NDArray, out: NDArray, scale: number): ND
 export function mean(a: NDArray, options: ReduceOptions = {}): NDArray {
   const axes = layout.checkAxes("mean", options.axes, a.shape);
   const count = axes.reduce((n, axis) => n * a.shape[axis]!, 1);
-  if (count === 1 && a.dtype === "int32") a = a.to({ dtype: "float32" });
+  if (count === 1 && a.dtype === "int32") {
+    using floats = a.to({ dtype: "float32" });
+    return reduce("sum", floats, options);
+  }
   return reduce("sum", a, options, 1 / count);
 }
 
@@ -209,9 +219,13 @@ function emptyLike(model: NDArray, shape: layout.Shape): NDArray {
 
 declare module "./ndarray.ts" {
   interface NDArray {
+    /** this + other, an array that broadcasts, or a number. */
     add(other: Operand): NDArray;
+    /** this - other. */
     sub(other: Operand): NDArray;
+    /** this · other, element by element. */
     mul(other: Operand): NDArray;
+    /** this / other, as float32. */
     div(other: Operand): NDArray;
     /** The larger of each pair. */
     maximum(other: Operand): NDArray;
@@ -219,6 +233,7 @@ declare module "./ndarray.ts" {
     equal(other: Operand): NDArray;
     /** 1 where this is greater, else 0. */
     greater(other: Operand): NDArray;
+    /** To the power of a number. */
     pow(exponent: number): NDArray;
     neg(): NDArray;
     exp(): NDArray;
@@ -228,9 +243,13 @@ declare module "./ndarray.ts" {
     relu(): NDArray;
     sigmoid(): NDArray;
     abs(): NDArray;
+    /** Over the axes, by default all: `sum(0)`, `sum({ axes: [0, 1], keepDims: true })`. */
     sum(options?: Axes | ReduceOptions): NDArray;
+    /** The mean over the axes, as {@link sum}; NaN over no elements. */
     mean(options?: Axes | ReduceOptions): NDArray;
+    /** The maximum over the axes, as {@link sum}. @throws ShapeError over no elements. */
     max(options?: Axes | ReduceOptions): NDArray;
+    /** log Σ exp over the axes, as {@link sum}. */
     logSumExp(options?: Axes | ReduceOptions): NDArray;
     /** int32 indices of the first maximum, counted row-major over the reduced axes. */
     argMax(options?: Axes | ReduceOptions): NDArray;

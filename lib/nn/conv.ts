@@ -2,7 +2,7 @@ import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
 import { ShapeError } from "../native/errors.ts";
 import { conv } from "../ops/conv.ts";
-import { checkFloat } from "../ops/support.ts";
+import { checkFloat, checkInteger } from "../ops/support.ts";
 import type { Chain } from "./chain.ts";
 import {
   checkModuleOptions,
@@ -20,6 +20,8 @@ import { onPixels } from "./pixels.ts";
 export interface ConvModuleOptions extends ModuleOptions {
   /** Default 1. */
   stride?: number | undefined;
+  /** Zeros on each side. Default floor(kernelSize / 2), which keeps the size where the kernel is odd and the stride 1. */
+  padding?: number | undefined;
   /** Default true. */
   bias?: boolean | undefined;
   /** Of the weight's Kaiming initialisation. Default √2, for ReLU; 1/√3 gives PyTorch's default, U(±1/√(in · k²)). */
@@ -27,8 +29,8 @@ export interface ConvModuleOptions extends ModuleOptions {
 }
 
 /**
- * Convolution of NCHW images, padded by floor(k / 2) so that stride 1 keeps the size: x (N, in, H, W) gives
- * (N, out, H', W'). weight (k, k, in, out) starts Kaiming-uniform, bias (out) from U(±1 / √(in · k²)).
+ * Convolution of NCHW images: x (N, in, H, W) gives (N, out, H', W') with H' = floor((H + 2 · padding - k) / stride) + 1;
+ * by default it is padded so that stride 1 keeps the size. weight (k, k, in, out) starts Kaiming-uniform, bias (out) from U(±1 / √(in · k²)).
  * Images lie in memory as NHWC: the result is a view, and nothing is transposed between layers.
  */
 export class Conv extends Module {
@@ -41,17 +43,18 @@ export class Conv extends Module {
 
   constructor(inChannels: number, outChannels: number, kernelSize: number, options: ConvModuleOptions = {}) {
     super();
-    checkModuleOptions("Conv", options, ["stride", "bias", "gain"]);
-    const { stride = 1, bias = true, gain, ...rest } = options;
+    checkModuleOptions("Conv", options, ["stride", "padding", "bias", "gain"]);
+    const { stride = 1, padding = Math.floor(kernelSize / 2), bias = true, gain, ...rest } = options;
     for (const [name, value] of Object.entries({ inChannels, outChannels, kernelSize, stride }))
       checkSize("Conv", name, value);
+    checkInteger("Conv", "padding", padding);
     const fan = inChannels * kernelSize ** 2;
     const bound = 1 / Math.sqrt(fan);
     const shape = [kernelSize, kernelSize, inChannels, outChannels];
     this.weight = parameter(() => init.kaimingUniform(fan, outChannels * kernelSize ** 2, { ...rest, gain, shape }));
     this.bias = bias ? parameter(() => init.uniform([outChannels], { ...rest, low: -bound, high: bound })) : null;
     this.stride = stride;
-    this.padding = Math.floor(kernelSize / 2);
+    this.padding = padding;
   }
 
   override forward(x: Tensor): Tensor {

@@ -17,35 +17,61 @@ import { logSoftmax, softmax } from "./softmax.ts";
 
 declare module "../autograd/tensor.ts" {
   interface Tensor {
+    /** this + other, a tensor that broadcasts, or a number. */
     add(other: elementwise.Operand): Tensor;
+    /** this - other. */
     sub(other: elementwise.Operand): Tensor;
+    /** this · other, element by element. */
     mul(other: elementwise.Operand): Tensor;
+    /** this / other. */
     div(other: elementwise.Operand): Tensor;
+    /** The larger of each pair. */
     maximum(other: elementwise.Operand): Tensor;
+    /** To the power of a number. */
     pow(exponent: number): Tensor;
+    /** -this. */
     neg(): Tensor;
     exp(): Tensor;
+    /** The natural logarithm. */
     log(): Tensor;
     sqrt(): Tensor;
     tanh(): Tensor;
+    /** max(this, 0). */
     relu(): Tensor;
+    /** 1 / (1 + exp(-this)). */
     sigmoid(): Tensor;
     abs(): Tensor;
+    /** The matrix product over the last two axes, with broadcast batch axes. */
     matmul(other: Tensor): Tensor;
+    /** Over the axes, by default all: `sum(0)`, `sum({ axes: [0, 1], keepDims: true })`. */
     sum(options?: Axes | ReduceOptions): Tensor;
+    /** The mean over the axes, as {@link sum}. */
     mean(options?: Axes | ReduceOptions): Tensor;
+    /** The maximum over the axes, as {@link sum}. */
     max(options?: Axes | ReduceOptions): Tensor;
+    /** log Σ exp over the axes, as {@link sum}. */
     logSumExp(options?: Axes | ReduceOptions): Tensor;
+    /** exp(this) over its sum along an axis, by default the last. */
     softmax(axis?: number): Tensor;
+    /** The logarithm of {@link softmax}. */
     logSoftmax(axis?: number): Tensor;
+    /** The same elements in row-major order under another shape; one size may be -1. */
     reshape(shape: Shape): Tensor;
+    /** Swaps two axes, by default the last two. */
     transpose(first?: number, second?: number): Tensor;
+    /** Axis i of the result is axis `axes[i]`. */
     permute(axes: readonly number[]): Tensor;
+    /** Stretched by NumPy's rules: axes of size 1, and new axes in front. */
     broadcastTo(shape: Shape): Tensor;
+    /** Reverses axes, by default all. */
     flip(axes?: number | readonly number[]): Tensor;
+    /** A part, one range for each axis, fewer allowed: an index, null, [start, stop] or [start, stop, step]. */
     slice(...ranges: Range[]): Tensor;
+    /** Zeros around: [before, after] for each axis. */
     pad(widths: readonly (readonly [number, number])[]): Tensor;
+    /** Puts `dilation` zeros after every element along the axes. */
     dilate(axes: number | readonly number[], dilation: number): Tensor;
+    /** Takes every (dilation + 1)-th element along the axes. */
     undilate(axes: number | readonly number[], dilation: number): Tensor;
     /** Joins this tensor, in front, and others along a new axis. */
     stack(others: readonly Tensor[], axis?: number): Tensor;
@@ -53,7 +79,9 @@ declare module "../autograd/tensor.ts" {
     concat(others: readonly Tensor[], axis?: number): Tensor;
     /** The slices along an axis, by default 0, which is dropped. */
     split(axis?: number): Tensor[];
+    /** Zeroes elements with probability p, and scales the others by 1 / (1 - p). */
     dropout(p: number): Tensor;
+    /** Convolution of images (N, H, W, Cin) with a weight (k, k, Cin, Cout). */
     conv(weight: Tensor, options?: ConvOptions): Tensor;
     /** The rows `ids` of this table. */
     embedding(ids: Tensor): Tensor;

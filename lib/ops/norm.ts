@@ -1,4 +1,5 @@
 /** Normalisation over the batch (Ioffe and Szegedy, 2015) and over the features (Ba et al., 2016). */
+import { gradEnabled } from "../autograd/mode.ts";
 import { record, type Tensor } from "../autograd/tensor.ts";
 import { ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
@@ -47,11 +48,13 @@ export function batchNorm(x: Tensor, weight: Tensor, bias: Tensor, options: Batc
   const { backend } = x.device;
   const fused = relu ? 1 : 0;
   const y = NDArray.empty(x.shape, input);
-  const mean = training ? NDArray.empty([channels], input) : contiguous(runningMean.data);
+  // Running statistics move on when the same layer trains before this is differentiated: what is recorded has its own.
+  const held = (statistics: Tensor) => (gradEnabled() ? statistics.data.copy() : contiguous(statistics.data));
+  const mean = training ? NDArray.empty([channels], input) : held(runningMean);
   const scale = contiguous(weight.data);
   const shift = contiguous(bias.data);
   // In training 1/√(var + eps) of the batch; else the variance, from which only a backward pass computes that.
-  const spread = training ? NDArray.empty([channels], input) : contiguous(runningVar.data);
+  const spread = training ? NDArray.empty([channels], input) : held(runningVar);
   if (training) {
     const [movingMean, movingVar] = [runningMean.data, runningVar.data];
     if (!movingMean.isCompact() || !movingVar.isCompact()) {
@@ -86,6 +89,8 @@ export function batchNorm(x: Tensor, weight: Tensor, bias: Tensor, options: Batc
     return [dx, dw, db];
   });
   releaseCopy(input, x.data); // the tape has what it needs
+  releaseCopy(scale, weight.data);
+  releaseCopy(shift, bias.data);
   releaseCopy(mean, runningMean.data);
   releaseCopy(spread, runningVar.data);
   return result;
@@ -136,6 +141,8 @@ export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, options: { ep
     return [dx, dw, db];
   });
   releaseCopy(input, x.data);
+  releaseCopy(w, weight.data);
+  releaseCopy(b, bias.data);
   mean.dispose();
   istd.dispose();
   return result;

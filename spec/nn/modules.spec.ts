@@ -45,6 +45,33 @@ onEachDevice("layers", (device) => {
     expect(new nn.Sequential().forward(x)).toBe(x);
   });
 
+  test("Conv's padding may be chosen, and is the same recorded or not", () => {
+    const x = input(2, 3, 7, 6);
+    for (const [kernel, padding, stride] of [
+      [3, 0, 1],
+      [2, 1, 1],
+      [4, 0, 2],
+      [1, 2, 3],
+    ] as const) {
+      // prettier-ignore
+      const conv = new nn.Conv(3, 4, kernel, { device, padding, stride });
+      const expected = ops.conv(x.permute([0, 2, 3, 1]), conv.weight, { stride, padding, bias: conv.bias });
+      const values = expected.permute([0, 3, 1, 2]).toArray();
+      expect(conv.forward(x).toArray()).toEqual(values);
+      const inferred = noGrad(() => new nn.Sequential(conv).forward(x));
+      close(inferred, { shape: expected.permute([0, 3, 1, 2]).shape, values: conv.forward(x).toTypedArray() });
+    }
+  });
+
+  test("one norm in evaluation and then in training: both are differentiated", () => {
+    const norm = new nn.BatchNorm1d(3, { device });
+    const x = tensor(random.uniform(12), { shape: [4, 3], device, requiresGrad: true });
+    const first = norm.eval().forward(x).sum();
+    const second = norm.train().forward(x).pow(2).sum();
+    first.add(second).backward();
+    expect(x.grad!.toTypedArray().every(Number.isFinite)).toBe(true);
+  });
+
   test("Conv pads by floor(k / 2): stride 1 keeps the size of odd kernels", () => {
     for (const k of [1, 3, 5, 7]) {
       expect(new nn.Conv(2, 3, k, { device }).forward(input(2, 2, 6, 5)).shape).toEqual([2, 3, 6, 5]);
