@@ -7,28 +7,18 @@
  * microsecond or two, and would not be worth a fork of its own. Only a large product of few rows is: threads cut it along its
  * sums. Where there is one, the layers run in turn.
  *
- * After about 0.1 ms without work the threads sleep, and to wake them takes 50 µs: three times what an image may take. So
- * calls of small layers are a team's only while they follow closely one after another. Their results are the same bits either
- * way: no sum is cut, and the order of its terms does not depend on who makes it.
+ * A call of small layers is a team's only where that pays (pace.h). Its results are the same bits either way: no sum is cut,
+ * and the order of its terms does not depend on who makes it.
  */
 #include "barrier.h"
 #include "convolve.h"
+#include "pace.h"
 #include "parallel.h"
 
 #include <math.h>
-#include <time.h>
 
 enum { SLOT = 7 };
 static const double GRAIN = 5e5; /* flops of a share */
-
-/* When a team is worth its fork although no layer alone would be. */
-enum { CALLS = 8 }; /* follow one another closely before the threads are woken: it takes as long as they gain */
-static const double CLOSELY = 5e-5; /* seconds from one's end to the next one's start */
-
-/* When it is not, and one thread computes for some time, as a multiple of a call's: a call this slow waited for a thread that has no
-   core; and cores that do not share a cache may be slower together than one alone. */
-static const double HELD_UP = 4e9, REST_HELD_UP = 20; /* flops a second */
-enum { SLOW_CALLS = 3, REST_SLOW = 100 };             /* in a row */
 
 /** What the threads share. */
 typedef struct {
@@ -135,27 +125,13 @@ static void survey(job *w) {
   w->threads = th_threads_for(w->flops, GRAIN);
 }
 
-static double seconds(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/** By a team, or by this thread alone where that is faster. What calls came before is the calling thread's own, as are the threads
-    that OpenMP keeps for its forks. */
+/** By a team, or by this thread alone where that is faster. */
 static void run_together(job *w) {
-  static _Thread_local int close_calls, slow_calls;
-  static _Thread_local double end, rest_until, alone; /* flops a second of one thread, of late */
-  const double start = seconds();
-  close_calls = start - end < CLOSELY ? (int)th_min(close_calls + 1, CALLS) : 0;
-  const int is_team = start >= rest_until && (close_calls >= CALLS || w->has_large);
+  static _Thread_local th_pace pace;
+  const double start = pace_now();
+  const int is_team = pace_is_team(&pace, start, w->has_large);
   th_parallel(is_team ? w->threads : 1, run_member, w);
-  end = seconds();
-  const double took = end - start;
-  if (!is_team) alone += (w->flops / took - alone) / 8;
-  slow_calls = is_team && !w->has_large && w->flops < alone * took ? slow_calls + 1 : 0;
-  if (is_team && w->flops < HELD_UP * took) rest_until = end + REST_HELD_UP * took;
-  else if (slow_calls == SLOW_CALLS) rest_until = end + REST_SLOW * took;
+  pace_learn(&pace, start, w->flops, w->has_large, is_team);
 }
 
 int32_t th_layers(float *y, const float *x, float *work, const double *host_layers, int32_t count, int32_t n,
