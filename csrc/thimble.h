@@ -187,9 +187,9 @@ TH_KERNEL int32_t th_conv_backward_weight(float *dweight, float *dbias, const fl
 
 /** An entry of a layer in th_layers' table. */
 typedef enum {
-  TH_LAYER_IN = 0, /* its images: TH_LAYERS_X, TH_LAYERS_Y or where in the work space, in floats an image */
+  TH_LAYER_IN = 0, /* its images: TH_PLACE_X, TH_PLACE_Y or where in the work space, in floats an image */
   TH_LAYER_OUT = 1,
-  TH_LAYER_ADD = 2, /* images added to its result, or TH_LAYERS_NONE */
+  TH_LAYER_ADD = 2, /* images added to its result, or TH_PLACE_NONE */
   TH_LAYER_H = 3,   /* from here to PADDING as th_conv's geometry after n */
   TH_LAYER_W = 4,
   TH_LAYER_C = 5,
@@ -210,10 +210,12 @@ typedef enum {
   TH_LAYER_ENTRIES = 20,
 } th_layer;
 
-/* Places other than in the work space. */
-#define TH_LAYERS_X (-1)
-#define TH_LAYERS_Y (-2)
-#define TH_LAYERS_NONE (-3)
+/** Places of a layer's images other than in the work space. */
+typedef enum {
+  TH_PLACE_X = -1,
+  TH_PLACE_Y = -2,
+  TH_PLACE_NONE = -3,
+} th_place;
 
 /** Layers one after another, for inference: host_layers (count, TH_LAYER_ENTRIES), each a convolution, or a linear layer as
     one of 1 × 1 images and taps, with what follows it:

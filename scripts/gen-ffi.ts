@@ -44,7 +44,7 @@ function parseEnums(text: string): { name: string; members: [string, number][] }
   const code = text.replace(/\/\*[\s\S]*?\*\//g, " ");
   return [...code.matchAll(/typedef enum \{([^}]*)\}\s*th_(\w+?)(?:_op)?;/g)].map(([, body = "", name = ""]) => {
     const prefix = new RegExp(`^TH_${name.toUpperCase()}_`);
-    const members = [...body.matchAll(/(TH_\w+) = (\d+)/g)].map(([, key = "", value]): [string, number] => [
+    const members = [...body.matchAll(/(TH_\w+) = (-?\d+)/g)].map(([, key = "", value]): [string, number] => [
       camel(key.replace(prefix, "").toLowerCase()),
       Number(value),
     ]);

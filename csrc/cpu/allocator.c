@@ -6,6 +6,7 @@
  * operation under a mutex. The cache holds at most CACHE_LIMIT bytes; a block freed beyond that goes back to the system,
  * so one huge array is never kept for good. When the system has no memory, the whole cache is given back before failing.
  */
+#include "../common/size_class.h"
 #include "../thimble.h"
 
 #include <pthread.h>
@@ -24,8 +25,8 @@
 #define UNPOISON(pointer, bytes) ((void)0)
 #endif
 
-enum { ALIGNMENT = 64, CLASSES = 4 * 48 };
-static const size_t MIN_BYTES = 64, HUGE_PAGE = (size_t)2 << 20, LARGE_BYTES = (size_t)4 << 20;
+enum { ALIGNMENT = 64 };
+static const size_t HUGE_PAGE = (size_t)2 << 20, LARGE_BYTES = (size_t)4 << 20;
 static const double MAX_BYTES = 0x1p46, CACHE_LIMIT = 0x1p28;
 
 /* What a header says of its block, so that a second th_free of the same pointer is ignored while it is cached. */
@@ -45,16 +46,6 @@ typedef union {
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static block *free_lists[CLASSES];
 static double live, peak, cached, limit = 1.0 / 0.0;
-
-/** Rounds *bytes up to (4 + k)/4 of a power of two, k in 0 … 3, and returns the index of that class. */
-static uint32_t size_class(size_t *bytes) {
-  if (*bytes <= MIN_BYTES) *bytes = MIN_BYTES;
-  const int exponent = 63 - __builtin_clzll(*bytes);
-  const size_t power = (size_t)1 << exponent, quarter = power / 4;
-  const size_t quarters = (*bytes - power + quarter - 1) / quarter;
-  *bytes = power + quarters * quarter;
-  return 4 * (uint32_t)exponent + (uint32_t)quarters;
-}
 
 static void release(block *b) {
   UNPOISON(b + 1, sizeof(header) - sizeof(block) + b->bytes);

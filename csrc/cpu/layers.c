@@ -46,8 +46,8 @@ static th_conv_shape shape_of(const double *layer, ptrdiff_t n) {
 /** Images first to first + n, of the input, the output or the work space, which has room for a share's after that of the
     shares before it. */
 static float *images(const job *w, double place, ptrdiff_t size, ptrdiff_t first, ptrdiff_t n) {
-  if (place == TH_LAYERS_X) return (float *)(uintptr_t)w->x + first * size;
-  if (place == TH_LAYERS_Y) return w->y + first * size;
+  if (place == TH_PLACE_X) return (float *)(uintptr_t)w->x + first * size;
+  if (place == TH_PLACE_Y) return w->y + first * size;
   return w->work + first * w->work_floats + n * (ptrdiff_t)place;
 }
 
@@ -62,7 +62,7 @@ static int32_t run_layer(const job *w, const double *layer, ptrdiff_t first, ptr
   th_epilogue e = {0};
   if (layer[TH_LAYER_RELU] != 0) e.does |= TH_RELU;
   if (layer[TH_LAYER_RELU_AFTER] != 0) e.does |= TH_RELU_AFTER;
-  if (layer[TH_LAYER_ADD] != TH_LAYERS_NONE) {
+  if (layer[TH_LAYER_ADD] != TH_PLACE_NONE) {
     e.does |= TH_ADD;
     e.add = images(w, layer[TH_LAYER_ADD], out_size, first, n) - y;
   }

@@ -5,6 +5,7 @@
  * two), and given out again. That needs no waiting either: all work is in one stream, so whoever gets a block uses
  * it after whoever had it before. Other programs may want the memory, which th_memory_trim gives back.
  */
+#include "../common/size_class.h"
 #include "device.h"
 
 #include <cmath>
@@ -14,8 +15,6 @@
 
 namespace {
 
-enum { CLASSES = 4 * 48 };
-const size_t MIN_BYTES = 64;
 const double MAX_BYTES = 0x1p46;
 
 struct block {
@@ -29,16 +28,6 @@ std::mutex mutex;
 auto &blocks = *new std::unordered_map<void *, block>;
 auto &free_lists = *new std::vector<std::vector<void *>>(CLASSES);
 double live, peak, cached, limit = INFINITY;
-
-/** Rounds *bytes up to (4 + k)/4 of a power of two, k in 0 … 3, and returns the index of that class. */
-uint32_t size_class(size_t *bytes) {
-  if (*bytes <= MIN_BYTES) *bytes = MIN_BYTES;
-  const int exponent = 63 - __builtin_clzll(*bytes);
-  const size_t power = (size_t)1 << exponent, quarter = power / 4;
-  const size_t quarters = (*bytes - power + quarter - 1) / quarter;
-  *bytes = power + quarters * quarter;
-  return 4 * (uint32_t)exponent + (uint32_t)quarters;
-}
 
 void trim() {
   for (int i = 0; i < CLASSES; i++) {

@@ -15,8 +15,9 @@ struct places {
   const float *x;
   float *work;
   int32_t n;
-  float *at(double place) const {
-    return place == TH_LAYERS_X ? (float *)x : place == TH_LAYERS_Y ? y : work + (size_t)n * (size_t)place;
+  float *at(double entry) const {
+    const auto place = (int64_t)entry;
+    return place == TH_PLACE_X ? (float *)x : place == TH_PLACE_Y ? y : work + n * place;
   }
 };
 
@@ -35,7 +36,7 @@ int32_t run_layer(const places &images, const double *layer) {
     TH_TRY(th_batch_norm_inference(y, y, gamma, address(layer[TH_LAYER_BETA]), address(layer[TH_LAYER_MEAN]),
                                    address(layer[TH_LAYER_VAR]), pixels, s.f, layer[TH_LAYER_EPS], relu));
   else if (relu) TH_TRY(th_unary(y, y, contiguous, TH_UNARY_RELU, TH_DTYPE_FLOAT32, 0));
-  if (layer[TH_LAYER_ADD] != TH_LAYERS_NONE)
+  if ((int64_t)layer[TH_LAYER_ADD] != TH_PLACE_NONE)
     TH_TRY(th_binary(y, y, images.at(layer[TH_LAYER_ADD]), contiguous, TH_BINARY_ADD, TH_DTYPE_FLOAT32, 0));
   if (layer[TH_LAYER_RELU_AFTER] != 0) TH_TRY(th_unary(y, y, contiguous, TH_UNARY_RELU, TH_DTYPE_FLOAT32, 0));
   return TH_STATUS_OK;

@@ -104,6 +104,6 @@ double test_address(const float *pointer) { return (double)(uintptr_t)pointer; }
 void test_layer(double *row, const int32_t *geometry, const float *weight, const float *bias) {
   for (int i = 0; i < TH_LAYER_ENTRIES; i++) row[i] = 0;
   for (int i = 0; i < 8; i++) row[TH_LAYER_H + i] = geometry[1 + i];
-  row[TH_LAYER_IN] = TH_LAYERS_X, row[TH_LAYER_OUT] = TH_LAYERS_Y, row[TH_LAYER_ADD] = TH_LAYERS_NONE;
+  row[TH_LAYER_IN] = TH_PLACE_X, row[TH_LAYER_OUT] = TH_PLACE_Y, row[TH_LAYER_ADD] = TH_PLACE_NONE;
   row[TH_LAYER_WEIGHT] = test_address(weight), row[TH_LAYER_BIAS] = test_address(bias);
 }

@@ -26,6 +26,7 @@ import { basename, dirname, join } from "node:path";
 
 import { CheckpointError } from "../native/errors.ts";
 import { ELEMENT_BYTES } from "../ndarray/dtype.ts";
+import { MAX_SIZE } from "../ndarray/layout.ts";
 
 /** An array in a file. Its shape is `()` for a scalar. */
 export type SavedArray =
@@ -42,7 +43,6 @@ const METADATA = "__metadata__";
 const LENGTH_BYTES = 8;
 /** The format's own limit. */
 const LONGEST_HEADER = 100_000_000;
-const MOST_ELEMENTS = 2 ** 31 - 1;
 const formatNames = { float32: "F32", int32: "I32" } as const;
 
 // ----------------------------------------------------------------------------------------------------------- reading
@@ -173,7 +173,7 @@ class Reader {
       this.fail(`'${name}' must have data_offsets, [begin, end], not [${offsets.join(", ")}]`, at);
     }
     const bytes = elements(shape) * ELEMENT_BYTES;
-    if (bytes > MOST_ELEMENTS * ELEMENT_BYTES) this.fail(`'${name}' has more than ${MOST_ELEMENTS} elements`, at);
+    if (bytes > MAX_SIZE * ELEMENT_BYTES) this.fail(`'${name}' has more than ${MAX_SIZE} elements`, at);
     if (end - begin !== bytes) {
       this.fail(
         `'${name}' of shape [${shape.join(", ")}] needs ${bytes} bytes; its data_offsets span ${end - begin}`,

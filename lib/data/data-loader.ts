@@ -7,8 +7,8 @@
 import { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError } from "../native/errors.ts";
 import { standsFor } from "../native/prototype.ts";
-import { check } from "../native/status.ts";
 import { cpu, Device } from "../ndarray/device.ts";
+import { permutation } from "../ndarray/random.ts";
 import { checkOptions } from "../ndarray/options.ts";
 import { collate } from "./collate.ts";
 import { type Dataset, type Example, type Item, type Stacked } from "./dataset.ts";
@@ -120,13 +120,9 @@ export class DataLoader<E extends Example = readonly [Item, Item]> implements It
 
   /** The indices of an epoch. */
   private order(epoch: number): Int32Array {
-    const order = new Int32Array(datasetLength(this.dataset));
-    if (!this.shuffle) return order.map((_, i) => i);
-    const { backend } = cpu();
-    if (order.length > 0) {
-      check(backend.th_permutation(order, order.length, this.seed | 0, epoch | 0), backend, "DataLoader");
-    }
-    return order;
+    const length = datasetLength(this.dataset);
+    if (!this.shuffle) return Int32Array.from({ length }, (_, i) => i);
+    return permutation(length, { seed: this.seed, stream: epoch });
   }
 }
 

@@ -110,6 +110,13 @@ export const Layer = {
 } as const;
 export type Layer = keyof typeof Layer;
 
+export const Place = {
+  x: -1,
+  y: -2,
+  none: -3,
+} as const;
+export type Place = keyof typeof Place;
+
 export const symbols = {
   th_abi_version: { args: [], returns: "i32" },
   th_last_error: { args: [], returns: "cstring" },

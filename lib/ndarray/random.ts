@@ -38,14 +38,14 @@ export class Generator {
     this.seed = checkSeed(seed);
     this.stream = stream | 0;
   }
+}
 
-  /** 0 … n - 1 in random order. */
-  permutation(n: number): Int32Array {
-    const out = new Int32Array(n);
-    const { seed, stream } = this.next();
-    if (n > 0) check(cpu().backend.th_permutation(out, n, seed, stream), cpu().backend, "permutation");
-    return out;
-  }
+/** 0 … n - 1 in the random order that a seed and a stream determine. */
+export function permutation(n: number, { seed, stream }: GeneratorState): Int32Array {
+  const out = new Int32Array(n);
+  const { backend } = cpu();
+  if (n > 0) check(backend.th_permutation(out, n, seed | 0, stream | 0), backend, "permutation");
+  return out;
 }
 
 function checkSeed(seed: number): number {

@@ -8,7 +8,7 @@
 import { Tensor } from "../autograd/tensor.ts";
 import { check } from "../native/status.ts";
 import { Storage } from "../native/storage.ts";
-import { Layer } from "../native/symbols.gen.ts";
+import { Layer, Place } from "../native/symbols.gen.ts";
 import { definer } from "../native/prototype.ts";
 import { ELEMENT_BYTES } from "../ndarray/dtype.ts";
 import { MAX_SIZE } from "../ndarray/layout.ts";
@@ -16,11 +16,6 @@ import { NDArray } from "../ndarray/ndarray.ts";
 import { contiguous, type PerChannel, releaseCopy } from "../ops/support.ts";
 import { joins, type Module } from "./module.ts";
 import { TO_NCHW, TO_NHWC } from "./pixels.ts";
-
-/** Places of images other than in the work space, as thimble.h numbers them. */
-const X = -1;
-const Y = -2;
-const NONE = -3;
 
 /** What has been done to the sums of the last layer. Nothing joins a closed one. */
 enum Stage {
@@ -65,7 +60,7 @@ export class Chain {
 
   private constructor(private readonly x: Tensor) {
     const [, c = 0, h = 1, w = 1] = x.shape;
-    this.end = { count: 0, place: X, stage: Stage.closed, isImages: x.ndim === 4, h, w, c };
+    this.end = { count: 0, place: Place.x, stage: Stage.closed, isImages: x.ndim === 4, h, w, c };
   }
 
   /** As many modules from `start` on as can run as one call on x (N, C, H, W) or (N, C); null if none can. */
@@ -173,7 +168,7 @@ export class Chain {
     table.fill(0, row, row + Layer.entries);
     table[row + Layer.in] = end.place;
     table[row + Layer.out] = out;
-    table[row + Layer.add] = NONE;
+    table[row + Layer.add] = Place.none;
     table[row + Layer.h] = end.h;
     table[row + Layer.w] = end.w;
     table[row + Layer.c] = end.c;
@@ -196,7 +191,7 @@ export class Chain {
   /** A slot for the next layer's result, which nobody still reads. The last result then takes its room in its own. */
   private nextPlace(): number {
     const { place, h, w, c } = this.end;
-    if (place !== X) this.slots[place] = Math.max(this.slots[place] ?? 0, h * w * c);
+    if (place !== Place.x) this.slots[place] = Math.max(this.slots[place] ?? 0, h * w * c);
     let next = 0;
     while (next === place || this.held.includes(next)) next++;
     return next;
@@ -240,10 +235,10 @@ export class Chain {
     for (let row = 0; row <= last; row += Layer.entries) {
       for (const entry of [Layer.in, Layer.out, Layer.add]) {
         const slot = table[row + entry]!;
-        if (slot >= 0) table[row + entry] = places[slot] ?? Y; // only the last result has no room there
+        if (slot >= 0) table[row + entry] = places[slot] ?? Place.y; // only the last result has no room there
       }
     }
-    table[last + Layer.out] = Y;
+    table[last + Layer.out] = Place.y;
     return floats;
   }
 }
