@@ -7,14 +7,15 @@ import type { Device } from "../ndarray/device.ts";
 import type { DType, TypedArrayOf } from "../ndarray/dtype.ts";
 import { formatElements, inspect } from "../ndarray/format.ts";
 import type { Shape } from "../ndarray/layout.ts";
-import { type ArrayOptions, NDArray } from "../ndarray/ndarray.ts";
+import type { ArrayOptions } from "../ndarray/array-options.ts";
+import { NDArray } from "../ndarray/ndarray.ts";
 import { describe } from "../ndarray/operands.ts";
 import { checkOptions } from "../ndarray/options.ts";
 import { handles, type HandleOwner, type Scoped, untracked } from "../ndarray/scope.ts";
 import type { NestedNumbers, Values } from "../ndarray/values.ts";
 import type { Range } from "../ndarray/views.ts";
-import { gradEnabled } from "./mode.ts";
-import { type Backward, type BackwardOfAll, checkGradient, type Edge, Node, runBackward } from "./tape.ts";
+import type { Node } from "./tape.ts";
+import { checkGradient, type Edge, runBackward } from "./tape.ts";
 
 export interface TensorOptions extends ArrayOptions {
   /** Default: the nesting's, or (n,) for a typed array. One size may be -1. */
@@ -74,11 +75,6 @@ export class Tensor implements HandleOwner {
     return this.wantsGrad;
   }
 
-  /** Whether it is not the recorded result of an operation: only leaves have a gradient after backward, and can be trained. */
-  get isLeaf(): boolean {
-    return !this.edge?.node;
-  }
-
   set requiresGrad(value: boolean) {
     if (value && this.dtype !== "float32") {
       throw new DTypeError("requiresGrad", `only float32 tensors have gradients, not ${this.dtype}`, {
@@ -91,6 +87,11 @@ export class Tensor implements HandleOwner {
       });
     }
     this.wantsGrad = value;
+  }
+
+  /** Whether it is not the recorded result of an operation: only leaves have a gradient after backward, and can be trained. */
+  get isLeaf(): boolean {
+    return !this.edge?.node;
   }
 
   /** The gradient that backward() has added up in this leaf; null before. It has the tensor's shape. */
@@ -267,63 +268,5 @@ export function tensor(values: Values | NDArray | Tensor, options: TensorOptions
   return new Tensor(NDArray.make("tensor", source, rest), { requiresGrad });
 }
 
-/**
- * The result of an operation as a tensor, recorded for backward if an input requires a gradient.
- * @param inputs in the order of the gradients that `backward` gives; null for an operand that was left out.
- * @param saved arrays that `backward` needs; they stay valid until it has run, whatever the user disposes.
- */
-export function record<const S extends readonly NDArray[]>(
-  name: string,
-  output: NDArray,
-  inputs: readonly (Tensor | null)[],
-  saved: S,
-  backward: Backward<S>,
-): Tensor {
-  if (!gradEnabled() || !anyRequiresGrad(inputs)) return new Tensor(output);
-  return new Tensor(
-    output,
-    {},
-    node(name, [output], inputs, saved, ([g], context) => backward(g!, context)),
-  );
-}
-
-/** The same for an operation with several outputs. */
-export function recordAll<const S extends readonly NDArray[]>(
-  name: string,
-  outputs: readonly NDArray[],
-  inputs: readonly (Tensor | null)[],
-  saved: S,
-  backward: BackwardOfAll<S>,
-): Tensor[] {
-  if (!gradEnabled() || !anyRequiresGrad(inputs)) return outputs.map((output) => new Tensor(output));
-  const made = node(name, outputs, inputs, saved, backward);
-  return outputs.map((output, i) => new Tensor(output, {}, made.output(i)));
-}
-
-function node<const S extends readonly NDArray[]>(
-  name: string,
-  outputs: readonly NDArray[],
-  inputs: readonly (Tensor | null)[],
-  saved: S,
-  backward: BackwardOfAll<S>,
-): Node {
-  const sinks = new Array<Edge | null>(inputs.length);
-  const needs = new Array<boolean>(inputs.length);
-  for (let i = 0; i < inputs.length; i++) {
-    sinks[i] = inputs[i]?.sink ?? null;
-    needs[i] = sinks[i] !== null;
-  }
-  const own = new Array<NDArray>(saved.length);
-  for (let i = 0; i < saved.length; i++) own[i] = saved[i]!.alias().keep();
-  const context = { saved: own as readonly NDArray[] as S, needs }; // as many as were given
-  const shapes = outputs.map((output) => output.shape);
-  return new Node(name, shapes, sinks, own, (gradients) => backward(gradients, context));
-}
-
 /** Whether an edge leads to an operation, not to a leaf. */
 const hasNode = (edge: Edge): edge is Edge & { node: Node } => edge.node !== null;
-
-function anyRequiresGrad(inputs: readonly (Tensor | null)[]): boolean {
-  for (let i = 0; i < inputs.length; i++) if (inputs[i]?.requiresGrad) return true;
-  return false;
-}

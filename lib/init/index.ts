@@ -5,7 +5,8 @@
 import { Tensor, tensor } from "../autograd/tensor.ts";
 import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { checkShape, type Shape, sizeOf } from "../ndarray/layout.ts";
-import { type ArrayOptions, NDArray } from "../ndarray/ndarray.ts";
+import type { ArrayOptions } from "../ndarray/array-options.ts";
+import { NDArray } from "../ndarray/ndarray.ts";
 import { checkOptions } from "../ndarray/options.ts";
 import * as random from "../ndarray/random.ts";
 

@@ -6,10 +6,11 @@
  */
 import type { Pointer } from "bun:ffi";
 
-import { ArgumentError, DisposedError, DTypeError, formatShape, ShapeError } from "../native/errors.ts";
+import { DisposedError, DTypeError, formatShape, ShapeError } from "../native/errors.ts";
 import { Storage } from "../native/storage.ts";
 import { castElements, copyElements, download, fillElements, upload } from "./copy.ts";
-import { cpu, Device } from "./device.ts";
+import { type ArrayOptions, ARRAY_OPTIONS, checkDevice, type FromOptions, readTarget } from "./array-options.ts";
+import { cpu, type Device } from "./device.ts";
 import { checkDType, type DType, ELEMENT_BYTES, makeTypedArray, type TypedArrayOf } from "./dtype.ts";
 import { formatElements, inspect } from "./format.ts";
 import { flatten, type NestedNumbers, nest, type Values } from "./values.ts";
@@ -17,18 +18,6 @@ import * as layout from "./layout.ts";
 import { checkOptions } from "./options.ts";
 import { handles, type Scoped, track } from "./scope.ts";
 import { flipLayout, type Layout, permuteLayout, type Range, sliceLayout } from "./views.ts";
-
-/** Where and as what an array is made. Defaults: float32, or int32 for integer typed arrays, on the CPU. */
-export interface ArrayOptions {
-  dtype?: DType | undefined;
-  device?: Device | undefined;
-}
-
-interface FromOptions extends ArrayOptions {
-  shape?: layout.Shape | undefined;
-}
-
-const ARRAY_OPTIONS = ["dtype", "device"] as const;
 
 /** A strided array on a device, without gradients: of float32 or int32, with at most 2^31 - 1 elements. */
 export class NDArray implements Scoped, Layout {
@@ -343,13 +332,4 @@ export class NDArray implements Scoped, Layout {
     }
     this.storage.version++;
   }
-}
-
-function checkDevice(operation: string, device: unknown): asserts device is Device {
-  if (!(device instanceof Device)) throw new ArgumentError(operation, "device must be a Device, such as cpu()");
-}
-
-/** What `to` was given, as options. */
-export function readTarget(target: Device | ArrayOptions): ArrayOptions {
-  return target instanceof Device ? { device: target } : checkOptions("to", target, ARRAY_OPTIONS);
 }

@@ -6,7 +6,8 @@ import { ArgumentError, DTypeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { cpu } from "./device.ts";
 import { type Shape } from "./layout.ts";
-import { type ArrayOptions, NDArray } from "./ndarray.ts";
+import type { ArrayOptions } from "./array-options.ts";
+import { NDArray } from "./ndarray.ts";
 
 export interface GeneratorState {
   seed: number;

@@ -1,5 +1,6 @@
 /** Two-dimensional convolution over NHWC images. */
-import { record, type Tensor } from "../autograd/tensor.ts";
+import { record } from "../autograd/record.ts";
+import type { Tensor } from "../autograd/tensor.ts";
 import { ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { sameDevice } from "../ndarray/operands.ts";

@@ -1,5 +1,6 @@
 /** Dropout (Srivastava et al., 2014). */
-import { record, type Tensor } from "../autograd/tensor.ts";
+import { record } from "../autograd/record.ts";
+import type { Tensor } from "../autograd/tensor.ts";
 import { check } from "../native/status.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { defaultGenerator } from "../ndarray/random.ts";

@@ -2,7 +2,8 @@
  * Elementwise operations. Each is its forward kernel and, beside it, the gradient: g is the gradient of the result y,
  * x the operand. Shapes: any, with NumPy broadcasting for two operands.
  */
-import { record, type Tensor, tensor } from "../autograd/tensor.ts";
+import { record } from "../autograd/record.ts";
+import { type Tensor, tensor } from "../autograd/tensor.ts";
 import { ArgumentError } from "../native/errors.ts";
 import { binary, combine, unary } from "../ndarray/arithmetic.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";

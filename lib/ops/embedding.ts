@@ -1,5 +1,6 @@
 /** Rows of a table by number. */
-import { record, type Tensor } from "../autograd/tensor.ts";
+import { record } from "../autograd/record.ts";
+import type { Tensor } from "../autograd/tensor.ts";
 import { ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { checkSize } from "../ndarray/layout.ts";

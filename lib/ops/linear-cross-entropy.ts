@@ -1,6 +1,7 @@
 /** A linear layer and the cross-entropy of its logits in one. */
 import { gradEnabled } from "../autograd/mode.ts";
-import { record, Tensor } from "../autograd/tensor.ts";
+import { record } from "../autograd/record.ts";
+import { Tensor } from "../autograd/tensor.ts";
 import { ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { matrixOperand } from "../ndarray/matmul.ts";

@@ -1,5 +1,6 @@
 /** Matrix products. */
-import { record, type Tensor } from "../autograd/tensor.ts";
+import { record } from "../autograd/record.ts";
+import type { Tensor } from "../autograd/tensor.ts";
 import { ShapeError } from "../native/errors.ts";
 import { reduce } from "../ndarray/arithmetic.ts";
 import { matmul as product } from "../ndarray/matmul.ts";

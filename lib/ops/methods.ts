@@ -4,7 +4,7 @@ import type { Axes, ReduceOptions } from "../ndarray/arithmetic.ts";
 import type { Device } from "../ndarray/device.ts";
 import type { Shape } from "../ndarray/layout.ts";
 import type { Range } from "../ndarray/views.ts";
-import type { ArrayOptions } from "../ndarray/ndarray.ts";
+import type { ArrayOptions } from "../ndarray/array-options.ts";
 import { conv, type ConvOptions } from "./conv.ts";
 import { dropout } from "./dropout.ts";
 import { embedding } from "./embedding.ts";

@@ -1,7 +1,8 @@
 /** Other devices and dtypes. */
-import { record, Tensor } from "../autograd/tensor.ts";
+import { record } from "../autograd/record.ts";
+import { Tensor } from "../autograd/tensor.ts";
 import type { Device } from "../ndarray/device.ts";
-import { type ArrayOptions, readTarget } from "../ndarray/ndarray.ts";
+import { type ArrayOptions, readTarget } from "../ndarray/array-options.ts";
 import { checkTensor } from "./support.ts";
 
 /** `a` on another device, or with { dtype, device }; `a` itself when nothing changes. Gradients flow back to where it was. */

@@ -1,6 +1,7 @@
 /** Normalisation over the batch (Ioffe and Szegedy, 2015) and over the features (Ba et al., 2016). */
 import { gradEnabled } from "../autograd/mode.ts";
-import { record, type Tensor } from "../autograd/tensor.ts";
+import { record } from "../autograd/record.ts";
+import type { Tensor } from "../autograd/tensor.ts";
 import { ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { unary } from "../ndarray/arithmetic.ts";

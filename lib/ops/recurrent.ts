@@ -4,7 +4,8 @@
  */
 import type { Pointer } from "bun:ffi";
 
-import { record, recordAll, type Tensor } from "../autograd/tensor.ts";
+import { record, recordAll } from "../autograd/record.ts";
+import type { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { checkSize } from "../ndarray/layout.ts";

@@ -1,5 +1,6 @@
 /** Operations that move elements without computing. Their gradients move them back; most are views both ways. */
-import { record, Tensor } from "../autograd/tensor.ts";
+import { record } from "../autograd/record.ts";
+import { Tensor } from "../autograd/tensor.ts";
 import { Node } from "../autograd/tape.ts";
 import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { pad as padArray } from "../ndarray/arithmetic.ts";

@@ -1,6 +1,7 @@
 /** Softmax along an axis, its logarithm, and the cross-entropy of logits against labels. */
 import { gradEnabled } from "../autograd/mode.ts";
-import { record, type Tensor } from "../autograd/tensor.ts";
+import { record } from "../autograd/record.ts";
+import type { Tensor } from "../autograd/tensor.ts";
 import { ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { checkAxis } from "../ndarray/layout.ts";
