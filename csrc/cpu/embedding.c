@@ -14,8 +14,7 @@ static const double GRAIN = 16384; /* floats worth a thread */
 int32_t th_embedding(float *out, const float *table, const int32_t *ids, int32_t count, int32_t dim, int32_t rows) {
   for (int32_t i = 0; i < count; i++)
     if (ids[i] < 0 || ids[i] >= rows)
-      return th_fail(TH_STATUS_INDEX, "embedding: id %d at position %d is outside the table of %d rows", ids[i], i,
-                     rows);
+      return th_fail(TH_STATUS_INDEX, "id %d at position %d is outside the table of %d rows", ids[i], i, rows);
   const int parts = th_threads_for((double)count * dim, GRAIN);
   TH_PARALLEL_FOR(parts, i, count,
                   { memcpy(out + (ptrdiff_t)i * dim, table + (ptrdiff_t)ids[i] * dim, (size_t)dim * sizeof *out); });

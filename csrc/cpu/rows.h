@@ -100,8 +100,7 @@ static inline double th_row_exp_sum(const float *x, ptrdiff_t n, float shift) {
 static inline int32_t th_check_labels(const int32_t *labels, int32_t rows, int32_t classes) {
   for (int32_t r = 0; r < rows; r++)
     if (labels[r] < 0 || labels[r] >= classes)
-      return th_fail(TH_STATUS_INDEX, "cross entropy: label %d of row %d is outside the %d classes", labels[r], r,
-                     classes);
+      return th_fail(TH_STATUS_INDEX, "label %d of row %d is outside the %d classes", labels[r], r, classes);
   return TH_STATUS_OK;
 }
 
