@@ -18,7 +18,10 @@ export function locateCifar10(folder?: string): string | null {
   return locate(folder, (cache) => locateFiles(cache) !== null);
 }
 
-/** Downloads the official archive (from a mirror, if `url` is given) into `folder`, unless it is there. Returns its path. */
+/**
+ * Downloads the official archive (from a mirror, if `url` is given) into `folder`, unless it is there. Returns its
+ * path.
+ */
 export async function downloadCifar10({
   folder = cacheFolder(),
   url = CIFAR10.url,

@@ -21,7 +21,10 @@ export interface CIFAR10Options {
   p?: number | undefined;
 }
 
-/** CIFAR-10 (Krizhevsky, 2009): 50,000 training or 10,000 test images of ten classes, `get(i)`: `[NDArray (3, 32, 32) in [0, 1], label]`. */
+/**
+ * CIFAR-10 (Krizhevsky, 2009): 50,000 training or 10,000 test images of ten classes, `get(i)`: `[NDArray (3, 32, 32)
+ * in [0, 1], label]`.
+ */
 export class CIFAR10Dataset extends ImageDataset {
   /** The classes' names, by label. */
   static readonly classes = [

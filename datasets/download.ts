@@ -57,8 +57,8 @@ export function cacheFolder(): string {
 
 /**
  * Where a data set is: `folder` (the `--data` of scripts), else `$THIMBLE_DATA`, else the cache folder if it has the
- * files. Null when nothing is given and nothing was downloaded. What is given is not checked here, so that the dataset's
- * error can say what is wrong with it.
+ * files. Null when nothing is given and nothing was downloaded. What is given is not checked here, so that the
+ * dataset's error can say what is wrong with it.
  */
 export function locate(folder: string | undefined, holdsFiles: (folder: string) => boolean): string | null {
   const given = folder || process.env.THIMBLE_DATA;

@@ -1,9 +1,10 @@
 /**
- * Generated English-like sentences for language models, for trying things out and for tests where no real text is at hand.
+ * Generated English-like sentences for language models, for trying things out and for tests where no real text is at
+ * hand.
  *
- * A little grammar of our own: verbs agree with their subjects across what stands between, a pronoun fits the noun that it
- * stands for, and five sentences in a row keep to one place and its words. So there is something to learn at every
- * distance, and a small network learns it in a minute. They say nothing about perplexity on real text.
+ * A little grammar of our own: verbs agree with their subjects across what stands between, a pronoun fits the noun
+ * that it stands for, and five sentences in a row keep to one place and its words. So there is something to learn at
+ * every distance, and a small network learns it in a minute. They say nothing about perplexity on real text.
  */
 import { RandomSource } from "../lib/data/random.ts";
 import { ArgumentError } from "../lib/native/errors.ts";

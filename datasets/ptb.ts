@@ -1,6 +1,6 @@
 /**
- * Finding the Penn Treebank on this machine, and downloading it: as Mikolov preprocessed it for "Recurrent neural network
- * based language model" (2010), 10,000 words, numbers as N, the rest as `<unk>`.
+ * Finding the Penn Treebank on this machine, and downloading it: as Mikolov preprocessed it for "Recurrent neural
+ * network based language model" (2010), 10,000 words, numbers as N, the rest as `<unk>`.
  */
 import { statSync } from "node:fs";
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
@@ -53,8 +53,8 @@ export interface PtbDownloadOptions extends ArchiveOptions {
 }
 
 /**
- * Downloads the official archive (from a mirror, if `url` is given) and unpacks its three texts into `folder`, unless they
- * are there. Returns the folder, which Corpus reads.
+ * Downloads the official archive (from a mirror, if `url` is given) and unpacks its three texts into `folder`, unless
+ * they are there. Returns the folder, which Corpus reads.
  * @throws DownloadError when all attempts failed or a text is not the official one, by its MD5.
  */
 export async function downloadPtb({

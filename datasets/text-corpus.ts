@@ -6,8 +6,8 @@ import { checkLimit, encode, END_OF_SENTENCE, linesOf, readText, type TextSet, U
 
 export interface TextCorpusOptions {
   /**
-   * Words of the dictionary in all, `<unk>` and `<eos>` included: at least 3. The most frequent ones of the training part
-   * are kept, of equally frequent ones those that come first; all others are read as `<unk>`. Default 10,000.
+   * Words of the dictionary in all, `<unk>` and `<eos>` included: at least 3. The most frequent ones of the training
+   * part are kept, of equally frequent ones those that come first; all others are read as `<unk>`. Default 10,000.
    */
   vocabSize?: number | undefined;
   /** Read only so many lines. Default: all. */
@@ -18,9 +18,10 @@ export interface TextCorpusOptions {
 const FEWEST_LINES = 20;
 
 /**
- * The ids of a text in three parts over one dictionary. Lines without words are left out; of the others the first 90% are
- * the training part, the next 5% validate, and the last 5% test: each part stays a text that can be read on. In the
- * dictionary `<unk>` is first and `<eos>`, which ends every line, second; then come the words, the most frequent first.
+ * The ids of a text in three parts over one dictionary. Lines without words are left out; of the others the first 90%
+ * are the training part, the next 5% validate, and the last 5% test: each part stays a text that can be read on. In
+ * the dictionary `<unk>` is first and `<eos>`, which ends every line, second; then come the words, the most frequent
+ * first.
  */
 export class TextCorpus implements TextSet {
   readonly dictionary = new Dictionary();
@@ -28,7 +29,10 @@ export class TextCorpus implements TextSet {
   readonly valid: Int32Array;
   readonly test: Int32Array;
 
-  /** @throws DatasetError for a file that is missing, empty, not UTF-8 (with the byte offset), or below 20 lines with words. */
+  /**
+   * @throws DatasetError for a file that is missing, empty, not UTF-8 (with the byte offset), or below 20 lines with
+   * words.
+   */
   constructor(file: string, options: TextCorpusOptions = {}) {
     checkOptions("TextCorpus", options, ["vocabSize", "maxLines"]);
     const { vocabSize = 10_000, maxLines = Infinity } = options;
@@ -53,7 +57,9 @@ export class TextCorpus implements TextSet {
   }
 }
 
-/** `<unk>`, `<eos>`, and the most frequent words; a sort keeps the order of equals, and a map the order of first uses. */
+/**
+ * `<unk>`, `<eos>`, and the most frequent words; a sort keeps the order of equals, and a map the order of first uses.
+ */
 function vocabulary(lines: readonly string[], size: number): string[] {
   const counts = new Map<string, number>();
   for (const line of lines) for (const word of wordsOf(line)) counts.set(word, (counts.get(word) ?? 0) + 1);

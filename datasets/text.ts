@@ -33,7 +33,10 @@ export function readText(file: string): string {
   }
 }
 
-/** The offset of the first byte that is not UTF-8: the longest prefix that could go on as UTF-8, less an unfinished character. */
+/**
+ * The offset of the first byte that is not UTF-8: the longest prefix that could go on as UTF-8, less an unfinished
+ * character.
+ */
 function firstInvalid(bytes: Uint8Array): number {
   const decodes = (length: number, stream: boolean): boolean => {
     try {

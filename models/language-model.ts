@@ -5,9 +5,9 @@ import type { HiddenState, SequenceLoss } from "../lib/training/index.ts";
 const { Dropout, Embedding, Linear, LSTM, Module, Parameter, RNN } = nn;
 
 /**
- * The embedding and the output start from U(±0.1), the output's bias from 0, as Zaremba et al. (2014) and PyTorch's example
- * have it: small logits, so that an untrained model is near uniform. From Embedding's N(0, 1) and Linear's Kaiming numbers
- * plain SGD with the usual rate of 20 and clipped gradients starts slower.
+ * The embedding and the output start from U(±0.1), the output's bias from 0, as Zaremba et al. (2014) and PyTorch's
+ * example have it: small logits, so that an untrained model is near uniform. From Embedding's N(0, 1) and Linear's
+ * Kaiming numbers plain SGD with the usual rate of 20 and clipped gradients starts slower.
  */
 const BOUND = 0.1;
 
@@ -18,7 +18,10 @@ export interface LanguageModelOptions extends nn.ModuleOptions {
   seqModel?: "rnn" | "lstm" | undefined;
   /** On embedded words, between layers, and on what the output layer sees, in training. Default 0. */
   dropout?: number | undefined;
-  /** The output layer uses the embedding's table (Press and Wolf, 2017), whose words then have `hiddenSize` numbers. Default false. */
+  /**
+   * The output layer uses the embedding's table (Press and Wolf, 2017), whose words then have `hiddenSize` numbers.
+   * Default false.
+   */
   tieWeights?: boolean | undefined;
 }
 
@@ -41,8 +44,8 @@ class TiedLinear extends Module {
 }
 
 /**
- * The word-level language model of CMU 10-714's homework 4: embedding, recurrent layers, and a linear layer to the logits of
- * the next word. `forward(x (L, N) int32, h?)` gives `[logits (L · N, outputSize), h]`; `h` is a state
+ * The word-level language model of CMU 10-714's homework 4: embedding, recurrent layers, and a linear layer to the
+ * logits of the next word. `forward(x (L, N) int32, h?)` gives `[logits (L · N, outputSize), h]`; `h` is a state
  * (numLayers, N, hiddenSize), for an LSTM a pair of them, and starts as zeros.
  */
 export class LanguageModel extends Module {
@@ -88,8 +91,8 @@ export class LanguageModel extends Module {
   }
 
   /**
-   * The cross-entropy of `forward(x, h)` against the next words, labels (L · N) int32, and the state behind them. The logits
-   * are made for some words at a time: see ops.linearCrossEntropy.
+   * The cross-entropy of `forward(x, h)` against the next words, labels (L · N) int32, and the state behind them. The
+   * logits are made for some words at a time: see ops.linearCrossEntropy.
    */
   crossEntropy(x: Tensor, labels: Tensor, h: HiddenState | null = null): SequenceLoss {
     const [rows, state] = this.outputs(x, h);

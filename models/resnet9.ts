@@ -4,14 +4,15 @@ import { checkModuleOptions } from "../lib/nn/module.ts";
 const { BatchNorm2d, Conv, Flatten, Linear, Module, ReLU, Residual, Sequential } = nn;
 
 /**
- * Weights start from U(±1/√fan), PyTorch's default. After batch normalisation the scale of a weight does not matter, and a
- * step moves a smaller one further: 10 epochs then reach 2 to 3 points more than from the homework's Kaiming default.
+ * Weights start from U(±1/√fan), PyTorch's default. After batch normalisation the scale of a weight does not matter,
+ * and a step moves a smaller one further: 10 epochs then reach 2 to 3 points more than from the homework's Kaiming
+ * default.
  */
 const GAIN = 1 / Math.sqrt(3);
 
 /**
- * The ResNet-9 of CMU 10-714's homework 4 for CIFAR-10: strides in place of pooling and a quarter of the usual channels,
- * 431,946 parameters. `forward(x (N, 3, 32, 32))` gives logits (N, 10).
+ * The ResNet-9 of CMU 10-714's homework 4 for CIFAR-10: strides in place of pooling and a quarter of the usual
+ * channels, 431,946 parameters. `forward(x (N, 3, 32, 32))` gives logits (N, 10).
  */
 export class ResNet9 extends Module {
   readonly layers: nn.Sequential;

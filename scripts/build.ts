@@ -1,6 +1,6 @@
 /**
- * Builds the native library, build/libthimble_cpu.so (.dylib on macOS), in the package's own folder: `npm run build`, and
- * after every install. Only what changed is compiled. The full output is in build/build.log.
+ * Builds the native library, build/libthimble_cpu.so (.dylib on macOS), in the package's own folder: `npm run build`,
+ * and after every install. Only what changed is compiled. The full output is in build/build.log.
  *
  *   --cuda                 builds the CUDA variant as well: minutes, so only where it is asked for
  *   --emulated             builds the CUDA variant that runs on the CPU as well, for tests

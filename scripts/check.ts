@@ -1,6 +1,6 @@
 /**
- * `npm run check`: everything that is wrong without running a test. `-- --fix` formats what can be formatted, then checks.
- * A step prints one line; one that fails also prints what it found.
+ * `npm run check`: everything that is wrong without running a test. `-- --fix` formats what can be formatted, then
+ * checks. A step prints one line; one that fails also prints what it found.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";

@@ -1,6 +1,6 @@
 /**
- * `bun run doctor`: what was found on this machine, what was loaded, and why not. Exit code 1 when the CPU library cannot
- * be loaded, since nothing works without it.
+ * `bun run doctor`: what was found on this machine, what was loaded, and why not. Exit code 1 when the CPU library
+ * cannot be loaded, since nothing works without it.
  */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { arch, cpus, freemem, platform, release, totalmem } from "node:os";

@@ -28,7 +28,7 @@
 int th_threads_for(double work, double grain);
 
 /** Scratch memory of the calling thread, at least `bytes`, 64-byte aligned, kept and grown between calls; NULL when out of
-    memory. Each of 8 slots is one buffer: two uses that overlap in time take different slots. */
+    memory. Each slot is one buffer: two uses that overlap in time take different slots. */
 void *th_scratch(int slot, size_t bytes);
 
 #endif

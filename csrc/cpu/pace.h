@@ -10,14 +10,13 @@
 
 #include "kernel.h"
 
-enum { CALLS = 8 }; /* follow one another closely before the threads are woken: it takes as long as they gain */
+/* Calls that follow one another closely before the threads are woken: it takes as long as they gain. */
+static const int ENOUGH_CALLS = 8;
 static const double CLOSELY = 5e-5;    /* seconds from one's end to the next one's start */
 static const double HELD_UP = 4e9;     /* flops a second: a call this slow waited for a thread that has no core, … */
 static const double REST_HELD_UP = 20; /* … and for so many times its length one thread computes */
-enum {
-  SLOW_CALLS = 3,
-  REST_SLOW = 100
-}; /* the same where cores share no cache: slower than one thread so often in a row */
+/* The same where cores share no cache: slower than one thread so often in a row, a rest so many times a call's length. */
+static const int SLOW_CALLS = 3, REST_SLOW = 100;
 
 /** What calls came before: the calling thread's own, as are the threads that OpenMP keeps for its forks. */
 typedef struct {
@@ -33,8 +32,8 @@ TH_INLINE double pace_now(void) {
 
 /** Whether a call that starts now is a team's. A `large` one is worth its fork in any case. */
 TH_INLINE int pace_is_team(th_pace *p, double start, int large) {
-  p->close_calls = start - p->end < CLOSELY ? (p->close_calls < CALLS ? p->close_calls + 1 : CALLS) : 0;
-  return start >= p->rest_until && (p->close_calls >= CALLS || large);
+  p->close_calls = start - p->end < CLOSELY ? (p->close_calls < ENOUGH_CALLS ? p->close_calls + 1 : ENOUGH_CALLS) : 0;
+  return start >= p->rest_until && (p->close_calls >= ENOUGH_CALLS || large);
 }
 
 /** Learns from a call of so many flops that has just ended. */

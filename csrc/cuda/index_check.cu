@@ -21,6 +21,7 @@ int32_t th_take_index_report() {
   if (use == 0) return TH_STATUS_OK;
   const th_index_report report = {use, seen->index, seen->position, seen->range};
   *host_report = {};
+  /* A later call reports it, so the text names the operation; on the CPU the caller does. */
   if (use == TH_INDEX_LABEL)
     return th_fail(TH_STATUS_INDEX, "cross entropy: label %d of row %d is outside the %d classes", report.index,
                    report.position, report.range);

@@ -1,4 +1,7 @@
-/** Recording operations for backward: what an operation computed becomes a tensor whose edge leads to the operation's node. */
+/**
+ * Recording operations for backward: what an operation computed becomes a tensor whose edge leads to the operation's
+ * node.
+ */
 import type { NDArray } from "../ndarray/ndarray.ts";
 import { gradEnabled } from "./mode.ts";
 import { type Backward, type BackwardOfAll, type Edge, Node } from "./tape.ts";

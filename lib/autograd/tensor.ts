@@ -89,7 +89,10 @@ export class Tensor implements HandleOwner {
     this.wantsGrad = value;
   }
 
-  /** Whether it is not the recorded result of an operation: only leaves have a gradient after backward, and can be trained. */
+  /**
+   * Whether it is not the recorded result of an operation: only leaves have a gradient after backward, and can be
+   * trained.
+   */
   get isLeaf(): boolean {
     return !this.edge?.node;
   }
@@ -132,7 +135,10 @@ export class Tensor implements HandleOwner {
     return (this.edge ??= { node: null, accept: (gradient) => this.accumulate(gradient) });
   }
 
-  /** Adds to the gradient of this leaf. It is kept contiguous and its own, since optimizers and clipping work on it in place. */
+  /**
+   * Adds to the gradient of this leaf. It is kept contiguous and its own, since optimizers and clipping work on it in
+   * place.
+   */
   private accumulate(gradient: NDArray): void {
     const before = this.gradient;
     if (before === null) {

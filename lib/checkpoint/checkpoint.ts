@@ -35,8 +35,8 @@ export interface SavedTraining extends Training {
 
 /**
  * Writes the model, the optimizer's state, the generator of `manualSeed`, and `state` (anything of the caller's: the
- * epoch, the options) to a file, atomically. A DataLoader's order follows from its `seed` and its `epoch`, which are the
- * caller's to keep: make the loader with a seed, or before {@link loadCheckpoint}.
+ * epoch, the options) to a file, atomically. A DataLoader's order follows from its `seed` and its `epoch`, which are
+ * the caller's to keep: make the loader with a seed, or before {@link loadCheckpoint}.
  * @throws CheckpointError when it cannot be written; ArgumentError for a state that is not JSON.
  */
 export function saveCheckpoint(file: string, { model, optimizer, arrays }: SavedTraining, state: Json = null): void {
@@ -47,22 +47,27 @@ export function saveCheckpoint(file: string, { model, optimizer, arrays }: Saved
   writeSafetensors(file, new Map(entries), new Map([["thimble", JSON.stringify(content, writeNumber)]]));
 }
 
-/** JSON has no Infinity, which is where a search for the best loss begins, and no NaN: they are written as { number }. */
+/**
+ * JSON has no Infinity, which is where a search for the best loss begins, and no NaN: they are written as objects with
+ * this key and their name.
+ */
+const NUMBER = "thimble.number";
+
 function writeNumber(key: string, value: unknown): unknown {
-  if (typeof value === "number" && !Number.isFinite(value)) return { number: String(value) };
-  if (["bigint", "function", "symbol"].includes(typeof value))
-    throw new ArgumentError("saveCheckpoint", `the state must be JSON, and its '${key}' is a ${typeof value}`);
+  if (typeof value === "number" && !Number.isFinite(value)) return { [NUMBER]: String(value) };
+  if (typeof value === "bigint")
+    throw new ArgumentError("saveCheckpoint", `the state must be JSON, and its '${key}' is a bigint`);
   return value;
 }
 
 function readNumber(_: string, value: unknown): unknown {
-  const { number, ...others } = Object(value);
-  return ["Infinity", "-Infinity", "NaN"].includes(number) && Object.keys(others).length === 0 ? Number(number) : value;
+  const isWritten = typeof value === "object" && value !== null && NUMBER in value;
+  return isWritten ? Number(value[NUMBER]) : value;
 }
 
 /**
- * Restores what {@link saveCheckpoint} wrote into a model, and into an optimizer and the generator of `manualSeed` when
- * an optimizer is given. Nothing is changed unless all of it fits. Returns the caller's state.
+ * Restores what {@link saveCheckpoint} wrote into a model, and into an optimizer (its learning rate too) and the
+ * generator of `manualSeed` when an optimizer is given. Nothing is changed unless all of it fits. Returns the caller's state.
  * @throws CheckpointError for a damaged file, or one of another model or optimizer: it names what is missing or differs.
  */
 export function loadCheckpoint(file: string, { model, optimizer }: Training): Json {
@@ -72,12 +77,16 @@ export function loadCheckpoint(file: string, { model, optimizer }: Training): Js
   for (const name of arrays.keys()) if (others.some((prefix) => name.startsWith(prefix))) arrays.delete(name);
   checkFit(file, arraysOf(model, optimizer), arrays);
   if (optimizer !== undefined && content.steps === null) throw new CheckpointError(file, "it holds no optimizer");
+  const { steps, lr } = content;
+  if (optimizer !== undefined && Array.isArray(steps) && steps.length !== optimizer.params.length) {
+    const problem = `its optimizer has ${steps.length} parameters, not ${optimizer.params.length}`;
+    throw new CheckpointError(file, problem);
+  }
 
   try {
     tidy(() => {
       model.loadStateDict(part(arrays, "model."));
-      if (optimizer === undefined || content.steps === null) return;
-      const { steps, lr } = content;
+      if (optimizer === undefined || steps === null) return;
       const ofEach = typeof steps === "number" ? optimizer.params.map(() => steps) : steps;
       optimizer.loadState({ lr: lr ?? optimizer.lr, steps: ofEach, arrays: part(arrays, "optimizer.") });
       defaultGenerator.state = content.generator;

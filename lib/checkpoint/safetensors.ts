@@ -139,7 +139,9 @@ class Reader {
     return root;
   }
 
-  /** Bytes at which the names stand, and the test that no object has a key twice: JSON.parse would keep the last one. */
+  /**
+   * Bytes at which the names stand, and the test that no object has a key twice: JSON.parse would keep the last one.
+   */
   private keyPositions(text: string): Map<string, number> {
     const positions = new Map<string, number>();
     const open: Set<string>[] = [];
@@ -229,8 +231,8 @@ const elements = (shape: readonly number[]) => shape.reduce((product, size) => p
 
 /**
  * Writes a file atomically: readers see the old content or all of the new, also when the process or the machine stops
- * in between. It is made under a temporary name in the same folder, which is removed when anything fails. A file that was
- * there keeps its permissions, and a link to one leads to the new one.
+ * in between. It is made under a temporary name in the same folder, which is removed when anything fails. A file that
+ * was there keeps its permissions, and a link to one leads to the new one.
  * @throws CheckpointError when it cannot be written.
  */
 export function writeSafetensors(
@@ -295,7 +297,10 @@ function writeAll(descriptor: number, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length;) done += writeSync(descriptor, bytes, done);
 }
 
-/** Makes the new name itself last. Not every file system lets a folder be synchronized, and then there is no more to do. */
+/**
+ * Makes the new name itself last. Not every file system lets a folder be synchronized, and then there is no more to
+ * do.
+ */
 function syncFolder(folder: string): void {
   try {
     const descriptor = openSync(folder, "r");

@@ -8,17 +8,17 @@ import { checkOptions } from "../ndarray/options.ts";
 import { tidy } from "../ndarray/scope.ts";
 
 /**
- * Cuts a text into `batchSize` columns of consecutive words: (floor(n / batchSize), batchSize) int32. What does not fill
- * a row is dropped.
+ * Cuts a text into `batchSize` columns of consecutive words: (floor(n / batchSize), batchSize) int32. What does not
+ * fill a row is dropped.
  * @param text ids (n).
  * @throws ArgumentError unless there is a word for each column.
  */
 export function batchify(
   text: Int32Array | readonly number[] | NDArray,
   batchSize: number,
-  options: { device?: Device | undefined } = {},
+  options: { device?: Device | undefined; dtype?: "int32" | undefined } = {},
 ): NDArray {
-  const { device } = checkOptions("batchify", options, ["device"]);
+  const { device } = checkOptions("batchify", options, ["device", "dtype"]);
   const ids = readIds(text);
   if (!Number.isInteger(batchSize) || batchSize < 1 || batchSize > ids.length) {
     const problem = `batchSize must be an integer from 1 to the ${ids.length} ids, not ${String(batchSize)}`;
@@ -34,7 +34,7 @@ export function batchify(
 }
 
 function readIds(text: unknown): Int32Array {
-  const ids = Array.isArray(text) ? NDArray.from(text, { dtype: "int32" }).toTypedArray() : text;
+  const ids = Array.isArray(text) ? NDArray.make("batchify", text, { dtype: "int32" }) : text;
   const elements = ids instanceof NDArray && ids.ndim === 1 ? ids.toTypedArray() : ids;
   if (elements instanceof Int32Array) return elements;
   throw new ArgumentError("batchify", `takes a list of int32 ids, not ${describe(text)}`);

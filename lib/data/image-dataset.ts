@@ -69,7 +69,10 @@ export class ImageDataset implements Dataset<readonly [NDArray, number]> {
     return [image, this.labels[i]!];
   }
 
-  /** Images (N, channels, height, width), a view of memory in the order N, height, width, channels; and labels (N) int32. */
+  /**
+   * Images (N, channels, height, width), a view of memory in the order N, height, width, channels; and labels (N)
+   * int32.
+   */
   batch(indices: Int32Array, random: RandomSource, device: Device): [NDArray, NDArray] {
     for (const i of indices) checkIndex(this.name, i, this.length);
     const { placements } = this;

@@ -6,7 +6,10 @@ import { describe } from "../ndarray/operands.ts";
 import type { Values } from "../ndarray/values.ts";
 import { checkIndex, type Dataset } from "./dataset.ts";
 
-/** What a dataset's column can be made from. Integer typed arrays become int32, others and nested lists float32. */
+/**
+ * What a dataset's column can be made from. Integer typed arrays, and lists of integers, labels, become int32, others
+ * float32.
+ */
 export type Column = NDArray | Tensor | Exclude<Values, number>;
 
 type Rows<C extends readonly Column[]> = { -readonly [K in keyof C]: NDArray };
@@ -43,5 +46,6 @@ function toArray(column: Column): NDArray {
   if (!ArrayBuffer.isView(column) && !Array.isArray(column)) {
     throw new ArgumentError("NDArrayDataset", `takes arrays, tensors, typed arrays and lists, not ${describe(column)}`);
   }
-  return NDArray.make("NDArrayDataset", column, {});
+  const isLabels = Array.isArray(column) && column.every((value) => value === (value | 0));
+  return NDArray.make("NDArrayDataset", column, isLabels ? { dtype: "int32" } : {});
 }

@@ -33,7 +33,10 @@ export function toTransforms(operation: string, list: readonly TransformLike[]):
   });
 }
 
-/** The image is first mirrored left to right if `flip`; then pixel [y, x] of the result is [y + dy, x + dx] of it, or zero outside. */
+/**
+ * The image is first mirrored left to right if `flip`; then pixel [y, x] of the result is [y + dy, x + dx] of it, or
+ * zero outside.
+ */
 export interface Placement {
   flip: boolean;
   dy: number;
@@ -89,7 +92,9 @@ export class RandomCrop extends PlacementTransform {
   }
 }
 
-/** `second` after `first` as one placement. Exact unless both shift: then pixels that left the image would come back. */
+/**
+ * `second` after `first` as one placement. Exact unless both shift: then pixels that left the image would come back.
+ */
 export function compose(first: Placement, second: Placement): Placement {
   return {
     flip: first.flip !== second.flip,

@@ -91,13 +91,21 @@ export type GainOf = "linear" | "sigmoid" | "tanh" | "relu";
 const GAINS: Record<GainOf, number> = { linear: 1, sigmoid: 1, tanh: 5 / 3, relu: Math.SQRT2 };
 
 export interface FanOptions extends InitOptions {
-  /** The tensor's shape, by default (fanIn, fanOut). A (k, k, in, out) shape sets the fans itself: k² · in and k² · out. */
+  /**
+   * The tensor's shape, by default (fanIn, fanOut). A (k, k, in, out) shape sets the fans itself: k² · in and k² ·
+   * out.
+   */
   shape?: Shape | undefined;
   /** Scale; goes before `nonlinearity`. */
   gain?: number | undefined;
-  /** Chooses the gain: 1 for "linear" and "sigmoid", 5/3 for "tanh", √2 for "relu". Default "linear" for xavier, "relu" for kaiming. */
+  /**
+   * Chooses the gain: 1 for "linear" and "sigmoid", 5/3 for "tanh", √2 for "relu". Default "linear" for xavier,
+   * "relu" for kaiming.
+   */
   nonlinearity?: GainOf | undefined;
 }
+
+export type KaimingOptions = FanOptions;
 
 /** Fans of a tensor: those given, or the shape's, whose leading axes are the receptive field. */
 function fans(
@@ -124,7 +132,7 @@ function readFans(operation: string, fanIn: number, fanOut: number, options: Fan
   checkOptions(operation, options, ["shape", "gain", "nonlinearity", ...INIT_OPTIONS]);
   const { shape, gain: given, nonlinearity = usual, ...rest } = options;
   const gain = given ?? GAINS[nonlinearity];
-  if (!Number.isFinite(gain))
+  if (!(gain >= 0) || gain === Infinity)
     throw new ArgumentError(
       operation,
       `there is no gain ${String(given ?? `for the nonlinearity '${nonlinearity}'`)}`,

@@ -1,7 +1,7 @@
 /**
- * The CUDA variant on the CPU, for tests on machines without a graphics card: THIMBLE_CUDA=emulated makes cuda() load it.
- * THIMBLE_EMULATOR, a list with commas, says how it runs: "forward", "reverse" or "random" (or "random:SEED"), the order
- * of threads and blocks; "lazy", so that work waits for a synchronisation.
+ * The CUDA variant on the CPU, for tests on machines without a graphics card: THIMBLE_CUDA=emulated makes cuda() load
+ * it. THIMBLE_EMULATOR, a list with commas, says how it runs: "forward", "reverse" or "random" (or "random:SEED"),
+ * the order of threads and blocks; "lazy", so that work waits for a synchronisation.
  */
 import { dlopen } from "bun:ffi";
 

@@ -1,4 +1,7 @@
-/** Which class gave an object what it has: a fast path that describes an inherited method must not stand for an overriding one. */
+/**
+ * Which class gave an object what it has: a fast path that describes an inherited method must not stand for an
+ * overriding one.
+ */
 
 /** The object in a chain of prototypes, from `start` on, that has the property itself; null where none has. */
 export function definer(start: object, property: PropertyKey): object | null {
@@ -8,8 +11,8 @@ export function definer(start: object, property: PropertyKey): object | null {
 }
 
 /**
- * Whether `derived`, a method that stands for `original` where that is slower, knows the `original` that the object has: it
- * is of the same class, or of a subclass of it. An inherited one may stand for another.
+ * Whether `derived`, a method that stands for `original` where that is slower, knows the `original` that the object
+ * has: it is of the same class, or of a subclass of it. An inherited one may stand for another.
  */
 export function standsFor(object: object, derived: PropertyKey, original: PropertyKey): boolean {
   const type = definer(object, original);

@@ -41,8 +41,8 @@ export function sizeClassBytes(sizeClass: number): number {
 }
 
 /**
- * Garbage that may gather before the pool collects it itself: the collector's own limits grow with all that it knows of,
- * data sets included, so a loop that never disposes would grow for many epochs.
+ * Garbage that may gather before the pool collects it itself: the collector's own limits grow with all that it knows
+ * of, data sets included, so a loop that never disposes would grow for many epochs.
  */
 const SLACK = 128 * 2 ** 20;
 
@@ -149,7 +149,10 @@ export class MemoryPool {
   }
 }
 
-/** Counted ownership of one block. Owners: every NDArray handle, every tape node that saved it, every pending gradient. */
+/**
+ * Counted ownership of one block. Owners: every NDArray handle, every tape node that saved it, every pending
+ * gradient.
+ */
 export class Storage {
   private block: Block | null;
   private owners = 1;

@@ -3,7 +3,8 @@
  *
  * GNU's OpenMP lets them spin for milliseconds, so that a thread that another program keeps from its processor holds up
  * all the others, and they in turn use up their share of time waiting: beside one busy neighbour, an LSTM's training
- * step took 776 ms instead of 33. Waiting for about 0.1 ms costs nothing on a quiet machine; that step then took 124 ms.
+ * step took 776 ms instead of 33. Waiting for about 0.1 ms costs nothing on a quiet machine; that step then took 124
+ * ms.
  */
 import { dlopen } from "bun:ffi";
 

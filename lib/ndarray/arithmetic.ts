@@ -33,7 +33,9 @@ interface InPlace {
   reuse?: boolean;
 }
 
-/** out[i] = op(a[i], p), in the memory order of `a`. int32 is converted to float32 where the operation or p needs it. */
+/**
+ * out[i] = op(a[i], p), in the memory order of `a`. int32 is converted to float32 where the operation or p needs it.
+ */
 export function unary(op: Unary, a: NDArray, p = 0, { reuse = false }: InPlace = {}): NDArray {
   if (typeof p !== "number") throw new ArgumentError(op, `the operand must be a number, not ${typeof p}`);
   if (a.dtype === "int32" && op === "relu") op = "maximumScalar"; // of 0
@@ -193,7 +195,9 @@ export function pad(a: NDArray, widths: readonly (readonly [number, number])[]):
   return out;
 }
 
-/** Whether the result of `shape` may be written over `a`: nobody else owns its memory, and its elements are distinct. */
+/**
+ * Whether the result of `shape` may be written over `a`: nobody else owns its memory, and its elements are distinct.
+ */
 function reusable(a: NDArray, shape: layout.Shape): boolean {
   return (
     a.storage.exclusive &&

@@ -25,5 +25,7 @@ export function checkDevice(operation: string, device: unknown): asserts device 
 
 /** What `to` was given, as options. */
 export function readTarget(target: Device | ArrayOptions): ArrayOptions {
-  return target instanceof Device ? { device: target } : checkOptions("to", target, ARRAY_OPTIONS);
+  if (target instanceof Device) return { device: target };
+  if (typeof target === "object" && target !== null) return checkOptions("to", target, ARRAY_OPTIONS);
+  throw new ArgumentError("to", `takes a device, such as cpu(), or { dtype, device }, not ${String(target)}`);
 }

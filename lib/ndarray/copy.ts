@@ -1,4 +1,7 @@
-/** The native calls that move elements: fill, copy, convert, and to and from host memory. Shapes and dtypes agree already. */
+/**
+ * The native calls that move elements: fill, copy, convert, and to and from host memory. Shapes and dtypes agree
+ * already.
+ */
 import { check } from "../native/status.ts";
 import { dtypeCode, ELEMENT_BYTES, type TypedArrayOf } from "./dtype.ts";
 import type { Shape } from "./layout.ts";

@@ -51,8 +51,8 @@ export class Device {
   }
 
   /**
-   * Allocation of arrays fails with OutOfMemoryError beyond this many bytes, in the whole process; Infinity for no limit. Kernels'
-   * work space, which each thread keeps, comes on top: a few MB, and for an LSTM twice its weights.
+   * Allocation of arrays fails with OutOfMemoryError beyond this many bytes, in the whole process; Infinity for no
+   * limit. Kernels' work space, which each thread keeps, comes on top: a few MB, and for an LSTM twice its weights.
    */
   setMemoryLimit(bytes: number): void {
     if (typeof bytes !== "number" || !(bytes > 0))
@@ -89,7 +89,10 @@ function open(kind: LibraryKind, index: number): Device {
   return device;
 }
 
-/** The processor. Loads the native library at its first use; throws LibraryError, which says what to do, when it cannot. */
+/**
+ * The processor. Loads the native library at its first use; throws LibraryError, which says what to do, when it
+ * cannot.
+ */
 export function cpu(): Device {
   return open("cpu", 0);
 }

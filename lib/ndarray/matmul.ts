@@ -52,7 +52,10 @@ export function matmul(a: NDArray, b: NDArray, bias: NDArray | null = null): NDA
   return out;
 }
 
-/** What the kernel is told: sizes, leading dimensions, orientations; the batch's sizes and both operands' strides in it. */
+/**
+ * What the kernel is told: sizes, leading dimensions, orientations; the batch's sizes and both operands' strides in
+ * it.
+ */
 const header = new Int32Array(new ArrayBuffer(4 * (8 + 3 * MAX_NDIM)));
 
 const batchStrides = (of: NDArray, batch: layout.Shape): number[] =>

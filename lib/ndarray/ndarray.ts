@@ -146,7 +146,9 @@ export class NDArray implements Scoped, Layout {
     return out;
   }
 
-  /** The same elements in row-major order under another shape; one size may be -1. Copies only when strides demand it. */
+  /**
+   * The same elements in row-major order under another shape; one size may be -1. Copies only when strides demand it.
+   */
   reshape(shape: layout.Shape): NDArray {
     const target = layout.inferShape("reshape", shape, this.shape);
     const strides = layout.reshapeStrides(this.shape, this.strides, target);
@@ -208,7 +210,9 @@ export class NDArray implements Scoped, Layout {
     if (typeof source === "number") target.fill("set", source);
     else if (source instanceof NDArray) target.assign("set", source);
     else {
-      using made = NDArray.make("set", source, { dtype: this.dtype, device: this.device });
+      // A typed array of as many elements has the part's shape.
+      const shape = ArrayBuffer.isView(source) && source.length === target.size ? target.shape : undefined;
+      using made = NDArray.make("set", source, { dtype: this.dtype, device: this.device, shape });
       target.assign("set", made);
     }
     return this;

@@ -1,6 +1,6 @@
 /**
- * Options come last, as one object. What is no object, and a name that nobody reads, would silently mean the defaults: both
- * are refused, by every function that takes options.
+ * Options come last, as one object. What is no object, and a name that nobody reads, would silently mean the
+ * defaults: both are refused, by every function that takes options.
  */
 import { ArgumentError } from "../native/errors.ts";
 import { describe } from "./operands.ts";
@@ -14,9 +14,19 @@ export function checkOptions<O extends object>(operation: string, options: O, kn
   if (typeof options !== "object" || options === null || Array.isArray(options))
     refuse(`options must be an object, not ${Array.isArray(options) ? "a list" : describe(options)}`);
   for (const name in options) {
-    if (names.includes(name)) continue;
-    const isPlain = options.constructor === undefined || options.constructor === Object;
-    refuse(isPlain ? `there is no option '${name}'` : `options must be an object, not ${describe(options)}`);
+    if (names.includes(name) || (options as Record<string, unknown>)[name] === undefined) continue; // as if left out
+    refuse(
+      hasMethods(options) ? `options must be an object, not ${describe(options)}` : `there is no option '${name}'`,
+    );
   }
   return options;
+}
+
+/**
+ * Whether it has methods, as a device, an array or a module: somebody took the options' place for that of another
+ * argument.
+ */
+function hasMethods(value: object): boolean {
+  const type: unknown = Object.getPrototypeOf(value);
+  return type !== null && type !== Object.prototype && Object.getOwnPropertyNames(type).length > 1;
 }

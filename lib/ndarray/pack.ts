@@ -1,4 +1,6 @@
-/** Layouts as native code takes them: {ndim, shape, strides of operand 0, strides of operand 1, …} in 32-bit integers. */
+/**
+ * Layouts as native code takes them: {ndim, shape, strides of operand 0, strides of operand 1, …} in 32-bit integers.
+ */
 import { MAX_NDIM } from "../native/symbols.gen.ts";
 import type { Shape } from "./layout.ts";
 

@@ -39,6 +39,11 @@ export class Generator {
     this.seed = checkSeed(seed);
     this.stream = stream | 0;
   }
+
+  /** 0 … n - 1 in random order. */
+  permutation(n: number): Int32Array {
+    return permutation(n, this.next());
+  }
 }
 
 /** 0 … n - 1 in the random order that a seed and a stream determine. */

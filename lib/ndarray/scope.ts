@@ -28,7 +28,9 @@ export function track(handle: Scoped): void {
   if (current !== null) current.push(handle);
 }
 
-/** Runs `fn` outside all scopes: what it makes lives until it is disposed or forgotten. For parameters and gradients. */
+/**
+ * Runs `fn` outside all scopes: what it makes lives until it is disposed or forgotten. For parameters and gradients.
+ */
 export function untracked<R>(fn: () => R): R {
   const outer = current;
   current = null;

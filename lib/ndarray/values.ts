@@ -25,7 +25,10 @@ interface Flat {
   dtype: DType;
 }
 
-/** The elements of `values` in row-major order, converted to `dtype` (by default int32 for integer typed arrays, else float32). */
+/**
+ * The elements of `values` in row-major order, converted to `dtype` (by default int32 for integer typed arrays, else
+ * float32).
+ */
 export function flatten(operation: string, values: Values, dtype?: DType): Flat {
   if (values instanceof Float32Array && dtype !== "int32")
     return { data: values, shape: [values.length], dtype: "float32" };

@@ -2,7 +2,10 @@
 import { ShapeError } from "../native/errors.ts";
 import { checkAxes, type Shape } from "./layout.ts";
 
-/** One range of `slice`: an integer drops the axis, null takes all of it, a list is [start, stop] or [start, stop, step]. */
+/**
+ * One range of `slice`: an integer drops the axis, null takes all of it, a list is [start, stop] or [start, stop,
+ * step].
+ */
 export type Range = number | null | readonly [number, number] | readonly [number, number, number];
 
 /** Where the elements of an array lie in its storage. */
@@ -52,7 +55,10 @@ export function flipLayout({ shape, strides, offset }: Layout, axes: number | re
   return view;
 }
 
-/** A range against an axis of `size`: the first index, how many, and the step between them; `drops` if it is one index. */
+/**
+ * A range against an axis of `size`: the first index, how many, and the step between them; `drops` if it is one
+ * index.
+ */
 export interface ResolvedRange {
   start: number;
   count: number;
@@ -60,7 +66,10 @@ export interface ResolvedRange {
   drops: boolean;
 }
 
-/** Resolves one range of `slice`. Integers must be inside the axis; the ends of [start, stop] are clamped as in Python. */
+/**
+ * Resolves one range of `slice`. Integers must be inside the axis; the ends of [start, stop] are clamped as in
+ * Python.
+ */
 export function resolveRange(operation: string, range: Range, size: number, shape: Shape): ResolvedRange {
   const fail = (problem: string): never => {
     throw new ShapeError(operation, problem, { shapes: [shape] });

@@ -1,7 +1,7 @@
 /**
- * Layers in a row, for inference, as one native call. A convolution or linear layer begins a row of the call's table; batch
- * normalisation, ReLU and a residual that follow join it, so a layer's images are written once. Each thread takes its share
- * of the images through all layers.
+ * Layers in a row, for inference, as one native call. A convolution or linear layer begins a row of the call's table;
+ * batch normalisation, ReLU and a residual that follow join it, so a layer's images are written once. Each thread
+ * takes its share of the images through all layers.
  *
  * A module class takes part by a method `[joins]`, which adds to a chain what the class's `forward` does.
  */

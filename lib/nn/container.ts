@@ -13,8 +13,9 @@ import { BatchNorm2d } from "./norm.ts";
 export type Layer = Module & { forward(x: Tensor): Tensor };
 
 /**
- * Runs modules one after another. The last argument may be options. Where nothing is recorded for backward, as in noGrad,
- * convolutions and linear layers with the normalisation, ReLU and residuals that follow them run as one native call.
+ * Runs modules one after another. The last argument may be options. Where nothing is recorded for backward, as in
+ * noGrad, convolutions and linear layers with the normalisation, ReLU and residuals that follow them run as one
+ * native call.
  */
 export class Sequential extends Module {
   readonly modules: readonly Layer[];
@@ -103,7 +104,9 @@ function release(used: Tensor, next: Tensor): void {
 
 /** Whether the last argument of Sequential is its options, and no module nor a mistake. */
 function isOptions(value: Layer | ModuleOptions | undefined): value is ModuleOptions {
-  return typeof value === "object" && value !== null && value.constructor === Object;
+  if (typeof value !== "object" || value === null) return false;
+  const type: unknown = Object.getPrototypeOf(value);
+  return type === null || type === Object.prototype;
 }
 
 function checkLayer(name: string, value: unknown): Layer {

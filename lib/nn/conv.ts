@@ -1,7 +1,7 @@
 import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
 import { ShapeError } from "../native/errors.ts";
-import { conv } from "../ops/conv.ts";
+import { conv, type ConvOptions } from "../ops/conv.ts";
 import { checkFloat, checkInteger } from "../ops/support.ts";
 import type { Chain } from "./chain.ts";
 import {
@@ -20,7 +20,9 @@ import { onPixels } from "./pixels.ts";
 export interface ConvModuleOptions extends ModuleOptions {
   /** Default 1. */
   stride?: number | undefined;
-  /** Zeros on each side. Default floor(kernelSize / 2), which keeps the size where the kernel is odd and the stride 1. */
+  /**
+   * Zeros on each side. Default floor(kernelSize / 2), which keeps the size where the kernel is odd and the stride 1.
+   */
   padding?: number | undefined;
   /** Default true. */
   bias?: boolean | undefined;
@@ -29,9 +31,10 @@ export interface ConvModuleOptions extends ModuleOptions {
 }
 
 /**
- * Convolution of NCHW images: x (N, in, H, W) gives (N, out, H', W') with H' = floor((H + 2 · padding - k) / stride) + 1;
- * by default it is padded so that stride 1 keeps the size. weight (k, k, in, out) starts Kaiming-uniform, bias (out) from U(±1 / √(in · k²)).
- * Images lie in memory as NHWC: the result is a view, and nothing is transposed between layers.
+ * Convolution of NCHW images: x (N, in, H, W) gives (N, out, H', W') with H' = floor((H + 2 · padding - k) / stride)
+ * + 1; by default it is padded so that stride 1 keeps the size. weight (k, k, in, out) starts Kaiming-uniform, bias
+ * (out) from U(±1 / √(in · k²)). Images lie in memory as NHWC: the result is a view, and nothing is transposed
+ * between layers.
  */
 export class Conv extends Module {
   static readonly [keepsNothing] = true;
@@ -58,7 +61,7 @@ export class Conv extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    return this.onPixels(x, (pixels) => this.conv(pixels));
+    return this.onPixels(x, (pixels) => conv(pixels, this.weight, geometry(this)));
   }
 
   override [joins](chain: Chain): boolean {
@@ -70,15 +73,11 @@ export class Conv extends Module {
    */
   forwardNormalized(x: Tensor, norm: BatchNorm2d): Tensor {
     return this.onPixels(x, (pixels) => {
-      const y = this.conv(pixels);
+      const y = conv(pixels, this.weight, geometry(this));
       const normalized = norm.normalize(y);
       y.dispose();
       return normalized;
     });
-  }
-
-  private conv(pixels: Tensor): Tensor {
-    return conv(pixels, this.weight, { stride: this.stride, padding: this.padding, bias: this.bias });
   }
 
   private onPixels(x: Tensor, run: (pixels: Tensor) => Tensor): Tensor {
@@ -87,3 +86,5 @@ export class Conv extends Module {
     return onPixels(x, run);
   }
 }
+
+const geometry = ({ stride, padding, bias }: Conv): ConvOptions => ({ stride, padding, bias });

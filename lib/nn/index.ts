@@ -9,6 +9,7 @@ export {
   type CellOptions,
   LSTM,
   LSTMCell,
+  type LSTMCellOptions,
   type LSTMOptions,
   RNN,
   RNNCell,

@@ -1,8 +1,8 @@
 /**
  * Module: parameters, buffers and submodules are simply its properties, alone or in lists, maps and plain objects.
- * Parameters are trained and saved, buffers are only saved; both are found by walking the properties in the order in which
- * they were made, and named by their path: `layers.0.weight`. Other tensors are the module's own business, and so is what
- * it has in `#private` fields, which nobody else can see.
+ * Parameters are trained and saved, buffers are only saved; both are named by their path, `layers.0.weight`, and come
+ * in the order in which the properties were made, a module's own before those of its submodules. Other tensors are
+ * the module's own business, and so is what it has in `#private` fields, which nobody else can see.
  */
 import { Tensor, type TensorOptions } from "../autograd/tensor.ts";
 import { ArgumentError, CheckpointError, DTypeError, ShapeError } from "../native/errors.ts";
@@ -22,20 +22,23 @@ export class Parameter extends Tensor {
    */
   constructor(values: NDArray | Tensor, options: Pick<TensorOptions, "requiresGrad"> = {}) {
     const { requiresGrad = true } = checkOptions("Parameter", options, ["requiresGrad"]);
-    const data = values instanceof Tensor ? untracked(() => values.data.alias()) : values;
-    if (!(data instanceof NDArray))
-      throw new ArgumentError("Parameter", `takes an array or a tensor, not ${describe(values)}`);
-    super(data.keep(), { requiresGrad });
+    super(ownArray("Parameter", values), { requiresGrad });
   }
 }
 
-/** A tensor that belongs to a module and is saved with it, not trained. No tidy frees it. */
+/** A tensor that belongs to a module and is saved with it, not trained; written with `set`. No tidy frees it. */
 export class Buffer extends Tensor {
-  /** @param data an array, which belongs to the buffer from now on. */
-  constructor(data: NDArray) {
-    super(data);
-    data.keep();
+  /** @param values an array, which belongs to the buffer from now on, or a tensor, whose elements are shared. */
+  constructor(values: NDArray | Tensor) {
+    super(ownArray("Buffer", values));
   }
+}
+
+/** The array of a parameter or buffer that is made of `values`. */
+function ownArray(name: string, values: NDArray | Tensor): NDArray {
+  const data = values instanceof Tensor ? untracked(() => values.data.alias()) : values;
+  if (data instanceof NDArray) return data.keep();
+  throw new ArgumentError(name, `takes an array or a tensor, not ${describe(values)}`);
 }
 
 /** The tensors of a module by name: what a checkpoint holds. */
@@ -49,7 +52,10 @@ export interface ModuleOptions {
   dtype?: "float32" | undefined;
 }
 
-/** The options of a module that has those named `own` besides {@link ModuleOptions}. @throws ArgumentError, DTypeError. */
+/**
+ * The options of a module that has those named `own` besides {@link ModuleOptions}. @throws ArgumentError,
+ * DTypeError.
+ */
 export function checkModuleOptions<O extends ModuleOptions>(
   module: string,
   options: O,
@@ -62,9 +68,9 @@ export function checkModuleOptions<O extends ModuleOptions>(
 }
 
 /**
- * Own static property of a module class whose objects keep no tensor that passes through them. A container frees what one
- * such module hands to another at once, where it would otherwise wait for the garbage collector; anything that another
- * module has seen, and may have kept, is left alone.
+ * Own static property of a module class whose objects keep no tensor that passes through them. A container frees what
+ * one such module hands to another at once, where it would otherwise wait for the garbage collector; anything that
+ * another module has seen, and may have kept, is left alone.
  */
 export const keepsNothing: unique symbol = Symbol("thimble.keepsNothing");
 
@@ -108,7 +114,8 @@ export abstract class Module {
 
   /**
    * Copies values into the module's tensors, keeping their device. Nothing is written unless all of it fits.
-   * @throws CheckpointError if names are missing or unknown, ShapeError if a shape differs, DTypeError if a dtype does.
+   * @throws CheckpointError if names are missing or unknown, ShapeError if a shape differs, DTypeError for
+   * values that an int32 buffer cannot have.
    */
   loadStateDict(dict: Readonly<Record<string, Tensor | NDArray>>): void {
     if (typeof dict !== "object" || dict === null) {
@@ -135,15 +142,27 @@ export abstract class Module {
         throw new ShapeError("loadStateDict", problem, { shapes: [target.shape, source.shape] });
       }
       (source instanceof Tensor ? source.data : source).assertUsable();
-      if (source.dtype !== target.dtype)
-        throw new DTypeError("loadStateDict", `${name} must be ${target.dtype}, not ${source.dtype}`);
+      if (target.dtype === "int32" && !source.toTypedArray().every((value) => value === (value | 0)))
+        throw new DTypeError("loadStateDict", `${name} is int32, and not all its values are such integers`);
     }
     for (const [name, target] of Object.entries(own)) target.set(dict[name]!);
   }
 
+  /** A {@link Buffer}: `readonly mean = this.buffer(NDArray.zeros([3]))`. */
+  protected buffer(values: NDArray | Tensor): Buffer {
+    return new Buffer(values);
+  }
+
   /** Training behaviour for this module and all inside. */
   train(mode = true): this {
-    for (const module of modulesOf(this)) module.training = mode;
+    if (changing.has(this)) return this;
+    changing.add(this);
+    try {
+      this.training = mode;
+      for (const [, child] of partsOf(this).modules) child.train(mode); // which may have a `train` of its own
+    } finally {
+      changing.delete(this);
+    }
     return this;
   }
 
@@ -152,7 +171,10 @@ export abstract class Module {
     return this.train(false);
   }
 
-  /** Moves all tensors to a device, in place, or none if they do not fit. The gradients of those that move are dropped. */
+  /**
+   * Moves all tensors to a device, in place, or none if they do not fit. The gradients of those that move are
+   * dropped.
+   */
   to(device: Device): this {
     const elsewhere = new Set(
       tensorsOf(this)
@@ -189,44 +211,88 @@ export function checkSize(module: string, name: string, value: number): void {
 
 /** Runs `fn` with a module, and all inside, in training or in inference behaviour; then each of them is as it was. */
 export function inMode<R>(module: Module, training: boolean, fn: () => R): R {
-  const before = modulesOf(module).map((each) => [each, each.training] as const);
+  const modes = modesOf(module);
+  const before = modes.read();
   module.train(training);
   try {
     return fn();
   } finally {
-    for (const [each, mode] of before) each.training = mode;
+    modes.write(before);
   }
 }
 
-/** A module and all inside, each once. */
-function modulesOf(module: Module): Module[] {
-  const found = new Set<Module>();
-  walk(module, "", new Set(), (_, value) => value instanceof Module && found.add(value));
-  return [...found];
+/** The modes of a module and of all inside: whether each behaves as in training. */
+export function modesOf(module: Module): { read(): boolean[]; write(modes: readonly boolean[]): void } {
+  const all = new Set([module]);
+  for (const each of all) for (const [, child] of partsOf(each).modules) all.add(child); // the set grows as it is read
+  const modules = [...all];
+  return {
+    read: () => modules.map(({ training }) => training),
+    write: (modes) => modules.forEach((each, i) => (each.training = modes[i]!)),
+  };
 }
 
-/** Parameters and buffers by path. One that is used in two places is there twice; modules in two places, once for each. */
-function tensorsOf(module: Module): [string, Tensor][] {
-  const found: [string, Tensor][] = [];
-  walk(module, "", new Set(), (path, value) => {
-    if (value instanceof Parameter || value instanceof Buffer) found.push([path, value]);
+interface Parts {
+  tensors: [name: string, value: Parameter | Buffer][];
+  modules: [name: string, value: Module][];
+}
+
+/** What a module's properties hold: parameters, buffers and submodules, alone or in lists, maps and plain objects. */
+function partsOf(module: Module): Parts {
+  const parts: Parts = { tensors: [], modules: [] };
+  const containers = new Set<object>();
+  const open: { entries: Iterator<readonly [unknown, unknown]>; prefix: string }[] = [];
+  open.push({ entries: Object.entries(module)[Symbol.iterator](), prefix: "" });
+  for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
+    const { done, value: entry } = top.entries.next();
+    if (done === true) open.pop();
+    if (done === true || typeof entry[1] !== "object" || entry[1] === null) continue;
+    const [key, part] = entry;
+    const name = top.prefix + String(key);
+    if (part instanceof Module) parts.modules.push([name, part]);
+    else if (part instanceof Parameter || part instanceof Buffer) parts.tensors.push([name, part]);
+    else if (part instanceof Tensor) checkNoBuffer(module, name);
+    else if (!containers.has(part)) {
+      const entries = entriesOf(part);
+      if (entries !== null) open.push({ entries, prefix: `${name}.` });
+      containers.add(part);
+    }
+  }
+  const buffers = parts.tensors.filter(([, value]) => value instanceof Buffer).map(([name]) => name);
+  if (buffers.length > 0) buffersOf.set(module, new Set(buffers));
+  return parts;
+}
+
+/** The names of buffers that a module was seen with. */
+const buffersOf = new WeakMap<Module, ReadonlySet<string>>();
+
+/** A result put where a buffer was would silently be saved no more. */
+function checkNoBuffer(module: Module, name: string): void {
+  if (!buffersOf.get(module)?.has(name)) return;
+  const problem = `'${name}' was a Buffer, and is now a tensor that would not be saved`;
+  throw new ArgumentError(module.constructor.name, problem, {
+    hint: "Write into a buffer with set(), or make a new Buffer",
   });
-  return found;
 }
 
-/** Visits a value and what it is made of: a module's properties, and the elements of lists, maps and plain objects. */
-function walk(value: unknown, path: string, above: Set<unknown>, visit: (path: string, value: unknown) => void): void {
-  if (typeof value !== "object" || value === null || above.has(value)) return; // a child may know its parent
-  visit(path, value);
-  const parts = partsOf(value);
-  if (parts === null) return;
-  above.add(value);
-  for (const [name, part] of parts) walk(part, path === "" ? String(name) : `${path}.${String(name)}`, above, visit);
-  above.delete(value);
-}
-
-function partsOf(value: object): Iterable<readonly [unknown, unknown]> | null {
+function entriesOf(value: object): Iterator<readonly [unknown, unknown]> | null {
   if (value instanceof Map || Array.isArray(value)) return value.entries();
-  const isPlain = Object.getPrototypeOf(value) === Object.prototype;
-  return value instanceof Module || isPlain ? Object.entries(value) : null;
+  return Object.getPrototypeOf(value) === Object.prototype ? Object.entries(value)[Symbol.iterator]() : null;
 }
+
+/**
+ * Parameters and buffers by path: a module's own before those of its submodules, as PyTorch has them. One that is
+ * used in two places is there twice. A child that knows its parent (`above`) does not lead back to it.
+ */
+function tensorsOf(module: Module, prefix = "", above: readonly Module[] = []): [string, Tensor][] {
+  const { tensors, modules } = partsOf(module);
+  const path = [...above, module];
+  const inside = modules.filter(([, child]) => !path.includes(child));
+  return [
+    ...tensors.map(([name, value]): [string, Tensor] => [prefix + name, value]),
+    ...inside.flatMap(([name, child]) => tensorsOf(child, `${prefix}${name}.`, path)),
+  ];
+}
+
+/** Modules whose mode is being set: a child that knows its parent does not lead back to it. */
+const changing = new Set<Module>();

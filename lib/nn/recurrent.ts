@@ -1,7 +1,9 @@
-/** Recurrent cells and layers, with PyTorch's meanings: weights lie transposed, (in, G), and start from U(±1/√hidden). */
+/**
+ * Recurrent cells and layers, with PyTorch's meanings: weights lie transposed, (in, G), and start from U(±1/√hidden).
+ */
 import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
-import { ShapeError } from "../native/errors.ts";
+import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { tidy } from "../ndarray/scope.ts";
 import { dropout } from "../ops/dropout.ts";
 import { checkNonlinearity, checkState, lstm, type LSTMState, type Nonlinearity, rnn } from "../ops/recurrent.ts";
@@ -34,8 +36,13 @@ interface LayerOptions {
   dropout?: number | undefined;
 }
 
+export interface LSTMCellOptions extends CellOptions {
+  /** An LSTM's is "tanh"; another one is refused. */
+  nonlinearity?: Nonlinearity | undefined;
+}
+
 export type RNNOptions = RNNCellOptions & LayerOptions;
-export type LSTMOptions = CellOptions & LayerOptions;
+export type LSTMOptions = LSTMCellOptions & LayerOptions;
 
 /** What the cells share: the parameters of one layer, whose weights have `gates` columns for each hidden unit. */
 abstract class Cell extends Module {
@@ -105,8 +112,12 @@ export class RNNCell extends Cell {
 export class LSTMCell extends Cell {
   static readonly [keepsNothing] = true;
 
-  constructor(inputSize: number, hiddenSize: number, options: CellOptions = {}) {
-    super(inputSize, hiddenSize, 4, options);
+  constructor(inputSize: number, hiddenSize: number, options: LSTMCellOptions = {}) {
+    checkModuleOptions("LSTMCell", options, ["bias", "nonlinearity"]);
+    const { nonlinearity = "tanh", ...rest } = options;
+    if (nonlinearity !== "tanh")
+      throw new ArgumentError("LSTMCell", `the nonlinearity of an LSTM is "tanh", not ${String(nonlinearity)}`);
+    super(inputSize, hiddenSize, 4, rest);
   }
 
   /** x (N, in) and [h, c], each (N, hidden), zeros if left out: the next [h, c]. */
@@ -199,8 +210,9 @@ export class RNN extends Recurrent {
 }
 
 /**
- * Long short-term memory (Hochreiter and Schmidhuber, 1997): x (L, N, in) and [h0, c0], each (numLayers, N, hidden), zeros
- * if left out, give [outputs of the last layer (L, N, hidden), [hN, cN] of all layers, each (numLayers, N, hidden)].
+ * Long short-term memory (Hochreiter and Schmidhuber, 1997): x (L, N, in) and [h0, c0], each (numLayers, N, hidden),
+ * zeros if left out, give [outputs of the last layer (L, N, hidden), [hN, cN] of all layers, each (numLayers, N,
+ * hidden)].
  */
 export class LSTM extends Recurrent {
   static readonly [keepsNothing] = true;
@@ -208,7 +220,7 @@ export class LSTM extends Recurrent {
   readonly lstmCells: readonly LSTMCell[];
 
   constructor(inputSize: number, hiddenSize: number, options: LSTMOptions = {}) {
-    checkModuleOptions("LSTM", options, ["numLayers", "dropout", "bias"]);
+    checkModuleOptions("LSTM", options, ["numLayers", "dropout", "bias", "nonlinearity"]);
     const { numLayers = 1, dropout: p = 0, ...rest } = options;
     super(inputSize, hiddenSize, numLayers, p);
     this.lstmCells = Array.from({ length: numLayers }, (_, i) => {

@@ -69,13 +69,14 @@ function checkConv(x: Tensor, w: Tensor, options: ConvOptions): Geometry {
 }
 
 /**
- * Cross-correlation, as every deep-learning library calls convolution: x (N, H, W, Cin), w (k, k, Cin, Cout) give
- * (N, H', W', Cout) with H' = floor((H + 2 · padding - k) / stride) + 1. im2col happens inside the native kernel, a panel
+ * Cross-correlation, as every deep-learning library calls convolution: x (N, H, W, Cin), w (k, k, Cin, Cout) give (N,
+ * H', W', Cout) with H' = floor((H + 2 · padding - k) / stride) + 1. im2col happens inside the native kernel, a panel
  * at a time. The gradient of x is not computed when x does not require it.
  *
- * On the CPU, kernels of two or three times their stride (3 × 3; 4 × 4 with stride 2) are applied by Winograd's minimal filtering
- * where that is faster (Lavin and Gray, 2016): the result and the gradients are rounded by up to 1e-6 of their size instead of
- * 3e-7, and where an infinite pixel or NaN lies, whole tiles of 4 × 4 outputs around it are NaN.
+ * On the CPU, kernels of two or three times their stride (3 × 3; 4 × 4 with stride 2) are applied by Winograd's
+ * minimal filtering where that is faster (Lavin and Gray, 2016): the result and the gradients are rounded by up to
+ * 1e-6 of their size instead of 3e-7, and where an infinite pixel or NaN lies, whole tiles of 4 × 4 outputs around it
+ * are NaN.
  */
 export function conv(x: Tensor, w: Tensor, options: ConvOptions = {}): Tensor {
   const { numbers: geometry, outShape } = checkConv(x, w, options);

@@ -17,11 +17,12 @@ export interface LinearLoss {
 }
 
 /**
- * crossEntropy(linear(x, weight, bias), labels): x (N, in), weight (in, K), bias (K) or none, labels (N) int32 in [0, K).
+ * crossEntropy(linear(x, weight, bias), labels): x (N, in), weight (in, K), bias (K) or none, labels (N) int32 in [0,
+ * K).
  *
- * The N × K logits are made, and turned into gradients, for some rows at a time. With many classes, such as the words of a
- * language, that saves most of a step's memory, and time: they never leave the processor's caches. The gradients are
- * computed in the same pass, so backward only scales them.
+ * The N × K logits are made, and turned into gradients, for some rows at a time. With many classes, such as the words
+ * of a language, that saves most of a step's memory, and time: they never leave the processor's caches. The gradients
+ * are computed in the same pass, so backward only scales them.
  * @throws ArgumentError for a label outside [0, K), naming the row.
  */
 export function linearCrossEntropy(x: Tensor, weight: Tensor, bias: Tensor | null, labels: Tensor): LinearLoss {

@@ -5,7 +5,10 @@ import type { Device } from "../ndarray/device.ts";
 import { type ArrayOptions, readTarget } from "../ndarray/array-options.ts";
 import { checkTensor } from "./support.ts";
 
-/** `a` on another device, or with { dtype, device }; `a` itself when nothing changes. Gradients flow back to where it was. */
+/**
+ * `a` on another device, or with { dtype, device }; `a` itself when nothing changes. Gradients flow back to where it
+ * was.
+ */
 export function to(a: Tensor, target: Device | ArrayOptions): Tensor {
   checkTensor("to", a);
   const { dtype = a.dtype, device = a.device } = readTarget(target);

@@ -98,7 +98,7 @@ export function batchNorm(x: Tensor, weight: Tensor, bias: Tensor, options: Batc
 }
 
 /** (x - mean) / √(var + eps) · weight + bias over the last axis of x (…, F), each row with its own statistics. */
-export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, options: { eps?: number } = {}): Tensor {
+export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, options: { eps?: number | undefined } = {}): Tensor {
   const name = "layerNorm";
   const { eps = 1e-5 } = checkOptions(name, options, ["eps"]);
   checkFloat(name, x, "the input");

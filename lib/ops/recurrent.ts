@@ -29,8 +29,8 @@ export interface RecurrentWeights {
 }
 
 /**
- * h[t] = tanh(x[t] · W_ih + bias_ih + h[t - 1] · W_hh + bias_hh), or ReLU in place of tanh, from h0 (N, H), zeros if there
- * is none: all of them, (L, N, H).
+ * h[t] = tanh(x[t] · W_ih + bias_ih + h[t - 1] · W_hh + bias_hh), or ReLU in place of tanh, from h0 (N, H), zeros if
+ * there is none: all of them, (L, N, H).
  */
 export function rnn(
   x: Tensor,
@@ -113,7 +113,9 @@ function makeGradients(operands: readonly (Tensor | null)[], needs: readonly boo
   return { dx: make(0), dw: make(1), du: make(2), dbias: make(3) ?? make(4), dh0: make(5), dc0: make(6) };
 }
 
-/** The address of an operand's elements in row-major order, to be used inside a tidy; null for one that was left out. */
+/**
+ * The address of an operand's elements in row-major order, to be used inside a tidy; null for one that was left out.
+ */
 function pointerOf(operand: Tensor | NDArray | null | undefined): Pointer | null {
   if (!operand) return null;
   return (operand instanceof NDArray ? operand : operand.data).compact().pointer;

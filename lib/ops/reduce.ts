@@ -1,6 +1,6 @@
 /**
- * Reductions over axes: one, several, or (the default) all; `sum(a, 0)` is short for `sum(a, { axes: 0 })`. In backward the gradient of the result is stretched back
- * over the reduced axes as a view.
+ * Reductions over axes: one, several, or (the default) all; `sum(a, 0)` is short for `sum(a, { axes: 0 })`. In
+ * backward the gradient of the result is stretched back over the reduced axes as a view.
  */
 import { record } from "../autograd/record.ts";
 import type { Tensor } from "../autograd/tensor.ts";

@@ -52,7 +52,10 @@ export function flip(a: Tensor, axes?: number | readonly number[]): Tensor {
   return record("flip", a.data.flip(reversed), [a], [], (g) => [g.flip(reversed)]);
 }
 
-/** A part of `a`, one range for each axis: an index, null, [start, stop] or [start, stop, step]. Gradient: zero outside. */
+/**
+ * A part of `a`, one range for each axis: an index, null, [start, stop] or [start, stop, step]. Gradient: zero
+ * outside.
+ */
 export function slice(a: Tensor, ...ranges: Range[]): Tensor {
   checkTensor("slice", a);
   const { shape } = a;

@@ -40,14 +40,14 @@ export class Adam extends Optimizer {
   }
 
   override step(): void {
-    const { lr, beta1, beta2, eps, weightDecay, first, second, steps } = this;
+    const { lr, beta1, beta2, eps, weightDecay, first, second, counts } = this;
     // Parameters that have taken as many steps go together: all of them, unless some had no gradient for a while.
-    for (const before of new Set(steps.filter((_, i) => this.params[i]!.gradient !== null))) {
+    for (const before of new Set(counts.filter((_, i) => this.params[i]!.gradient !== null))) {
       const correction1 = 1 - beta1 ** (before + 1);
       const correction2 = 1 - beta2 ** (before + 1);
       this.table.run(
         this.params,
-        (param, gradient, i) => (steps[i] === before ? [param.data, gradient, first.get(i), second.get(i)] : null),
+        (param, gradient, i) => (counts[i] === before ? [param.data, gradient, first.get(i), second.get(i)] : null),
         ({ backend }, rows, count) => {
           const status = backend.th_adam(rows, count, lr, beta1, beta2, eps, weightDecay, correction1, correction2);
           check(status, backend, "Adam");

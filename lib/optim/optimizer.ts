@@ -9,7 +9,10 @@ import { sameShape } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { untracked } from "../ndarray/scope.ts";
 
-/** Arrays of an optimizer by name, such as `first.0`, the first moment of the first parameter: what a checkpoint holds. */
+/**
+ * Arrays of an optimizer by name, such as `first.0`, the first moment of the first parameter: what a checkpoint
+ * holds.
+ */
 export interface OptimizerState {
   lr: number;
   /** Steps that each parameter took. */
@@ -21,23 +24,23 @@ export interface OptimizerState {
 export abstract class Optimizer {
   readonly params: readonly Tensor[];
   /** Steps that each parameter took: one without a gradient takes none. */
-  protected readonly steps: number[];
-  private rate = 0;
+  protected readonly counts: number[];
+  #rate = 0;
 
   /** Learning rate; may be changed between steps. @throws ArgumentError unless it is finite and not negative. */
   get lr(): number {
-    return this.rate;
+    return this.#rate;
   }
 
   set lr(value: number) {
-    this.rate = checkNonNegative(this.constructor.name, "lr", value);
+    this.#rate = checkNonNegative(this.constructor.name, "lr", value);
   }
 
   constructor(name: string, params: Iterable<Tensor>, lr: number) {
     this.params = checkParameters(name, params);
     if (this.params.length === 0) throw new ArgumentError(name, "the list of parameters is empty");
     this.lr = lr;
-    this.steps = this.params.map(() => 0);
+    this.counts = this.params.map(() => 0);
   }
 
   /** Updates every parameter that has a gradient. */
@@ -47,7 +50,7 @@ export abstract class Optimizer {
   protected markUpdated(): void {
     for (const [i, param] of this.params.entries()) {
       if (param.gradient === null) continue;
-      this.steps[i]!++;
+      this.counts[i]!++;
       param.data.storage.version++;
     }
   }
@@ -57,12 +60,14 @@ export abstract class Optimizer {
     for (const param of this.params) param.clearGradient();
   }
 
-  /** Arrays to save, by name: the arrays themselves, not copies. */
-  protected abstract arrays(): Record<string, NDArray>;
+  /** Arrays to save, by name: the arrays themselves, not copies. Default: none. */
+  protected arrays(): Record<string, NDArray> {
+    return {};
+  }
 
   /** What must be saved to continue exactly. */
   state(): OptimizerState {
-    return { lr: this.lr, steps: [...this.steps], arrays: this.arrays() };
+    return { lr: this.lr, steps: [...this.counts], arrays: this.arrays() };
   }
 
   /**
@@ -70,19 +75,20 @@ export abstract class Optimizer {
    * @throws ArgumentError for the state of another kind of optimizer or number of parameters, ShapeError for other shapes.
    */
   loadState({ lr, steps, arrays }: OptimizerState): void {
-    const own = this.arrays();
+    const own = this.state().arrays;
     const [needs, has] = [Object.keys(own).sort().join(", "), Object.keys(arrays).sort().join(", ")];
     if (needs !== has) throw new ArgumentError("loadState", `the state has the arrays '${has}', not '${needs}'`);
     if (!Array.isArray(steps) || steps.length !== this.params.length || !steps.every(isCount))
       throw new ArgumentError("loadState", `steps must be a count for each of ${this.params.length} parameters`);
     for (const [name, target] of Object.entries(own)) {
+      arrays[name]!.assertUsable();
       if (sameShape(target.shape, arrays[name]!.shape)) continue;
       const shapes = [target.shape, arrays[name]!.shape];
       throw new ShapeError("loadState", `'${name}' has another shape`, { shapes });
     }
     this.lr = lr;
     for (const [name, target] of Object.entries(own)) target.assign("loadState", arrays[name]!);
-    this.steps.splice(0, steps.length, ...steps);
+    steps.forEach((count, i) => (this.counts[i] = count));
   }
 }
 
@@ -100,7 +106,8 @@ export class ParameterTable {
   }
 
   /**
-   * Fills rows {arrays' addresses…, size} for each parameter with a gradient, but for those whose `arrays` are null; calls
+   * Fills rows {arrays' addresses…, size} for each parameter with a gradient, but for those whose `arrays` are null;
+   * calls
    * `run` with the table and its length.
    */
   run(

@@ -1,8 +1,9 @@
 /**
  * Profiling: which native calls a piece of code makes, how long each takes, and what it reaches of the machine.
  *
- * While a profile is taken, the functions of the device's library are replaced by ones that read the clock before and after;
- * then the functions themselves are put back. So it costs nothing when off, and about two microseconds a call when on.
+ * While a profile is taken, the functions of the device's library are replaced by ones that read the clock before and
+ * after; then the functions themselves are put back. So it costs nothing when off, and about two microseconds a call
+ * when on.
  */
 import { ArgumentError } from "../native/errors.ts";
 import { type Backend, symbols } from "../native/symbols.gen.ts";
@@ -80,8 +81,8 @@ export function startProfile(options: ProfileOptions = {}): () => Profile {
 }
 
 /**
- * Runs `fn` and gives, beside its result, the profile of the native calls that it makes; a promise of both if `fn` returns a
- * promise, whose calls count until it is settled.
+ * Runs `fn` and gives, beside its result, the profile of the native calls that it makes; a promise of both if `fn`
+ * returns a promise, whose calls count until it is settled.
  */
 export function profile<R>(fn: () => Promise<R>, options?: ProfileOptions): Promise<Profiled<R>>;
 export function profile<R>(fn: () => R, options?: ProfileOptions): Profiled<R>;

@@ -1,7 +1,7 @@
 /**
- * What a native call computes, read from its arguments: a name, the shapes, and the least arithmetic and traffic it takes.
- * Arithmetic is counted where it matters (products); elementwise kernels are bound by traffic. A function without an entry
- * is timed all the same.
+ * What a native call computes, read from its arguments: a name, the shapes, and the least arithmetic and traffic it
+ * takes. Arithmetic is counted where it matters (products); elementwise kernels are bound by traffic. A function
+ * without an entry is timed all the same.
  */
 import { type Address, type Backend, Binary, Layer, Reduce, Unary } from "../native/symbols.gen.ts";
 

@@ -25,7 +25,7 @@ export type Classifier = Module & { forward(x: Tensor): Tensor };
 export interface Batches extends Iterable<readonly [Tensor, Tensor]> {
   readonly length: number;
   /** Whether each iteration makes its batches anew, so that the loop may free them after their step. Default false. */
-  readonly fresh?: boolean;
+  readonly fresh?: boolean | undefined;
 }
 
 export interface EpochOptions extends LoopOptions {
@@ -36,7 +36,10 @@ export interface EpochOptions extends LoopOptions {
 const JUDGE_OPTIONS = ["onStep", "lossFn", "clip", "signal"] as const;
 const EPOCH_OPTIONS = [...JUDGE_OPTIONS, "opt"] as const;
 
-/** One pass over the batches: training if `opt` is given, else evaluation. Between steps each module is in the mode that it had before. */
+/**
+ * One pass over the batches: training if `opt` is given, else evaluation. Between steps each module is in the mode
+ * that it had before.
+ */
 export async function epochGeneralCifar10(
   loader: Batches,
   model: Classifier,

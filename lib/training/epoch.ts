@@ -9,8 +9,8 @@ import type { NDArray } from "../ndarray/ndarray.ts";
 import { describe } from "../ndarray/operands.ts";
 import { tidy } from "../ndarray/scope.ts";
 import { Module, SoftmaxLoss } from "../nn/index.ts";
-import { inMode } from "../nn/module.ts";
-import { clipGradNorm, Optimizer } from "../optim/index.ts";
+import { modesOf } from "../nn/module.ts";
+import { clipGradNorm, type Optimizer } from "../optim/index.ts";
 
 /** Averages over examples. */
 export interface EpochResult {
@@ -48,7 +48,7 @@ export function checkLoop(operation: string, model: unknown, { lossFn, opt }: Lo
     const problem = `lossFn must have a method forward(logits, labels), unlike ${describe(lossFn)}`;
     throw new ArgumentError(operation, problem, { hint: "Give an object, such as new nn.SoftmaxLoss()" });
   }
-  if (opt !== undefined && !(opt instanceof Optimizer))
+  if (opt !== undefined && (typeof opt?.step !== "function" || typeof opt.zeroGrad !== "function"))
     throw new ArgumentError(operation, `opt must be an optimizer, such as new optim.SGD(…), not ${describe(opt)}`);
 }
 
@@ -96,7 +96,10 @@ export interface Loop<State> {
   onStep(report: StepReport, state: State): void;
 }
 
-/** One pass: training if `opt` is given, else evaluation. Between steps each module is in the mode that it had before. */
+/**
+ * One pass: training if `opt` is given, else evaluation. Between steps each module is in the mode that it had before,
+ * as somebody else may evaluate the same model then; a mode that `onStep` sets is the next steps'.
+ */
 export async function runEpoch<State>(
   { operation, model, steps, each, onStep }: Loop<State>,
   { opt, clip, signal }: Omit<LoopOptions, "lossFn">,
@@ -114,15 +117,10 @@ export async function runEpoch<State>(
       learn(loss);
       return { loss: loss.item(), correct: correct.item(), state };
     });
-  // Each step sets the mode for itself: between steps somebody else may evaluate the same model.
-  const runStep = (step: Step<State>) =>
-    inMode(model, opt !== undefined, () => (opt === undefined ? noGrad(() => run(step)) : run(step)));
-
   let [step, examples, lossSum, correct] = [0, 0, 0, 0];
-  for (const next of each) {
-    signal?.throwIfAborted();
+  const runStep = (next: Step<State>): void => {
     const n = next.labels.size;
-    const batch = runStep(next);
+    const batch = opt === undefined ? noGrad(() => run(next)) : run(next);
     if (next.owned) for (const used of [...next.inputs, next.labels]) used.dispose();
     examples += n;
     lossSum += batch.loss * n;
@@ -130,6 +128,21 @@ export async function runEpoch<State>(
     step++;
     const averages = { loss: lossSum / examples, accuracy: correct / examples };
     onStep({ step, steps, examples, ...averages, batchLoss: batch.loss }, batch.state);
+  };
+
+  const modes = modesOf(model);
+  let during: readonly boolean[] | null = null;
+  for (const next of each) {
+    signal?.throwIfAborted();
+    const between = modes.read();
+    if (during === null) model.train(opt !== undefined);
+    else modes.write(during);
+    try {
+      runStep(next);
+    } finally {
+      during = modes.read();
+      modes.write(between);
+    }
     await new Promise((resolve) => setImmediate(resolve));
   }
   signal?.throwIfAborted();

@@ -6,6 +6,8 @@ import { Tensor } from "../autograd/tensor.ts";
 import { getBatch } from "../data/chunks.ts";
 import { ArgumentError } from "../native/errors.ts";
 import { standsFor } from "../native/prototype.ts";
+import type { Device } from "../ndarray/device.ts";
+import type { DType } from "../ndarray/dtype.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { checkOptions } from "../ndarray/options.ts";
 import type { LSTMState, Module } from "../nn/index.ts";
@@ -29,7 +31,9 @@ export type HiddenState = Tensor | LSTMState;
 /** What is trained: words (L, N) int32, and the state before them, to logits (L · N, K) and the state behind them. */
 export type SequenceModel = Module & {
   forward(x: Tensor, h?: HiddenState | null): readonly [logits: Tensor, h: HiddenState];
-  /** The softmax loss of the same, labels (L · N): where a model has it, it is used unless another loss is asked for. */
+  /**
+   * The softmax loss of the same, labels (L · N): where a model has it, it is used unless another loss is asked for.
+   */
   crossEntropy?(x: Tensor, labels: Tensor, h?: HiddenState | null): SequenceLoss;
 };
 
@@ -53,25 +57,29 @@ export interface ChunkReport extends StepReport {
 export interface PtbOptions extends Omit<LoopOptions, "opt"> {
   /** Words of a column in a chunk: how far gradients go back. Default 40. */
   seqLen?: number | undefined;
+  /** Taken as the homework's functions take them, and not used: the model and the data say where and what they are. */
+  device?: Device | undefined;
+  dtype?: DType | undefined;
   /** Called after every chunk: for progress, to set `opt.lr` for the next one, or to save where the epoch is. */
   onStep?: ((report: ChunkReport) => void) | undefined;
 }
 
 export interface PtbEpochOptions extends PtbOptions, Pick<LoopOptions, "opt"> {
   /**
-   * Goes on within an epoch, after `chunk` chunks and with their last state: with what a ChunkReport had, the rest is the
-   * same bit for bit. The averages are then those of the rest. Default: the beginning, with no state.
+   * Goes on within an epoch, after `chunk` chunks and with their last state: with what a ChunkReport had, the rest is
+   * the same bit for bit. The averages are then those of the rest. Default: the beginning, with no state.
    */
   start?: { chunk: number; hidden: HiddenState | null } | undefined;
 }
 
-const PTB_OPTIONS = ["seqLen", "onStep", "lossFn", "clip", "signal"] as const;
+const PTB_OPTIONS = ["seqLen", "onStep", "lossFn", "clip", "signal", "device", "dtype"] as const;
 
 /** Chunks of `seqLen` rows that a text has, as batchify cut it: the last word of a column is a label only. */
 export const chunksOf = (data: NDArray, seqLen: number): number => Math.ceil((data.shape[0]! - 1) / seqLen);
 
 /**
- * One pass over a text: training if `opt` is given, else evaluation. Between steps each module is in the mode that it had before.
+ * One pass over a text: training if `opt` is given, else evaluation. Between steps each module is in the mode that it
+ * had before.
  * @param data (rows, N) int32, as batchify makes it.
  */
 export async function epochGeneralPtb(
@@ -81,7 +89,7 @@ export async function epochGeneralPtb(
 ): Promise<EpochResult> {
   checkOptions("epochGeneralPtb", options, [...PTB_OPTIONS, "opt", "start"]);
   checkLoop("epochGeneralPtb", model, options);
-  const { seqLen = 40, start = { chunk: 0, hidden: null }, onStep, lossFn, ...rest } = options;
+  const { seqLen = 40, start = { chunk: 0, hidden: null }, onStep, lossFn, opt, clip, signal } = options;
   const chunks = checkText("epochGeneralPtb", data, seqLen);
   if (!Number.isInteger(start.chunk) || start.chunk < 0 || start.chunk >= chunks) {
     throw new ArgumentError("epochGeneralPtb", `start.chunk ${String(start.chunk)} is outside [0, ${chunks})`);
@@ -107,7 +115,7 @@ export async function epochGeneralPtb(
     hidden = next;
     onStep?.({ ...report, chunk: start.chunk + report.step, hidden });
   };
-  return runEpoch({ ...loop, onStep: advance }, rest);
+  return runEpoch({ ...loop, onStep: advance }, { opt, clip, signal });
 }
 
 /** Default: SGD, lr 4, no weight decay. */

@@ -1,6 +1,6 @@
 /**
- * The chart of the results: how many times faster than the best peer thimble is, on a logarithmic axis. A group of a few
- * cases has a bar for each; a larger one has a row of dots, one for each case, and a bar of their geometric mean.
+ * The chart of the results: how many times faster than the best peer thimble is, on a logarithmic axis. A group of a
+ * few cases has a bar for each; a larger one has a row of dots, one for each case, and a bar of their geometric mean.
  */
 import { escape, round, STYLE, text } from "./svg.ts";
 import type { GroupResult } from "./table.ts";

@@ -1,6 +1,6 @@
 /**
- * The libraries that thimble is compared with. None of them is a dependency: each is looked for, and a missing one is named
- * with the way to get it.
+ * The libraries that thimble is compared with. None of them is a dependency: each is looked for, and a missing one is
+ * named with the way to get it.
  */
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";

@@ -55,7 +55,9 @@ export function groupResult(name: string, title: string, cases: CaseResult[]): G
 
 export type Cell = string | number | null;
 
-/** Columns aligned, texts to the left, numbers to the right with three digits; columns without any value are left out. */
+/**
+ * Columns aligned, texts to the left, numbers to the right with three digits; columns without any value are left out.
+ */
 export function formatTable(names: readonly string[], allRows: readonly (readonly Cell[])[]): string {
   const used = names.map((_, i) => i === 0 || allRows.some((row) => row[i] !== null && row[i] !== ""));
   const header = names.filter((_, i) => used[i]);

@@ -9,7 +9,10 @@ export interface PlotOptions {
   height?: number;
 }
 
-/** Averages of `width` equal parts of the values, so that long curves fit and noise evens out; fewer values stay as they are. */
+/**
+ * Averages of `width` equal parts of the values, so that long curves fit and noise evens out; fewer values stay as
+ * they are.
+ */
 export function resample(values: readonly number[], width: number): number[] {
   const count = Math.min(values.length, width);
   return Array.from({ length: count }, (_, i) => {

@@ -12,7 +12,10 @@ export interface Position {
   examples: number;
   loss: number;
   accuracy: number;
-  /** Of the losses of all examples: what the average is computed from, so that a resumed epoch has the same one, bit for bit. */
+  /**
+   * Of the losses of all examples: what the average is computed from, so that a resumed epoch has the same one, bit
+   * for bit.
+   */
   lossSum: number;
   /** Spent on training in this epoch. */
   seconds: number;
@@ -43,8 +46,8 @@ export interface Followed {
 }
 
 /**
- * Runs what is left of an epoch after `start`. `train` reports its own steps; `onStep` gets, for each, the position that
- * they lead to, with averages over the whole epoch.
+ * Runs what is left of an epoch after `start`. `train` reports its own steps; `onStep` gets, for each, the position
+ * that they lead to, with averages over the whole epoch.
  */
 export async function followEpoch<Report extends StepReport>(
   { start, title, unit, total, progress: show, figures }: Followed,

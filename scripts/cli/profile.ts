@@ -4,7 +4,10 @@ import { writeFileSync } from "node:fs";
 import { type Device, startProfile } from "../../lib/index.ts";
 import { attempt, prepareOutput } from "./output.ts";
 
-/** Profiles what follows, if a file is given; the function that it gives ends that, prints the table and writes the trace. */
+/**
+ * Profiles what follows, if a file is given; the function that it gives ends that, prints the table and writes the
+ * trace.
+ */
 export function profileInto(file: string | undefined, device: Device): () => Promise<void> {
   if (file === undefined) return async () => {};
   prepareOutput(file);

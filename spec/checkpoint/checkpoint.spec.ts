@@ -142,6 +142,16 @@ test("the learning rate, each parameter's steps, and numbers that JSON has not c
   const restored = new optim.Adam(other.parameters(), { lr: 1 });
   expect(loadCheckpoint(file, { model: other, optimizer: restored })).toEqual(state);
   expect([restored.lr, restored.state().steps]).toEqual([0.01, [1, 0, 0, 0, 0, 0]]);
+  const [one] = other.parameters();
+  const before = one!.toArray();
+  ops.sum(first!).backward();
+  optimizer.step();
+  saveCheckpoint(file, { model, optimizer: new optim.SGD(model.parameters(), { lr: 1 }) });
+  const fewer = new optim.SGD([one!], { lr: 1 });
+  expect(() => loadCheckpoint(file, { model: other, optimizer: fewer })).toThrow(
+    /its optimizer has 6 parameters, not 1/,
+  );
+  expect(one!.toArray()).toEqual(before);
   expect(() => saveCheckpoint(file, { model }, { big: 10n } as never)).toThrow(/^saveCheckpoint: .*'big' is a bigint/);
 });
 

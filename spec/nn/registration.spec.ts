@@ -33,6 +33,39 @@ onEachDevice("what belongs to a module", (device) => {
     expect(model.forward(x()).toArray()).not.toEqual([[0, 0]]); // prettier-ignore
   });
 
+  test("a module's own come before those of its submodules, as PyTorch has them", () => {
+    class Own extends nn.Module {
+      encoder = new nn.Linear(2, 2, options);
+      scale = new nn.Parameter(NDArray.ones([2], options));
+      override forward(input: Tensor): Tensor {
+        return this.encoder.forward(input).mul(this.scale);
+      }
+    }
+    expect(Object.keys(new Own().namedParameters())).toEqual(["scale", "encoder.weight", "encoder.bias"]);
+  });
+
+  test("train calls the submodules' own: one may keep itself frozen", () => {
+    class Frozen extends nn.BatchNorm1d {
+      override train(_mode = true): this {
+        return super.train(false);
+      }
+    }
+    const model = new nn.Sequential(new nn.Linear(2, 2, options), new Frozen(2, options));
+    expect([model.train().training, model.modules[1]!.training]).toEqual([true, false]);
+  });
+
+  test("a million numbers in a property cost a moment, and so do linked objects", () => {
+    class Plain extends nn.Module {
+      numbers = Array.from({ length: 1_000_000 }, (_, i) => i);
+      links: object = Array.from({ length: 20_000 }).reduce<object>((next) => ({ next }), {});
+      layer = new nn.Linear(1, 1, options);
+      override forward(input: Tensor): Tensor {
+        return this.layer.forward(input);
+      }
+    }
+    expect(new Plain().eval().parameters().length).toBe(2);
+  });
+
   test("a child that knows its parent, and a module in two places, end no walk", () => {
     class Child extends nn.Module {
       parent: nn.Module | null = null;
@@ -66,8 +99,18 @@ onEachDevice("what belongs to a module", (device) => {
     }
     const model = new Remembers();
     model.forward(x());
-    expect(Object.keys(model.stateDict())).toEqual(["layer.weight", "layer.bias", "mean"]);
+    expect(Object.keys(model.stateDict())).toEqual(["mean", "layer.weight", "layer.bias"]);
     expect(model.parameters()).not.toContain(model.mean as nn.Parameter);
+    class Replaces extends nn.Module {
+      mean: Tensor = this.buffer(init.zeros([2], options));
+      override forward(input: Tensor): Tensor {
+        return (this.mean = this.mean.mul(0.9).add(input));
+      }
+    }
+    const replaces = new Replaces();
+    expect(Object.keys(replaces.stateDict())).toEqual(["mean"]);
+    replaces.forward(x());
+    expect(() => replaces.stateDict()).toThrow(/^Replaces: 'mean' was a Buffer.*set\(\)/);
     const other = new Remembers();
     other.loadStateDict(model.stateDict());
     expect(other.layer.weight.toArray()).toEqual(model.layer.weight.toArray());
@@ -78,9 +121,20 @@ onEachDevice("what belongs to a module", (device) => {
     const before = model.weight.toArray();
     const gone = NDArray.zeros([2]);
     gone.dispose();
-    for (const bias of [gone, NDArray.zeros([2], { dtype: "int32" })])
-      expect(() => model.loadStateDict({ weight: NDArray.zeros([1, 2]), bias })).toThrow();
+    expect(() => model.loadStateDict({ weight: NDArray.zeros([1, 2]), bias: gone })).toThrow(/disposed/);
     expect(model.weight.toArray()).toEqual(before);
+    class Counter extends nn.Module {
+      readonly scale = new nn.Parameter(NDArray.ones([1], options));
+      readonly count = new nn.Buffer(NDArray.zeros([1], { dtype: "int32", device }));
+      override forward(input: Tensor): Tensor {
+        return input.mul(this.scale);
+      }
+    }
+    const counter = new Counter();
+    expect(() => counter.loadStateDict({ scale: tensor([5]), count: tensor([1.5]) })).toThrow(/count is int32/);
+    expect(counter.scale.item()).toBe(1);
+    counter.loadStateDict({ scale: tensor([5], { dtype: "int32" }), count: tensor([2]) });
+    expect([counter.scale.item(), counter.count.item(), counter.count.dtype]).toEqual([5, 2, "int32"]);
   });
 
   test("a parameter made of a tensor shares its elements, as PyTorch's", () => {

@@ -77,6 +77,20 @@ test("a model that is evaluated while it trains trains as if it were not", async
   expect(evaluation).toHaveProperty("loss");
 });
 
+test("what onStep freezes stays frozen for the next steps", async () => {
+  const norm = new nn.BatchNorm1d(16);
+  const model = new nn.Sequential(new nn.Flatten(), new nn.Linear(3072, 16), norm, new nn.Linear(16, 10));
+  const opt = new optim.SGD(model.parameters(), { lr: 0.01 });
+  const means: unknown[] = [];
+  const onStep = () => {
+    norm.eval();
+    means.push(norm.runningMean.toArray());
+  };
+  await epochGeneralCifar10(loader(), model, { opt, onStep });
+  expect(means[0]).not.toEqual(new Array(16).fill(0));
+  expect([means[1], means[2]]).toEqual([means[0], means[0]]);
+});
+
 test("batches of the caller's stay the caller's", async () => {
   const batches = [...loader()];
   await trainCifar10(make(), batches, { epochs: 2 });

@@ -1,4 +1,6 @@
-/** A training step of word-level language models: embedding, two recurrent layers, logits; SGD with clipped gradients. */
+/**
+ * A training step of word-level language models: embedding, two recurrent layers, logits; SGD with clipped gradients.
+ */
 import { type Device, optim, tensor, tidy } from "thimble";
 import { LanguageModel } from "thimble/models";
 import { detachState, type HiddenState, tensorsOf } from "thimble/training";

@@ -1,4 +1,6 @@
-/** The other parts of a training step: loss, optimizer, batch normalisation, and the cost of an operation of nothing. */
+/**
+ * The other parts of a training step: loss, optimizer, batch normalisation, and the cost of an operation of nothing.
+ */
 import { ops, optim, tensor, tidy, NDArray } from "thimble";
 import { ResNet9 } from "thimble/models";
 

@@ -63,7 +63,9 @@ export function product(size: Product, title?: string, device?: Device): Case {
   };
 }
 
-/** The kernel alone, into an array that is there: what the peers in C do. What an operation costs more is in "small". */
+/**
+ * The kernel alone, into an array that is there: what the peers in C do. What an operation costs more is in "small".
+ */
 function prepare({ m, n, k, ta = false, tb = false, batch = 1 }: Product, device: Device = cpu()): Workload {
   const a = NDArray.from(fill(batch * m * k, 1), { device });
   const b = NDArray.from(fill(batch * k * n, 2), { device });

@@ -1,6 +1,6 @@
 /**
- * The JavaScript peers, what a user of this language has today: `javascript.ts onnxruntime|tfjs-wasm|tfjs-cpu FOLDER THREADS`
- * with the folder whose node_modules has them. Speaks the protocol of scripts/bench/peer.ts.
+ * The JavaScript peers, what a user of this language has today: `javascript.ts onnxruntime|tfjs-wasm|tfjs-cpu FOLDER
+ * THREADS` with the folder whose node_modules has them. Speaks the protocol of scripts/bench/peer.ts.
  */
 import { createRequire } from "node:module";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * ResNet-9 as an ONNX file, written by hand: the few protobuf messages of onnx.proto3 that it takes, whose field numbers
- * stand beside their names.
+ * ResNet-9 as an ONNX file, written by hand: the few protobuf messages of onnx.proto3 that it takes, whose field
+ * numbers stand beside their names.
  */
 import { type ConvBlock, type LinearLayer, type Parameter, type ResNet9, startsResidual } from "./resnet9.ts";
 

@@ -71,7 +71,7 @@ for (const [name, take] of Object.entries(takers)) {
     add(`${name} with ${what} for options`, () => take(wrong(value)), new RegExp(`^${name}: options must be`));
   add(
     `${name} with an option that it has not`,
-    () => take(wrong({ nobodyReadsThis: undefined })),
+    () => take(wrong({ nobodyReadsThis: 0 })),
     new RegExp(`^${name}: there is no option 'nobodyReadsThis'. The options are `),
   );
 }
@@ -91,8 +91,12 @@ for (const op of ["sum", "mean", "max", "logSumExp"] as const) {
 }
 for (const [what, value] of Object.entries({ ...others, nothing: undefined, "an axis": { axis: 1 } })) {
   if (what === "a device") continue;
-  add(`NDArray.to of ${what}`, () => a23().to(wrong(value)), /^to: (options must be|there is no option)/);
-  add(`Tensor.to of ${what}`, () => t23().to(wrong(value)), /^to: (options must be|there is no option)/);
+  add(
+    `NDArray.to of ${what}`,
+    () => a23().to(wrong(value)),
+    /^to: (takes a device|options must be|there is no option)/,
+  );
+  add(`Tensor.to of ${what}`, () => t23().to(wrong(value)), /^to: (takes a device|options must be|there is no option)/);
 }
 for (const dtype of ["float64", "int32", 1, null])
   add(
@@ -113,4 +117,15 @@ add(
   "Sequential with an unknown option",
   () => new nn.Sequential(layer, wrong({ bias: 1 })),
   /^Sequential: there is no/,
+);
+for (const Type of [nn.LSTM, nn.LSTMCell])
+  add(`${Type.name} with relu`, () => new Type(1, 1, { nonlinearity: "relu" }), /^LSTMCell: the nonlinearity.*"tanh"/);
+class Configuration {
+  lr = 1;
+  epochs = 3;
+}
+add(
+  "SGD with a configuration",
+  () => new optim.SGD([parameter()], new Configuration()),
+  /^SGD: there is no option 'epochs'/,
 );
