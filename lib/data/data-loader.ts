@@ -8,6 +8,7 @@ import { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError } from "../native/errors.ts";
 import { standsFor } from "../native/prototype.ts";
 import { cpu, Device } from "../ndarray/device.ts";
+import type { DType } from "../ndarray/dtype.ts";
 import { permutation } from "../ndarray/random.ts";
 import { checkOptions } from "../ndarray/options.ts";
 import { collate } from "./collate.ts";
@@ -23,6 +24,8 @@ export interface DataLoaderOptions {
   dropLast?: boolean | undefined;
   /** Where the batches are made. Default cpu(). */
   device?: Device | undefined;
+  /** Taken as the homework's loader takes it, and not used: items keep the dtype that they have. */
+  dtype?: DType | undefined;
   /** Determines orders and augmentation; a 32-bit integer. Default: drawn from the generator of `manualSeed`. */
   seed?: number | undefined;
 }
@@ -44,7 +47,7 @@ export class DataLoader<E extends Example = readonly [Item, Item]> implements It
 
   /** @throws ArgumentError for anything that is not what it should be. */
   constructor(dataset: Dataset<E>, options: DataLoaderOptions) {
-    checkOptions("DataLoader", options, ["batchSize", "shuffle", "dropLast", "device", "seed"]);
+    checkOptions("DataLoader", options, ["batchSize", "shuffle", "dropLast", "device", "dtype", "seed"]);
     const {
       batchSize,
       shuffle = false,
