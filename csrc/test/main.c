@@ -1,7 +1,7 @@
 /*
  * Runs the native tests with each instruction set that this machine has, on 1, 2 and 3 threads; those of shapes drawn at random,
  * "…_any", also on more threads than there are tiles to share out.
- *   native_test [--draws N] [suite…]   N times as many shapes, 5 by default; only these suites
+ *   native_test [--draws N] [suite…]   N times as many shapes, 2 by default; only these suites
  */
 #include "test.h"
 
@@ -18,7 +18,7 @@ static int is_wanted(const char *name, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-  test_draws = argc > 2 && !strcmp(argv[1], "--draws") ? atoi(argv[2]) : 5;
+  test_draws = argc > 2 && !strcmp(argv[1], "--draws") ? atoi(argv[2]) : 2;
   if (argc > 2 && !strcmp(argv[1], "--draws")) argc -= 2, argv += 2;
   static const char *const isa_names[] = {"portable", "avx2", "avx512"};
   for (int isa = TH_ISA_PORTABLE; isa <= TH_ISA_AVX512; isa++) {
