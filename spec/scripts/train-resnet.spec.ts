@@ -62,7 +62,7 @@ test("what cannot be written is found before the first step, and parent folders 
   const made = await run(...epoch, "--checkpoint", at("new/folder/run"));
   expect(made).toMatchObject({ code: 0, stderr: "" });
   expect(readSafetensors(at("new/folder/run")).arrays.size).toBeGreaterThan(0);
-});
+}, 60_000);
 
 test("a run whose loss has become NaN is saved, and goes on", async () => {
   const diverging = [...small, "--limit", "640", "--epochs", "6", "--lr", "1e30"];
@@ -71,7 +71,7 @@ test("a run whose loss has become NaN is saved, and goes on", async () => {
   const resumed = await run("--generated", "--limit", "640", "--resume", at("nan"));
   expect(resumed).toMatchObject({ code: 0, stderr: "" });
   expect(resumed.stdout).toMatch(/epoch 6\/6 +train loss NaN/);
-});
+}, 60_000);
 
 test("epochs are logged, saved and plotted; a resumed run is the same bit for bit, also from within an epoch", async () => {
   const straight = await run(...small, "--epochs", "3", "--checkpoint", at("straight"), "--log", at("straight.jsonl"));
