@@ -5,7 +5,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { arch, cpus, freemem, platform, release, totalmem } from "node:os";
 
-import { cacheFolder } from "../datasets/download.ts";
+import { cacheFolder, messageOf } from "../datasets/download.ts";
 import { libraryCandidates, type LibraryKind, loadBackend } from "../lib/native/library.ts";
 import { Isa } from "../lib/native/symbols.gen.ts";
 import { commandLine } from "./cli/options.ts";
@@ -17,7 +17,6 @@ const row = (name: string, ...lines: string[]) => {
 };
 const gibibytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 const shown = (tool: Tool | null) => (tool === null ? "not found" : `${tool.version}  ${tool.path}`);
-const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
 
 function machine(): void {
   console.log("Machine");

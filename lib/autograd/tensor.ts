@@ -14,8 +14,7 @@ import { checkOptions } from "../ndarray/options.ts";
 import { handles, type HandleOwner, type Scoped, untracked } from "../ndarray/scope.ts";
 import type { NestedNumbers, Values } from "../ndarray/values.ts";
 import type { Range } from "../ndarray/views.ts";
-import type { Node } from "./tape.ts";
-import { checkGradient, type Edge, runBackward } from "./tape.ts";
+import { checkGradient, type Edge, type Node, runBackward } from "./tape.ts";
 
 export interface TensorOptions extends ArrayOptions {
   /** Default: the nesting's, or (n,) for a typed array. One size may be -1. */

@@ -2,6 +2,7 @@
 import { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError, DTypeError, ShapeError } from "../native/errors.ts";
 import type { Device } from "../ndarray/device.ts";
+import { isInt32 } from "../ndarray/dtype.ts";
 import { sameShape } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { describe } from "../ndarray/operands.ts";
@@ -40,7 +41,7 @@ function stackNumbers(items: readonly (Item | undefined)[], device: Device): NDA
     if (typeof item === "number") return item;
     throw new DTypeError("collate", `items of one batch must all be numbers or all be arrays, not ${describe(item)}`);
   });
-  const integers = numbers.every((value) => value === (value | 0));
+  const integers = numbers.every(isInt32);
   return NDArray.from(numbers, { dtype: integers ? "int32" : "float32", device });
 }
 

@@ -12,7 +12,7 @@ import type { DType } from "../ndarray/dtype.ts";
 import { permutation } from "../ndarray/random.ts";
 import { checkOptions } from "../ndarray/options.ts";
 import { collate } from "./collate.ts";
-import { type Dataset, type Example, type Item, type Stacked } from "./dataset.ts";
+import type { Dataset, Example, Item, Stacked } from "./dataset.ts";
 import { RandomSource } from "./random.ts";
 
 export interface DataLoaderOptions {

@@ -1,6 +1,7 @@
 /** Arrays in memory as a dataset. */
 import { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError, ShapeError } from "../native/errors.ts";
+import { isInt32 } from "../ndarray/dtype.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { describe } from "../ndarray/operands.ts";
 import type { Values } from "../ndarray/values.ts";
@@ -46,6 +47,6 @@ function toArray(column: Column): NDArray {
   if (!ArrayBuffer.isView(column) && !Array.isArray(column)) {
     throw new ArgumentError("NDArrayDataset", `takes arrays, tensors, typed arrays and lists, not ${describe(column)}`);
   }
-  const isLabels = Array.isArray(column) && column.every((value) => value === (value | 0));
+  const isLabels = Array.isArray(column) && column.every(isInt32);
   return NDArray.make("NDArrayDataset", column, isLabels ? { dtype: "int32" } : {});
 }

@@ -6,7 +6,7 @@
 import { ArgumentError, formatShape, ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { Binary, Reduce, Unary } from "../native/symbols.gen.ts";
-import { dtypeCode } from "./dtype.ts";
+import { dtypeCode, isInt32 } from "./dtype.ts";
 import * as layout from "./layout.ts";
 import type { Range } from "./views.ts";
 import { matmul } from "./matmul.ts";
@@ -39,7 +39,7 @@ interface InPlace {
 export function unary(op: Unary, a: NDArray, p = 0, { reuse = false }: InPlace = {}): NDArray {
   if (typeof p !== "number") throw new ArgumentError(op, `the operand must be a number, not ${typeof p}`);
   if (a.dtype === "int32" && op === "relu") op = "maximumScalar"; // of 0
-  if (a.dtype === "int32" && !(INT32_UNARY.has(op) && p === (p | 0))) {
+  if (a.dtype === "int32" && !(INT32_UNARY.has(op) && isInt32(p))) {
     using floats = a.to({ dtype: "float32" });
     return unary(op, floats, p, { reuse: true });
   }
@@ -77,7 +77,7 @@ export type Operand = NDArray | number;
 /** Each two-sided operation with a number on the right, and on the left. */
 const WITH_NUMBER = {
   add: (a: NDArray, p: number) => unary("addScalar", a, p),
-  sub: (a: NDArray, p: number) => unary("addScalar", a, a.dtype === "int32" && p === (p | 0) ? -p | 0 : -p), // int32 wraps
+  sub: (a: NDArray, p: number) => unary("addScalar", a, a.dtype === "int32" && isInt32(p) ? -p | 0 : -p), // int32 wraps
   mul: (a: NDArray, p: number) => unary("mulScalar", a, p),
   div: (a: NDArray, p: number) => unary("divScalar", a, p),
   maximum: (a: NDArray, p: number) => unary("maximumScalar", a, p),

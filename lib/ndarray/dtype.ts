@@ -15,6 +15,9 @@ export function makeTypedArray(dtype: DType, length: number): Float32Array<Array
   return dtype === "float32" ? new Float32Array(length) : new Int32Array(length);
 }
 
+/** Whether an int32 array can have the value. */
+export const isInt32 = (value: unknown): value is number => typeof value === "number" && value === (value | 0);
+
 /** Throws unless `dtype` is one that thimble has. */
 export function checkDType(operation: string, dtype: unknown): asserts dtype is DType {
   if (dtype !== "float32" && dtype !== "int32") {

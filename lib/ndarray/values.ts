@@ -1,6 +1,6 @@
 /** JavaScript numbers to flat typed arrays and back. */
 import { DTypeError, ShapeError } from "../native/errors.ts";
-import { type DType, makeTypedArray, type TypedArrayOf } from "./dtype.ts";
+import { type DType, isInt32, makeTypedArray, type TypedArrayOf } from "./dtype.ts";
 import { MAX_SIZE, type Shape } from "./layout.ts";
 
 /** A number, or lists of them nested to any depth, all of one length at each depth. */
@@ -84,7 +84,7 @@ function fill(operation: string, values: unknown, shape: Shape, depth: number, o
 
 function checkElement(operation: string, value: unknown, dtype: DType): asserts value is number {
   if (typeof value !== "number") throw new DTypeError(operation, `${describe(value)} is not a number`);
-  if (dtype === "int32" && value !== (value | 0)) throw new DTypeError(operation, `${value} is not a 32-bit integer`);
+  if (dtype === "int32" && !isInt32(value)) throw new DTypeError(operation, `${value} is not a 32-bit integer`);
 }
 
 function describe(value: unknown): string {

@@ -7,6 +7,7 @@
 import { Tensor, type TensorOptions } from "../autograd/tensor.ts";
 import { ArgumentError, CheckpointError, DTypeError, ShapeError } from "../native/errors.ts";
 import type { Device } from "../ndarray/device.ts";
+import { isInt32 } from "../ndarray/dtype.ts";
 import { MAX_SIZE, sameShape } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { describe } from "../ndarray/operands.ts";
@@ -142,7 +143,7 @@ export abstract class Module {
         throw new ShapeError("loadStateDict", problem, { shapes: [target.shape, source.shape] });
       }
       (source instanceof Tensor ? source.data : source).assertUsable();
-      if (target.dtype === "int32" && !source.toTypedArray().every((value) => value === (value | 0)))
+      if (target.dtype === "int32" && !source.toTypedArray().every(isInt32))
         throw new DTypeError("loadStateDict", `${name} is int32, and not all its values are such integers`);
     }
     for (const [name, target] of Object.entries(own)) target.set(dict[name]!);

@@ -6,6 +6,7 @@ import { record } from "../autograd/record.ts";
 import { type Tensor, tensor } from "../autograd/tensor.ts";
 import { ArgumentError } from "../native/errors.ts";
 import { binary, combine, unary } from "../ndarray/arithmetic.ts";
+import { isInt32 } from "../ndarray/dtype.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";
 import { checkNumber, checkTensor, overGradient, unbroadcast } from "./support.ts";
 
@@ -119,10 +120,9 @@ export function div(a: Operand, b: Operand): Tensor {
 /** The larger of a and b; where they are equal each gets half of the gradient. */
 export function maximum(a: Operand, b: Operand): Tensor {
   const [left, operand] = tensorFirst("maximum", a, b);
-  const isInteger = typeof operand === "number" && operand === (operand | 0);
   const right =
     typeof operand === "number"
-      ? tensor(operand, { device: left.device, dtype: isInteger ? left.dtype : "float32" })
+      ? tensor(operand, { device: left.device, dtype: isInt32(operand) ? left.dtype : "float32" })
       : operand;
   return record(
     "maximum",

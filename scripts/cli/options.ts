@@ -131,7 +131,8 @@ export function usageError(program: string, problem: string): never {
   process.exit(2);
 }
 
-const hyphenated = (name: string) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+/** An option as it is written: batchSize is --batch-size. */
+export const hyphenated = (name: string) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 const numberName = (type: "number" | "integer") => (type === "integer" ? "an integer" : "a number");
 
 function range({ min, max }: NumberOption): string {

@@ -2,6 +2,7 @@
 import { accessSync, constants, mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 
+import { messageOf } from "../../datasets/download.ts";
 import { ThimbleError } from "../../lib/index.ts";
 
 /** Makes the folder of a file that is to be written. @throws ThimbleError when the file cannot be. */
@@ -19,7 +20,7 @@ export function attempt<R>(file: string, write: () => R): R {
     return write();
   } catch (cause) {
     if (cause instanceof ThimbleError) throw cause;
-    throw new ThimbleError(file, `cannot be written: ${cause instanceof Error ? cause.message : String(cause)}`, {
+    throw new ThimbleError(file, `cannot be written: ${messageOf(cause)}`, {
       cause,
     });
   }

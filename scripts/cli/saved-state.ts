@@ -1,6 +1,7 @@
 /** Reading the state that a training script saved in a checkpoint: what is not as it must be is named. */
 import { type Json, readCheckpointState } from "../../lib/checkpoint/index.ts";
 import { CheckpointError } from "../../lib/index.ts";
+import { hyphenated } from "./options.ts";
 
 type JsonObject = { readonly [key: string]: Json | undefined };
 
@@ -95,7 +96,7 @@ export function mergeOptions<Run extends object>(
     if (!given.has(key) || options[key] === saved[key]) continue;
     if (free.includes(key)) merged[key] = options[key];
     else {
-      const option = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+      const option = `--${hyphenated(key)}`;
       throw new CheckpointError(file, `the run was made with ${option} ${saved[key]}, not ${options[key]}`, {
         hint: "Leave the option out, or start anew without --resume",
       });

@@ -1,6 +1,7 @@
 /** Everything that `bun run bench` measures, in the order of its output. */
 import { cuda } from "thimble";
 
+import { messageOf } from "../../../datasets/download.ts";
 import type { Report } from "../report.ts";
 import type { Group } from "../workload.ts";
 import { conv } from "./conv.ts";
@@ -38,6 +39,6 @@ export function whyNoCuda(): string | null {
     cuda();
     return null;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   }
 }
