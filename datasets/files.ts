@@ -22,8 +22,6 @@ export function readFile(file: string, limit: number): Uint8Array {
 
 export const isFile = (path: string): boolean => statOf(path)?.isFile() ?? false;
 
-export const isFolder = (path: string): boolean => statOf(path)?.isDirectory() ?? false;
-
 /** Undefined where there is nothing, such as below a file, or where looking is not allowed. */
 function statOf(path: string): Stats | undefined {
   try {

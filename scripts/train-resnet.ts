@@ -29,7 +29,7 @@ const { values: options, given } = commandLine(
     generated: { type: "flag", default: false, help: "Train on generated images, which are not CIFAR-10" },
     limit: { type: "integer", min: 1, help: "Use only the first N training and the first N test images" },
     epochs: { type: "integer", default: 10, min: 1, help: "Epochs in all, also when resumed" },
-    batchSize: { type: "integer", default: 128, min: 1, max: 65536, help: "Images in a step" },
+    batchSize: { type: "integer", default: 128, min: 2, max: 65536, help: "Images in a step" },
     optimizer: { type: "choice", of: ["adam", "sgd"], default: "adam", help: "SGD has momentum 0.9" },
     lr: { type: "number", default: 1e-3, min: 0, help: "Learning rate, at its highest" },
     weightDecay: { type: "number", default: 1e-3, min: 0, help: "Times the weight is added to its gradient" },
@@ -72,10 +72,14 @@ async function main(): Promise<void> {
   const opt = makeOptimizer(run, model);
   if (options.resume !== undefined) loadCheckpoint(options.resume, { model, optimizer: opt });
   const { batchSize, seed, epochs } = run;
-  const train = new data.DataLoader(images.train, { batchSize, shuffle: true, seed, device });
+  // Batch normalisation of a single image's last layers would have one value a channel, which says nothing.
+  const dropLast = images.train.length % batchSize === 1;
+  const train = new data.DataLoader(images.train, { batchSize, shuffle: true, dropLast, seed, device });
   const test = new data.DataLoader(images.test, { batchSize, seed, device });
   console.log(`ResNet-9 on ${images.name}: ${images.train.length} training and ${images.test.length} test images`);
   console.log(`${device}, ${device.isa}, threads: ${device.threads}; ${describe(run)}`);
+
+  if (dropLast) console.log("Each epoch leaves out one image: the last batch would have no other");
 
   await runTraining<Position>({
     start: saved?.position ?? START,

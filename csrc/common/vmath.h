@@ -88,7 +88,7 @@ TH_VMATH float th_tanhf(float x) {
   p = p * square - 3.33332819422e-1f;
   const float near = p * square * x + x;
   const float far = 1.0f - 2.0f / (th_expf(2.0f * fabsf(x)) + 1.0f);
-  return fabsf(x) < 0.625f ? near : copysignf(far, x);
+  return copysignf(fabsf(x) < 0.625f ? near : far, x);
 }
 
 TH_VMATH float th_sigmoidf(float x) { return 1.0f / (1.0f + th_expf(-x)); }

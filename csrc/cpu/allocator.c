@@ -2,7 +2,7 @@
  * The caching allocator: memory that a training step frees is what its next step asks for again.
  *
  * A block is a 64-byte header followed by its memory. Sizes are rounded up to classes, four for every power of two,
- * (at most a quarter is wasted), and each class keeps a list of its free blocks: allocating and freeing are a list
+ * (at most a fifth is wasted), and each class keeps a list of its free blocks: allocating and freeing are a list
  * operation under a mutex. The cache holds at most CACHE_LIMIT bytes; a block freed beyond that goes back to the system,
  * so one huge array is never kept for good. When the system has no memory, the whole cache is given back before failing.
  */

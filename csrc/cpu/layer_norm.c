@@ -13,16 +13,17 @@
 
 static const double GRAIN = 8192; /* elements worth a thread */
 
-/** Σ (x - mean)² */
-static double squared_deviations(const float *x, ptrdiff_t n, float mean) {
-  double total = 0;
+/** Σ (x - near)², and Σ (x - near), which tells how far `near` is from the mean. */
+static double squared_deviations(const float *x, ptrdiff_t n, float near, double *deviation) {
+  double total = 0, first = 0;
   for (ptrdiff_t start = 0; start < n; start += TH_ROW_BLOCK) {
     const ptrdiff_t end = start + TH_ROW_BLOCK < n ? start + TH_ROW_BLOCK : n;
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (ptrdiff_t i = start; i < end; i++) sum += (x[i] - mean) * (x[i] - mean);
-    total += (double)sum;
+    float sum = 0, rest = 0;
+#pragma omp simd reduction(+ : sum, rest)
+    for (ptrdiff_t i = start; i < end; i++) sum += (x[i] - near) * (x[i] - near), rest += x[i] - near;
+    total += (double)sum, first += (double)rest;
   }
+  *deviation = first;
   return total;
 }
 
@@ -31,11 +32,14 @@ typedef struct {
 } moments;
 
 static moments norm_row(float *y, const float *x, const float *weight, const float *bias, ptrdiff_t n, double eps) {
-  const float mean = (float)(th_row_sum(x, n) / (double)n);
-  const float istd = (float)(1 / sqrt(squared_deviations(x, n, mean) / (double)n + eps));
+  const float near = (float)(th_row_sum(x, n) / (double)n);
+  double off;
+  const double squares = squared_deviations(x, n, near, &off) / (double)n;
+  off /= (double)n; /* the mean is near + off */
+  const float rest = (float)off, istd = (float)(1 / sqrt(fmax(squares - off * off, 0) + eps));
 #pragma omp simd
-  for (ptrdiff_t i = 0; i < n; i++) y[i] = (x[i] - mean) * istd * weight[i] + bias[i];
-  return (moments){mean, istd};
+  for (ptrdiff_t i = 0; i < n; i++) y[i] = (x[i] - near - rest) * istd * weight[i] + bias[i];
+  return (moments){near + rest, istd};
 }
 
 int32_t th_layer_norm(float *y, float *mean, float *istd, const float *x, const float *weight, const float *bias,

@@ -208,9 +208,9 @@ static void add_weight_gradient(const head *h, const turn *t, ptrdiff_t p0, ptrd
     for (ptrdiff_t j = 0; h->dbias && j < cols; j += VL) {
       const ptrdiff_t n = th_min(VL, cols - j);
       float *const out = h->dbias + p * NR + j;
-      vec sum = t->first > 0 ? vec_load_part(out, n) : (vec){0};
+      vec sum = {0}; /* the block's by itself: a sum over all rows in one float would lose digits */
       for (ptrdiff_t i = 0; i < t->n; i++) sum += h->scale[i] * vec_load(g + i * NR + j);
-      vec_store_part(out, sum, n);
+      vec_store_part(out, t->first > 0 ? vec_load_part(out, n) + sum : sum, n);
     }
   }
 }

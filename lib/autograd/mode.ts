@@ -17,6 +17,7 @@ export function noGrad<R>(fn: () => R): R {
   try {
     const result = fn();
     if (isPromise(result)) {
+      void Promise.resolve(result).catch(() => {}); // its own failure is not reported as well
       throw new ArgumentError("noGrad", "the function returned a promise", { hint: "Use a synchronous function" });
     }
     return result;

@@ -14,6 +14,7 @@ import { checkOptions } from "../ndarray/options.ts";
 import { handles, type HandleOwner, type Scoped, untracked } from "../ndarray/scope.ts";
 import type { NestedNumbers, Values } from "../ndarray/values.ts";
 import type { Range } from "../ndarray/views.ts";
+import { gradEnabled } from "./mode.ts";
 import { checkGradient, type Edge, type Node, runBackward } from "./tape.ts";
 
 export interface TensorOptions extends ArrayOptions {
@@ -139,6 +140,7 @@ export class Tensor implements HandleOwner {
    * place.
    */
   private accumulate(gradient: NDArray): void {
+    if (!this.wantsGrad) return gradient.dispose(); // turned off since it was used
     const before = this.gradient;
     if (before === null) {
       const own = gradient.isCompact() && gradient.storage.exclusive;
@@ -156,9 +158,10 @@ export class Tensor implements HandleOwner {
    * Computes the gradients of this tensor with respect to every leaf that requires one, adds them to `grad`, and frees
    * what was saved on the way.
    * @param gradient of this tensor's shape; may be left out for a scalar, where it is 1.
-   * @throws AutogradError when called a second time, without recorded operations, or after a saved array was modified.
+   * @throws DisposedError after dispose(); AutogradError when called a second time, without recorded operations, or after a saved array was modified.
    */
   backward(gradient?: Tensor | NDArray): void {
+    this.data.assertUsable();
     if (!this.wantsGrad) {
       throw new AutogradError("backward", "this tensor does not require a gradient", {
         shapes: [this.shape],
@@ -194,6 +197,11 @@ export class Tensor implements HandleOwner {
   set(value: Values | NDArray | Tensor): this;
   set(ranges: readonly Range[] | number | null, value: Values | NDArray | Tensor): this;
   set(...args: [Values | NDArray | Tensor] | [readonly Range[] | number | null, Values | NDArray | Tensor]): this {
+    if (gradEnabled() && this.edge !== null && hasNode(this.edge))
+      throw new AutogradError("set", "cannot write into the recorded result of an operation", {
+        shapes: [this.shape],
+        hint: "Write inside noGrad(), or into detach() of it",
+      });
     if (args.length > 1) {
       this.data.set(args[0] as readonly Range[] | number | null, args[1]!);
       return this;
@@ -248,6 +256,11 @@ export class Tensor implements HandleOwner {
 
   [handles](): readonly Scoped[] {
     return this.gradient === null ? [this.data] : [this.data, this.gradient];
+  }
+
+  /** The elements as nested lists: what JSON.stringify writes. */
+  toJSON(): NestedNumbers {
+    return this.toArray();
   }
 
   toString(): string {

@@ -9,7 +9,7 @@ import { ArgumentError } from "../native/errors.ts";
 import { standsFor } from "../native/prototype.ts";
 import { cpu, Device } from "../ndarray/device.ts";
 import type { DType } from "../ndarray/dtype.ts";
-import { permutation } from "../ndarray/random.ts";
+import { defaultGenerator, permutation } from "../ndarray/random.ts";
 import { checkOptions } from "../ndarray/options.ts";
 import { collate } from "./collate.ts";
 import type { Dataset, Example, Item, Stacked } from "./dataset.ts";
@@ -42,25 +42,20 @@ export class DataLoader<E extends Example = readonly [Item, Item]> implements It
   readonly shuffle: boolean;
   readonly dropLast: boolean;
   readonly device: Device;
-  readonly seed: number;
   private nextEpoch = 0;
+  private drawn: { seed: number; seedings: number } | null = null;
+  private readonly given: number | undefined;
 
   /** @throws ArgumentError for anything that is not what it should be. */
   constructor(dataset: Dataset<E>, options: DataLoaderOptions) {
     checkOptions("DataLoader", options, ["batchSize", "shuffle", "dropLast", "device", "dtype", "seed"]);
-    const {
-      batchSize,
-      shuffle = false,
-      dropLast = false,
-      device = cpu(),
-      seed = RandomSource.fresh().integer(0, 2 ** 32 - 1),
-    } = options;
+    const { batchSize, shuffle = false, dropLast = false, device = cpu(), seed } = options;
     this.dataset = dataset;
     this.batchSize = batchSize;
     this.shuffle = shuffle;
     this.dropLast = dropLast;
     this.device = device;
-    this.seed = seed;
+    this.given = seed;
     datasetLength(dataset);
     if (typeof dataset.get !== "function")
       throw new ArgumentError("DataLoader", "the dataset must have a method get(i)");
@@ -71,9 +66,20 @@ export class DataLoader<E extends Example = readonly [Item, Item]> implements It
       throw new ArgumentError("DataLoader", "shuffle and dropLast must be true or false");
     }
     if (!(device instanceof Device)) throw new ArgumentError("DataLoader", "device must be a Device, such as cpu()");
-    if (!Number.isInteger(seed) || seed < -(2 ** 31) || seed >= 2 ** 32) {
+    if (seed !== undefined && (!Number.isInteger(seed) || seed < -(2 ** 31) || seed >= 2 ** 32)) {
       throw new ArgumentError("DataLoader", `seed must be a 32-bit integer, not ${String(seed)}`);
     }
+  }
+
+  /** Determines orders and augmentation: as given, or drawn from the generator of `manualSeed`, anew after each such call. */
+  get seed(): number {
+    if (this.given !== undefined) return this.given;
+    if (this.drawn?.seedings !== defaultGenerator.seedings) {
+      const seed = RandomSource.fresh().integer(0, 2 ** 32 - 1);
+      this.drawn = { seed, seedings: defaultGenerator.seedings };
+      this.nextEpoch = 0;
+    }
+    return this.drawn!.seed;
   }
 
   /** The number of batches in an epoch. */
@@ -93,6 +99,7 @@ export class DataLoader<E extends Example = readonly [Item, Item]> implements It
   }
 
   [Symbol.iterator](): Generator<Stacked<E, Tensor>, void, undefined> {
+    void this.seed; // drawn anew after a manualSeed, which starts at epoch 0
     return this.pass(this.nextEpoch++);
   }
 

@@ -1,8 +1,10 @@
 /** Images kept as bytes: 3 KB for a 32 × 32 image instead of 12 KB, and one native call for a whole batch. */
-import { ShapeError } from "../native/errors.ts";
+import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { cpu, type Device } from "../ndarray/device.ts";
+import { checkShape } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
+import { checkOptions } from "../ndarray/options.ts";
 import { collate } from "./collate.ts";
 import { checkIndex, type Dataset } from "./dataset.ts";
 import { RandomSource } from "./random.ts";
@@ -41,7 +43,15 @@ export class ImageDataset implements Dataset<readonly [NDArray, number]> {
   /** The transforms, if a batch's can be drawn up as one placement for each image. */
   private readonly placements: readonly PlacementTransform[] | null;
 
-  constructor({ name, pixels, labels, shape, transforms = [] }: ImageDatasetOptions) {
+  /** @throws ArgumentError for bytes that are no Uint8Array, ShapeError where they are not `labels.length` images. */
+  constructor(options: ImageDatasetOptions) {
+    const names = ["name", "pixels", "labels", "shape", "transforms"] as const;
+    const { name, pixels, labels, shape, transforms = [] } = checkOptions("ImageDataset", options, names);
+    if (typeof name !== "string") throw new ArgumentError("ImageDataset", "name must be a string");
+    if (!(pixels instanceof Uint8Array && labels instanceof Uint8Array))
+      throw new ArgumentError(name, "pixels and labels must each be a Uint8Array");
+    if (checkShape(name, shape).length !== 3)
+      throw new ShapeError(name, "the shape must be (channels, height, width)", { shapes: [shape] });
     if (pixels.length !== labels.length * shape[0] * shape[1] * shape[2]) {
       const problem = `${pixels.length} bytes are not ${labels.length} images`;
       throw new ShapeError(name, problem, { shapes: [shape] });
@@ -103,6 +113,10 @@ export class ImageDataset implements Dataset<readonly [NDArray, number]> {
   private gather(plan: Int32Array, device: Device): NDArray {
     const [channels, height, width] = this.shape;
     const count = plan.length / 4;
+    if (this.pixels.length !== this.length * channels * height * width) {
+      const problem = "the memory of the pixels was transferred or resized since the dataset was made";
+      throw new ShapeError(this.name, problem, { shapes: [this.shape] });
+    }
     using images = NDArray.empty([count, height, width, channels], { device });
     const { backend } = device;
     if (count > 0) {

@@ -105,8 +105,6 @@ export interface FanOptions extends InitOptions {
   nonlinearity?: GainOf | undefined;
 }
 
-export type KaimingOptions = FanOptions;
-
 /** Fans of a tensor: those given, or the shape's, whose leading axes are the receptive field. */
 function fans(
   operation: string,
@@ -131,15 +129,13 @@ function fans(
 function readFans(operation: string, fanIn: number, fanOut: number, options: FanOptions, usual: GainOf) {
   checkOptions(operation, options, ["shape", "gain", "nonlinearity", ...INIT_OPTIONS]);
   const { shape, gain: given, nonlinearity = usual, ...rest } = options;
+  if (!Object.hasOwn(GAINS, nonlinearity)) {
+    const hint = `Nonlinearities are ${Object.keys(GAINS).join(", ")}`;
+    throw new ArgumentError(operation, `there is no gain for the nonlinearity '${String(nonlinearity)}'`, { hint });
+  }
   const gain = given ?? GAINS[nonlinearity];
   if (!(gain >= 0) || gain === Infinity)
-    throw new ArgumentError(
-      operation,
-      `there is no gain ${String(given ?? `for the nonlinearity '${nonlinearity}'`)}`,
-      {
-        hint: `Nonlinearities are ${Object.keys(GAINS).join(", ")}`,
-      },
-    );
+    throw new ArgumentError(operation, `gain must be a finite number of at least 0, not ${String(gain)}`);
   return { ...fans(operation, fanIn, fanOut, shape), gain, rest };
 }
 

@@ -23,7 +23,7 @@ const SMALLEST = 64;
 /** bun:ffi claims at most 4 GiB for one ArrayBuffer; the token of a larger block claims that much. */
 const LARGEST_CLAIM = 2 ** 32 - 64;
 
-/** Size classes: four steps for each power of two, so at most a quarter of a block is unused. */
+/** Size classes: four steps for each power of two, so at most a fifth of a block is unused. */
 export function sizeClassOf(bytes: number): number {
   const units = Math.max(1, Math.ceil(bytes / SMALLEST)); // below 2^31: an array has fewer elements than that
   const exponent = 31 - Math.clz32(units);

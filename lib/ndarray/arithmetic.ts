@@ -113,7 +113,7 @@ const isList = (value: Axes | ReduceOptions): value is readonly number[] => Arra
 
 /** Reduces axes. The sum is multiplied by `scale`. */
 export function reduce(op: Reduce, a: NDArray, { axes, keepDims = false }: ReduceOptions = {}, scale = 1): NDArray {
-  const reduced = layout.checkAxes(op, axes, a.shape);
+  const reduced = layout.reducedAxes(op, axes, a.shape);
   if (a.dtype === "int32" && (op === "logSumExp" || scale !== 1)) {
     using floats = a.to({ dtype: "float32" });
     return reduce(op, floats, { axes, keepDims }, scale);
@@ -161,7 +161,7 @@ function emptyReduction(op: Reduce, a: NDArray, out: NDArray, scale: number): ND
 
 /** The mean: a sum scaled in the same pass. NaN for no elements, as NumPy's. */
 export function mean(a: NDArray, options: ReduceOptions = {}): NDArray {
-  const axes = layout.checkAxes("mean", options.axes, a.shape);
+  const axes = layout.reducedAxes("mean", options.axes, a.shape);
   const count = axes.reduce((n, axis) => n * a.shape[axis]!, 1);
   if (count === 1 && a.dtype === "int32") {
     using floats = a.to({ dtype: "float32" });

@@ -47,13 +47,13 @@ function shown(data: TypedArrayOf, shape: Shape, edge: number): number[] {
 /** One format for all elements: integers as they are, else four decimals, or exponents where those would not do. */
 function elementFormat(values: readonly number[], dtype: DType): (value: number) => string {
   const sizes = values.filter((v) => Number.isFinite(v) && v !== 0).map(Math.abs);
-  const largest = Math.max(0, ...sizes);
-  const smallest = Math.min(Infinity, ...sizes);
+  const largest = sizes.reduce((a, b) => Math.max(a, b), 0);
+  const smallest = sizes.reduce((a, b) => Math.min(a, b), Infinity);
   let text: (value: number) => string;
   if (dtype === "int32") text = String;
   else if (largest < 1e8 && sizes.every(Number.isInteger)) text = (v) => (Number.isFinite(v) ? `${v}.` : String(v));
   else if (largest >= 1e5 || (smallest < 1e-4 && largest < 1)) text = (v) => v.toExponential(4);
   else text = (v) => (Number.isFinite(v) ? v.toFixed(4) : String(v));
-  const width = Math.max(0, ...values.map((v) => text(v).length));
+  const width = values.reduce((most, v) => Math.max(most, text(v).length), 0);
   return (value) => text(value).padStart(width);
 }

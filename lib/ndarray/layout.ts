@@ -38,10 +38,12 @@ export function checkShape(operation: string, shape: Shape): number[] {
 }
 
 /** Throws ShapeError if an array of this shape would have more than {@link MAX_SIZE} elements. */
-export function checkSize(operation: string, shape: Shape): void {
+export function checkSize(operation: string, shape: Shape, given: readonly Shape[] = []): void {
   const size = sizeOf(shape);
   if (size > MAX_SIZE) {
-    throw new ShapeError(operation, `an array has at most 2^31 - 1 elements, not ${size}`, { shapes: [shape] });
+    throw new ShapeError(operation, `an array has at most 2^31 - 1 elements, not ${size}`, {
+      shapes: [...given, shape],
+    });
   }
 }
 
@@ -101,18 +103,24 @@ export function checkAxes(
   return checked;
 }
 
+/** The axes of a reduction: those of {@link checkAxes}; a scalar has an axis 0 (or -1) too, as PyTorch's, of nothing. */
+export function reducedAxes(operation: string, axes: number | readonly number[] | null | undefined, shape: Shape) {
+  const ofScalar = shape.length === 0 && (axes === 0 || axes === -1);
+  return checkAxes(operation, ofScalar ? [] : axes, shape);
+}
+
 /** The shape that both broadcast to, as NumPy does: aligned at the last axis, size 1 stretches. */
-export function broadcastShapes(operation: string, a: Shape, b: Shape): number[] {
+export function broadcastShapes(operation: string, a: Shape, b: Shape, given: readonly Shape[] = [a, b]): number[] {
   const ndim = Math.max(a.length, b.length);
   const out = new Array<number>(ndim);
   for (let i = 1; i <= ndim; i++) {
     const m = a[a.length - i] ?? 1;
     const n = b[b.length - i] ?? 1;
     if (m !== n && m !== 1 && n !== 1)
-      throw new ShapeError(operation, "the shapes do not broadcast", { shapes: [a, b] });
+      throw new ShapeError(operation, "the shapes do not broadcast", { shapes: given });
     out[ndim - i] = m === 1 ? n : m;
   }
-  checkSize(operation, out);
+  checkSize(operation, out, given);
   return out;
 }
 

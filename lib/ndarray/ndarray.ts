@@ -229,12 +229,13 @@ export class NDArray implements Scoped, Layout {
 
   /** @internal Copies `source`, broadcast to this shape and converted to this dtype, into this array. */
   assign(operation: string, source: NDArray): void {
-    this.assertWritable(operation);
+    source.assertUsable();
     const strides = layout.broadcastStrides(operation, source.shape, source.strides, this.shape);
+    this.assertWritable(operation); // last: it counts as a write
     const fits = source.dtype === this.dtype && source.device === this.device && source.storage !== this.storage;
     if (fits) return copyElements(operation, this, source, strides);
     // Through a copy of its own: of this dtype, on this device, sharing no memory.
-    using copy = NDArray.from(source, { dtype: this.dtype, device: this.device });
+    using copy = NDArray.make(operation, source, { dtype: this.dtype, device: this.device });
     copyElements(operation, this, copy, layout.broadcastStrides(operation, copy.shape, copy.strides, this.shape));
   }
 
@@ -278,6 +279,7 @@ export class NDArray implements Scoped, Layout {
   /** @internal Address of the first element, for the length of a native call. */
   get pointer(): Pointer {
     this.assertUsable();
+    this.assertInside();
     return (this.storage.pointer + this.offset * ELEMENT_BYTES) as Pointer;
   }
 
@@ -306,6 +308,11 @@ export class NDArray implements Scoped, Layout {
     return [this];
   }
 
+  /** The elements as nested lists: what JSON.stringify writes. */
+  toJSON(): NestedNumbers {
+    return this.toArray();
+  }
+
   toString(): string {
     if (this.freed) return "NDArray(disposed)";
     const elements = formatElements(this.toTypedArray(), this.shape, this.dtype, "NDArray(".length);
@@ -324,6 +331,22 @@ export class NDArray implements Scoped, Layout {
         hint: "Return it from the tidy, or call keep() on it",
       });
     }
+  }
+
+  /** Shapes are readonly for TypeScript alone: native code never sees a layout that JavaScript wrote over. */
+  private assertInside(): void {
+    const { shape, strides } = this;
+    let low = this.offset;
+    let high = low;
+    let size = 1;
+    for (let i = 0; i < shape.length; i++) {
+      const reach = (shape[i]! - 1) * strides[i]!;
+      size *= shape[i]!;
+      if (reach < 0) low += reach;
+      else high += reach;
+    }
+    if (size === this.size && (size === 0 || (low >= 0 && high * ELEMENT_BYTES < this.storage.bytes))) return;
+    throw new ShapeError("NDArray", "shape, strides and offset may not be written to", { shapes: [shape] });
   }
 
   private assertWritable(operation: string): void {

@@ -5,7 +5,7 @@
 import { ArgumentError, DTypeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { cpu } from "./device.ts";
-import { type Shape } from "./layout.ts";
+import { MAX_SIZE, type Shape } from "./layout.ts";
 import type { ArrayOptions } from "./array-options.ts";
 import { NDArray } from "./ndarray.ts";
 
@@ -18,10 +18,12 @@ export interface GeneratorState {
 export class Generator {
   private seed: number;
   private stream = 0;
+  /** How often `manualSeed` was called: what drew its seed from here draws another after that. */
+  seedings = 0;
 
   /** @param seed an integer; its low 32 bits are used. */
   constructor(seed: number) {
-    this.seed = checkSeed(seed);
+    this.seed = checkSeed("Generator", seed);
   }
 
   /** The seed and stream for one native call. */
@@ -36,7 +38,10 @@ export class Generator {
   }
 
   set state({ seed, stream }: GeneratorState) {
-    this.seed = checkSeed(seed);
+    const checked = checkSeed("state", seed);
+    if (!Number.isSafeInteger(stream))
+      throw new ArgumentError("state", `a stream is an integer, not ${String(stream)}`);
+    this.seed = checked;
     this.stream = stream | 0;
   }
 
@@ -48,14 +53,16 @@ export class Generator {
 
 /** 0 … n - 1 in the random order that a seed and a stream determine. */
 export function permutation(n: number, { seed, stream }: GeneratorState): Int32Array {
+  if (!Number.isInteger(n) || n < 0 || n > MAX_SIZE)
+    throw new ArgumentError("permutation", `takes how many there are, an integer of at least 0, not ${String(n)}`);
   const out = new Int32Array(n);
   const { backend } = cpu();
   if (n > 0) check(backend.th_permutation(out, n, seed | 0, stream | 0), backend, "permutation");
   return out;
 }
 
-function checkSeed(seed: number): number {
-  if (!Number.isSafeInteger(seed)) throw new ArgumentError("manualSeed", `a seed is an integer, not ${String(seed)}`);
+function checkSeed(operation: string, seed: number): number {
+  if (!Number.isSafeInteger(seed)) throw new ArgumentError(operation, `a seed is an integer, not ${String(seed)}`);
   return seed | 0;
 }
 
@@ -64,7 +71,8 @@ export const defaultGenerator = new Generator(0);
 
 /** Seeds every random operation: the same seed makes a run repeat bit for bit on the same machine and thread count. */
 export function manualSeed(seed: number): void {
-  defaultGenerator.state = { seed: checkSeed(seed), stream: 0 };
+  defaultGenerator.state = { seed: checkSeed("manualSeed", seed), stream: 0 };
+  defaultGenerator.seedings++;
 }
 
 /** Uniform in [low, high). */
@@ -86,6 +94,8 @@ function random(
 ): NDArray {
   if (!Number.isFinite(a) || !Number.isFinite(b))
     throw new ArgumentError(kind, `parameters must be finite, not ${a} and ${b}`);
+  if (![a, b, kind === "uniform" ? b - a : 0].every((value) => Number.isFinite(Math.fround(value))))
+    throw new ArgumentError(kind, `parameters and their range must fit float32, not ${a} and ${b}`);
   if (dtype !== undefined && dtype !== "float32")
     throw new DTypeError(kind, `random numbers are float32, not ${String(dtype)}`);
   const out = NDArray.empty(shape, { device });

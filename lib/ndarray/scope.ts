@@ -57,6 +57,7 @@ export function tidy<R>(fn: () => R): R {
   try {
     const result = fn();
     if (isPromise(result)) {
+      void Promise.resolve(result).catch(() => {}); // its own failure is not reported as well
       throw new ArgumentError("tidy", "the function returned a promise", {
         hint: "Use a synchronous function: what runs after an await would be outside of the scope",
       });

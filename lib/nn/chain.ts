@@ -13,7 +13,7 @@ import { definer } from "../native/prototype.ts";
 import { ELEMENT_BYTES } from "../ndarray/dtype.ts";
 import { MAX_SIZE } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
-import { contiguous, type PerChannel, releaseCopy } from "../ops/support.ts";
+import { contiguous, convSize, type PerChannel, releaseCopy } from "../ops/support.ts";
 import { joins, type Module } from "./module.ts";
 import { TO_NCHW, TO_NHWC } from "./pixels.ts";
 
@@ -156,8 +156,9 @@ export class Chain {
   private layer(layer: Weights, f: number, kh: number, kw: number, stride: number, padding: number): boolean {
     const { end } = this;
     const { weight, bias } = layer;
-    const oh = Math.floor((end.h + 2 * padding - kh) / stride) + 1;
-    const ow = Math.floor((end.w + 2 * padding - kw) / stride) + 1;
+    const oh = convSize(end.h, kh, stride, padding);
+    const ow = convSize(end.w, kw, stride, padding);
+    if (Math.max(end.h, end.w) + 2 * padding > MAX_SIZE) return false;
     const pixels = this.x.shape[0]! * oh * ow;
     if (oh < 1 || ow < 1 || kh === 0 || kw === 0 || f === 0 || pixels * f > MAX_SIZE) return false;
     if (!this.isUsable(weight) || (bias !== null && !(this.isUsable(bias) && isVector(bias, f)))) return false;

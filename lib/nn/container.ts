@@ -6,7 +6,7 @@ import { describe } from "../ndarray/operands.ts";
 import { add } from "../ops/elementwise.ts";
 import { Chain } from "./chain.ts";
 import { Conv } from "./conv.ts";
-import { checkModuleOptions, joins, keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import { checkModuleOptions, joins, keepsNothing, members, Module, type ModuleOptions } from "./module.ts";
 import { BatchNorm2d } from "./norm.ts";
 
 /** A module that turns one tensor into one. */
@@ -47,6 +47,13 @@ export class Sequential extends Module {
 
   override [joins](chain: Chain): boolean {
     return chain.addAll(this.modules);
+  }
+
+  /** The modules are named by their place, `0.weight`, as PyTorch's. */
+  override [members](): [string, unknown][] {
+    return super
+      [members]()
+      .flatMap((member): [string, unknown][] => (member[1] === this.modules ? Object.entries(this.modules) : [member]));
   }
 
   /** Runs module i and, where they go together, some after it; whether none of them keeps a tensor. */

@@ -10,6 +10,7 @@ import type { Device } from "../ndarray/device.ts";
 import { isInt32 } from "../ndarray/dtype.ts";
 import { MAX_SIZE, sameShape } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
+import { checkDevice } from "../ndarray/array-options.ts";
 import { describe } from "../ndarray/operands.ts";
 import { checkOptions } from "../ndarray/options.ts";
 import { untracked } from "../ndarray/scope.ts";
@@ -81,6 +82,9 @@ export const keepsNothing: unique symbol = Symbol("thimble.keepsNothing");
  */
 export const joins: unique symbol = Symbol("thimble.joins");
 
+/** @internal Method of a module class that names what its objects hold: by default their properties. */
+export const members: unique symbol = Symbol("thimble.members");
+
 /** A layer or a model: parameters, buffers and submodules are its properties; `forward` is what it computes. */
 export abstract class Module {
   /** Whether layers such as Dropout and BatchNorm behave as in training; see {@link train} and {@link eval}. */
@@ -90,6 +94,11 @@ export abstract class Module {
 
   /** @internal */
   [joins]?(chain: Chain): boolean;
+
+  /** @internal */
+  [members](): [name: string, value: unknown][] {
+    return Object.entries(this);
+  }
 
   /** All parameters, of submodules too, each once. */
   parameters(): Parameter[] {
@@ -123,8 +132,8 @@ export abstract class Module {
       throw new ArgumentError("loadStateDict", `takes an object of tensors, not ${String(dict)}`);
     }
     const own = this.stateDict();
-    const missing = Object.keys(own).filter((name) => !(name in dict));
-    const unknown = Object.keys(dict).filter((name) => !(name in own));
+    const missing = Object.keys(own).filter((name) => !Object.hasOwn(dict, name));
+    const unknown = Object.keys(dict).filter((name) => !Object.hasOwn(own, name));
     if (missing.length > 0 || unknown.length > 0) {
       const parts = [
         missing.length > 0 ? `missing ${missing.join(", ")}` : "",
@@ -177,6 +186,7 @@ export abstract class Module {
    * dropped.
    */
   to(device: Device): this {
+    checkDevice("to", device);
     const elsewhere = new Set(
       tensorsOf(this)
         .map(([, value]) => value)
@@ -243,7 +253,7 @@ function partsOf(module: Module): Parts {
   const parts: Parts = { tensors: [], modules: [] };
   const containers = new Set<object>();
   const open: { entries: Iterator<readonly [unknown, unknown]>; prefix: string }[] = [];
-  open.push({ entries: Object.entries(module)[Symbol.iterator](), prefix: "" });
+  open.push({ entries: module[members]()[Symbol.iterator](), prefix: "" });
   for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
     const { done, value: entry } = top.entries.next();
     if (done === true) open.pop();

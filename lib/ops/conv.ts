@@ -7,7 +7,7 @@ import { sameDevice } from "../ndarray/operands.ts";
 import { checkOptions } from "../ndarray/options.ts";
 import { checkSize, MAX_SIZE } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
-import { checkFloat, checkInteger, checkShapeIs, contiguous, releaseCopy } from "./support.ts";
+import { checkFloat, checkInteger, checkShapeIs, contiguous, convSize, releaseCopy } from "./support.ts";
 
 export interface ConvOptions {
   /** Pixels between the places where the kernel is applied. Default 1. */
@@ -43,8 +43,8 @@ function checkConv(x: Tensor, w: Tensor, options: ConvOptions): Geometry {
   if (Math.max(height!, width!) + 2 * padding > MAX_SIZE) {
     throw new ShapeError(name, `padding ${padding} makes the image too large`, { shapes });
   }
-  const outHeight = Math.floor((height! + 2 * padding - kh!) / stride) + 1;
-  const outWidth = Math.floor((width! + 2 * padding - kw!) / stride) + 1;
+  const outHeight = convSize(height!, kh!, stride, padding);
+  const outWidth = convSize(width!, kw!, stride, padding);
   if (outHeight < 1 || outWidth < 1 || kh === 0 || kw === 0) {
     throw new ShapeError(name, `the kernel does not fit the image with padding ${padding}`, { shapes });
   }

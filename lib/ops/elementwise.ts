@@ -8,6 +8,7 @@ import { ArgumentError } from "../native/errors.ts";
 import { binary, combine, unary } from "../ndarray/arithmetic.ts";
 import { isInt32 } from "../ndarray/dtype.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";
+import { tidy } from "../ndarray/scope.ts";
 import { checkNumber, checkTensor, overGradient, unbroadcast } from "./support.ts";
 
 type UnaryName = "neg" | "exp" | "log" | "sqrt" | "tanh" | "relu" | "sigmoid" | "abs";
@@ -108,31 +109,36 @@ export function div(a: Operand, b: Operand): Tensor {
   if (typeof b === "number") {
     return record("div", combine("div", known.data, b), [known], [], (g) => [unary("divScalar", g, b, overGradient)]);
   }
-  const dividend = typeof a === "number" ? tensor(a, { device: known.device }) : a;
-  const y = combine("div", dividend.data, b.data);
-  const shape = dividend.shape;
-  return record("div", y, [dividend, b], [b.data, y], (g, { saved: [divisor, quotient], needs }) => [
+  if (typeof a === "number") {
+    const y = unary("rdivScalar", b.data, a);
+    return record("div", y, [b], [b.data, y], (g, { saved: [divisor, quotient] }) => [
+      binary("mul", binary("div", quotient, divisor), g).neg(),
+    ]);
+  }
+  const { shape } = a;
+  const y = combine("div", a.data, b.data);
+  return record("div", y, [a, b], [b.data, y], (g, { saved: [divisor, quotient], needs }) => [
     needs[0] ? unbroadcast(binary("div", g, divisor), shape) : null,
-    needs[1] ? unbroadcast(binary("div", binary("mul", g, quotient), divisor).neg(), divisor.shape) : null,
+    needs[1] ? unbroadcast(binary("mul", binary("div", quotient, divisor), g).neg(), divisor.shape) : null,
   ]);
 }
 
 /** The larger of a and b; where they are equal each gets half of the gradient. */
 export function maximum(a: Operand, b: Operand): Tensor {
   const [left, operand] = tensorFirst("maximum", a, b);
-  const right =
-    typeof operand === "number"
-      ? tensor(operand, { device: left.device, dtype: isInt32(operand) ? left.dtype : "float32" })
-      : operand;
+  if (typeof operand === "number") {
+    const dtype = isInt32(operand) ? left.dtype : "float32";
+    return tidy(() => maximum(left, tensor(operand, { device: left.device, dtype })));
+  }
+  const operands = [left.data, operand.data] as const;
   return record(
     "maximum",
-    combine("maximum", left.data, right.data),
-    [left, right],
-    [left.data, right.data],
-    (g, context) => {
-      const [x, y] = context.saved;
+    combine("maximum", ...operands),
+    [left, operand],
+    operands,
+    (g, { saved: [x, y], needs }) => {
       const first = binary("mul", g, binary("maximumBackward", x, y));
-      return [unbroadcast(first, x.shape), context.needs[1] ? unbroadcast(binary("sub", g, first), y.shape) : null];
+      return [unbroadcast(first, x.shape), needs[1] ? unbroadcast(binary("sub", g, first), y.shape) : null];
     },
   );
 }

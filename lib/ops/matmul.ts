@@ -6,6 +6,7 @@ import { reduce } from "../ndarray/arithmetic.ts";
 import { matmul as product } from "../ndarray/matmul.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";
 import { sameDevice } from "../ndarray/operands.ts";
+import { tidy } from "../ndarray/scope.ts";
 import { checkFloat, checkShapeIs, contiguous, unbroadcast } from "./support.ts";
 
 /**
@@ -33,13 +34,15 @@ function vectorProduct(a: Tensor, b: Tensor): Tensor {
   const [k, inner] = [a.shape.at(-1), b.shape.at(b.ndim === 1 ? -1 : -2)];
   if (k !== inner && a.ndim > 0 && b.ndim > 0)
     throw new ShapeError("matmul", `the inner sizes ${k} and ${inner} differ`, { shapes: [a.shape, b.shape] });
-  const left = a.ndim === 1 ? a.reshape([1, -1]) : a;
-  const right = b.ndim === 1 ? b.reshape([-1, 1]) : b;
-  const y = matmul(left, right);
-  const shape = [...y.shape];
-  if (b.ndim === 1) shape.pop();
-  if (a.ndim === 1) shape.splice(b.ndim === 1 ? -1 : -2, 1);
-  return y.reshape(shape);
+  return tidy(() => {
+    const left = a.ndim === 1 ? a.reshape([1, -1]) : a;
+    const right = b.ndim === 1 ? b.reshape([-1, 1]) : b;
+    const y = matmul(left, right);
+    const shape = [...y.shape];
+    if (b.ndim === 1) shape.pop();
+    if (a.ndim === 1) shape.splice(b.ndim === 1 ? -1 : -2, 1);
+    return y.reshape(shape);
+  });
 }
 
 /** x · weight + bias: x (…, in), weight (in, out), bias (out) or none. The bias is added as the product is written. */
@@ -50,7 +53,7 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
   checkFloat("linear", bias, "the bias");
   checkShapeIs("linear", "the bias", bias, [weight.shape[1] ?? 0]);
   sameDevice("linear", x.data, bias.data);
-  if (x.ndim < 2 || weight.ndim !== 2) return matmul(x, weight).add(bias);
+  if (x.ndim < 2 || weight.ndim !== 2) return tidy(() => matmul(x, weight).add(bias));
   const y = product(x.data, weight.data, contiguous(bias.data));
   return record("linear", y, [x, weight, bias], [x.data, weight.data], (g, { saved: [input, w], needs }) => [
     needs[0] ? product(g, w.transpose()) : null,

@@ -40,7 +40,8 @@ export function batchNorm(x: Tensor, weight: Tensor, bias: Tensor, options: Batc
   checkNumber(name, "momentum", momentum, 0, 1);
   checkNumber(name, "eps", eps, 0);
   const rows = x.size === 0 ? 0 : x.size / channels;
-  if (rows === 0) throw new ShapeError(name, "there are no statistics of no elements", { shapes: [x.shape] });
+  if (rows === 0 && (training || channels === 0))
+    throw new ShapeError(name, "there are no statistics of no elements", { shapes: [x.shape] });
   if (training && rows === 1) {
     const hint = "Leave out a last batch of one (dropLast), or use eval()";
     throw new ShapeError(name, "training needs more than one value for each channel", { shapes: [x.shape], hint });

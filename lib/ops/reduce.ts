@@ -13,7 +13,7 @@ import {
   type ReduceOptions,
   unary,
 } from "../ndarray/arithmetic.ts";
-import { checkAxes, type Shape } from "../ndarray/layout.ts";
+import { reducedAxes, type Shape } from "../ndarray/layout.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";
 import { checkTensor, overGradient } from "./support.ts";
 
@@ -27,7 +27,7 @@ export function sum(a: Tensor, options: Axes | ReduceOptions = {}): Tensor {
   checkTensor("sum", a);
   const reduction = readReduction("sum", options);
   const { shape } = a;
-  const axes = checkAxes("sum", reduction.axes, shape);
+  const axes = reducedAxes("sum", reduction.axes, shape);
   return record("sum", reduce("sum", a.data, reduction), [a], [], (g) => [keepDims(g, shape, axes).broadcastTo(shape)]);
 }
 
@@ -36,7 +36,7 @@ export function mean(a: Tensor, options: Axes | ReduceOptions = {}): Tensor {
   checkTensor("mean", a);
   const reduction = readReduction("mean", options);
   const { shape } = a;
-  const axes = checkAxes("mean", reduction.axes, shape);
+  const axes = reducedAxes("mean", reduction.axes, shape);
   const count = axes.reduce((n, axis) => n * shape[axis]!, 1);
   return record("mean", meanOf(a.data, reduction), [a], [], (g) => [
     keepDims(unary("mulScalar", g, 1 / count, overGradient), shape, axes).broadcastTo(shape),
@@ -47,7 +47,7 @@ export function mean(a: Tensor, options: Axes | ReduceOptions = {}): Tensor {
 export function max(a: Tensor, options: Axes | ReduceOptions = {}): Tensor {
   checkTensor("max", a);
   const reduction = readReduction("max", options);
-  const axes = checkAxes("max", reduction.axes, a.shape);
+  const axes = reducedAxes("max", reduction.axes, a.shape);
   const y = reduce("max", a.data, reduction);
   return record("max", y, [a], [a.data, y], (g, { saved: [x, top] }) => {
     const winners = binary("equal", x, keepDims(top, x.shape, axes));
@@ -60,7 +60,7 @@ export function max(a: Tensor, options: Axes | ReduceOptions = {}): Tensor {
 export function logSumExp(a: Tensor, options: Axes | ReduceOptions = {}): Tensor {
   checkTensor("logSumExp", a);
   const reduction = readReduction("logSumExp", options);
-  const axes = checkAxes("logSumExp", reduction.axes, a.shape);
+  const axes = reducedAxes("logSumExp", reduction.axes, a.shape);
   const y = reduce("logSumExp", a.data, reduction);
   return record("logSumExp", y, [a], [a.data, y], (g, { saved: [x, total] }) => {
     const softmax = binary("expSub", x, keepDims(total, x.shape, axes));

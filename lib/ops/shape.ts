@@ -5,7 +5,7 @@ import { Node } from "../autograd/tape.ts";
 import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { pad as padArray } from "../ndarray/arithmetic.ts";
 import { sameDevice } from "../ndarray/operands.ts";
-import { checkAxes, checkAxis, sameShape, type Shape } from "../ndarray/layout.ts";
+import { checkAxes, checkAxis, checkSize, sameShape, type Shape } from "../ndarray/layout.ts";
 import type { Range } from "../ndarray/views.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { checkInteger, checkTensor, unbroadcast } from "./support.ts";
@@ -66,7 +66,7 @@ export function slice(a: Tensor, ...ranges: Range[]): Tensor {
 
 /** The caller may write into a list of its own before backward reads it. */
 function copyOf(range: Range): Range {
-  if (typeof range === "number" || range === null) return range;
+  if (!Array.isArray(range)) return range ?? null;
   return range.length === 3 ? [range[0], range[1], range[2]] : [range[0], range[1]];
 }
 
@@ -84,6 +84,7 @@ export function dilate(a: Tensor, axes: number | readonly number[], dilation: nu
   const dilated = checkAxes("dilate", axes, a.shape);
   const shape = a.shape.map((n, i) => (dilated.includes(i) ? n * (dilation + 1) : n));
   const every = everyNth(shape, dilated, dilation + 1);
+  checkSize("dilate", shape, [a.shape]);
   const y = NDArray.zeros(shape, a.data).set(every, a.data);
   return record("dilate", y, [a], [], (g) => [g.slice(...every)]);
 }
@@ -139,10 +140,11 @@ export function split(a: Tensor, axis = 0): Tensor[] {
   const at = checkAxis("split", axis, a.shape.length, a.shape);
   // One node for the whole array collects the gradients of all slices in place.
   const whole = record("split", a.data.alias(), [a], [], (g) => [g]);
+  const node = whole.sink?.node;
+  whole.dispose(); // backward needs its node only
   return Array.from({ length: a.shape[at]! }, (_, i) => {
     const ranges = indexAt(at, i);
     const output = a.data.slice(...ranges);
-    const node = whole.sink?.node;
     if (!node) return new Tensor(output);
     return new Tensor(output, {}, new Node("split", [output.shape], [node.part(ranges)], [], (gradients) => gradients));
   });
@@ -153,6 +155,11 @@ const indexAt = (axis: number, index: number): Range[] => [...new Array<null>(ax
 /** Copies each tensor to its part of a new array. */
 function join(name: string, tensors: readonly Tensor[], shape: Shape, parts: readonly (readonly Range[])[]): Tensor {
   const dtype = tensors.some((t) => t.dtype === "float32") ? "float32" : "int32";
+  checkSize(
+    name,
+    shape,
+    tensors.map((t) => t.shape),
+  );
   const out = NDArray.empty(shape, { dtype, device: tensors[0]!.device });
   for (const [i, t] of tensors.entries()) {
     sameDevice(name, tensors[0]!.data, t.data);

@@ -21,6 +21,7 @@ export function logSoftmax(a: Tensor, axis = -1): Tensor {
 
 function normalized(name: string, a: Tensor, axis: number, logOutput: 0 | 1): Tensor {
   checkFloat(name, a);
+  if (a.ndim === 0) return tidy(() => normalized(name, a.reshape([1]), axis, logOutput).reshape([]));
   const at = checkAxis(name, axis, a.ndim, a.shape);
   const { backend } = a.device;
   return tidy(() => {
@@ -32,8 +33,10 @@ function normalized(name: string, a: Tensor, axis: number, logOutput: 0 | 1): Te
     return record(name, y.transpose(at, -1), [a], [y], (g, { saved: [output] }) => {
       const dy = contiguous(g.transpose(at, -1));
       const dx = dy.storage.exclusive ? dy : NDArray.empty(dy.shape, dy);
-      const status = backend.th_softmax_backward(dx.pointer, dy.pointer, output.pointer, rows, cols, logOutput);
-      if (rows > 0) check(status, backend, name);
+      if (rows > 0) {
+        const status = backend.th_softmax_backward(dx.pointer, dy.pointer, output.pointer, rows, cols, logOutput);
+        check(status, backend, name);
+      }
       return [dx.transpose(at, -1)];
     });
   });

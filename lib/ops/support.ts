@@ -98,3 +98,8 @@ export function unbroadcast(gradient: NDArray, shape: Shape): NDArray {
   const axes = gradient.shape.flatMap((n, i) => (i < added || (shape[i - added] === 1 && n !== 1) ? [i] : []));
   return reduce("sum", gradient, { axes, keepDims: true }).reshape(shape);
 }
+
+/** How many places a kernel of `k` has along an axis of `size`; below 1 where it does not fit. */
+export function convSize(size: number, k: number, stride: number, padding: number): number {
+  return Math.floor((size + 2 * padding - k) / stride) + 1;
+}

@@ -20,6 +20,7 @@ export function clipGradNorm(params: Iterable<Tensor>, maxNorm: number): number 
       using out = NDArray.empty([], { device });
       check(device.backend.th_clip_grad_norm(out.pointer, rows, count, maxNorm), device.backend, "clipGradNorm");
       norm = out.item();
+      if (!(norm <= maxNorm)) for (const { gradient } of list) if (gradient !== null) gradient.storage.version++;
     },
   );
   return norm;

@@ -74,7 +74,10 @@ export abstract class Optimizer {
    * Copies a saved state into this optimizer; its learning rate too. Nothing is changed unless all of it fits.
    * @throws ArgumentError for the state of another kind of optimizer or number of parameters, ShapeError for other shapes.
    */
-  loadState({ lr, steps, arrays }: OptimizerState): void {
+  loadState(state: OptimizerState): void {
+    const { lr, steps, arrays } = state ?? {};
+    if (typeof arrays !== "object" || arrays === null || !Object.values(arrays).every((a) => a instanceof NDArray))
+      throw new ArgumentError("loadState", "takes what state() gave: { lr, steps, arrays }");
     const own = this.state().arrays;
     const [needs, has] = [Object.keys(own).sort().join(", "), Object.keys(arrays).sort().join(", ")];
     if (needs !== has) throw new ArgumentError("loadState", `the state has the arrays '${has}', not '${needs}'`);

@@ -7,6 +7,7 @@
  */
 import { ArgumentError } from "../native/errors.ts";
 import { type Backend, symbols } from "../native/symbols.gen.ts";
+import { checkDevice } from "../ndarray/array-options.ts";
 import { cpu, type Device } from "../ndarray/device.ts";
 import { checkOptions } from "../ndarray/options.ts";
 import { isPromise } from "../ndarray/scope.ts";
@@ -62,6 +63,7 @@ const profiled = new Set<Device>();
  */
 export function startProfile(options: ProfileOptions = {}): () => Profile {
   const { device = cpu(), maxCalls = 200_000 } = checkOptions("profile", options, ["device", "maxCalls"]);
+  checkDevice("profile", device);
   if (profiled.has(device)) throw new ArgumentError("profile", `${device} is being profiled already`);
   if (typeof maxCalls !== "number" || !(maxCalls >= 0)) {
     throw new ArgumentError("profile", `maxCalls must be 0 or a positive number, not ${String(maxCalls)}`);
@@ -87,6 +89,7 @@ export function startProfile(options: ProfileOptions = {}): () => Profile {
 export function profile<R>(fn: () => Promise<R>, options?: ProfileOptions): Promise<Profiled<R>>;
 export function profile<R>(fn: () => R, options?: ProfileOptions): Profiled<R>;
 export function profile<R>(fn: () => R, options: ProfileOptions = {}): Profiled<R> | Promise<Profiled<Awaited<R>>> {
+  if (typeof fn !== "function") throw new ArgumentError("profile", `takes a function, not ${String(fn)}`);
   const stop = startProfile(options);
   let result: R;
   try {

@@ -9,6 +9,7 @@ import { standsFor } from "../native/prototype.ts";
 import type { Device } from "../ndarray/device.ts";
 import type { DType } from "../ndarray/dtype.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
+import { describe } from "../ndarray/operands.ts";
 import { checkOptions } from "../ndarray/options.ts";
 import type { LSTMState, Module } from "../nn/index.ts";
 import { SGD } from "../optim/index.ts";
@@ -103,7 +104,7 @@ export async function epochGeneralPtb(
           const { loss, correct, state } = model.crossEntropy(x, labels, hidden);
           return { loss, correct: correct.data, state: detachState(state) };
         }
-        const [logits, state] = model.forward(x, hidden);
+        const [logits, state] = checkOutput(model.forward(x, hidden));
         return { ...judge(logits, labels, lossFn), state: detachState(state) };
       };
       yield { inputs: [x], labels, owned: true, forward };
@@ -141,6 +142,17 @@ export async function evaluatePtb(model: SequenceModel, data: NDArray, options: 
 
 /** The tensors that a state consists of. */
 export const tensorsOf = (state: HiddenState): readonly Tensor[] => (state instanceof Tensor ? [state] : state);
+
+/** Throws unless a model of the caller's own gave what it should. */
+function checkOutput(output: readonly [Tensor, HiddenState]): readonly [Tensor, HiddenState] {
+  if (Array.isArray(output) && output.length === 2 && output[0] instanceof Tensor && isState(output[1])) return output;
+  const found = Array.isArray(output) ? `[${output.map(describe).join(", ")}]` : describe(output);
+  const hint = "The state is a tensor or a pair [h, c] of them";
+  throw new ArgumentError("epochGeneralPtb", `the model must return [logits, state], not ${found}`, { hint });
+}
+
+const isState = (state: unknown): state is HiddenState =>
+  state instanceof Tensor || (Array.isArray(state) && state.length === 2 && state.every((s) => s instanceof Tensor));
 
 /** The same state without history: what the next chunk starts from. */
 export function detachState(state: HiddenState): HiddenState {

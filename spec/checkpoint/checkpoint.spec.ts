@@ -85,8 +85,8 @@ test("the file is plain safetensors, with names that say what is what", () => {
   const model = makeModel();
   saveCheckpoint(file, { model, optimizer: new optim.Adam(model.parameters()) }, { epoch: 1 });
   const names = [...readSafetensors(file).arrays.keys()];
-  expect(names).toContain("model.modules.0.weight");
-  expect(names).toContain("model.modules.1.runningMean");
+  expect(names).toContain("model.0.weight");
+  expect(names).toContain("model.1.runningMean");
   expect(names.filter((name) => name.startsWith("optimizer."))).toHaveLength(2 * model.parameters().length);
   expect(readCheckpointState(file)).toEqual({ epoch: 1 });
 });
@@ -112,7 +112,7 @@ test("a checkpoint of another model or optimizer is refused, and nothing is chan
   const wider = makeModel(6);
   const before = valuesOf(wider);
   expect(() => loadCheckpoint(file, { model: wider })).toThrow(
-    /model\.modules\.0\.weight as float32 \(3, 5\), expected float32 \(3, 6\)/,
+    /model\.0\.weight as float32 \(3, 5\), expected float32 \(3, 6\)/,
   );
   expect(valuesOf(wider)).toEqual(before);
 
