@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { Tensor } from "thimble";
-import { AutogradError, noGrad, ops, optim, tensor } from "thimble";
+import { AutogradError, DisposedError, noGrad, ops, optim, tensor } from "thimble";
 
 import { onEachDevice } from "../support/devices.ts";
 import { thrown } from "../support/thrown.ts";
@@ -29,6 +29,50 @@ onEachDevice("backward", (device) => {
     axes[0] = 1;
     flipped.mul(tensor([[1, 10], [100, 1000]], { device })).sum().backward(); // prettier-ignore
     expect(y.grad!.toArray()).toEqual([[100, 1000], [1, 10]]); // prettier-ignore
+  });
+
+  test("a failed set() is no write, and a recorded result is not written into", () => {
+    const x = leaf([1, 2, 3]);
+    const y = x.mul(x);
+    expect(() => x.set([1, 2])).toThrow(/^set/);
+    expect(() => y.set([0], 0)).toThrow(/^set: cannot write into the recorded result of an operation.*\(3,\)/);
+    y.sum().backward();
+    expect(x.grad!.toArray()).toEqual([2, 4, 6]);
+    const z = x.mul(2);
+    noGrad(() => z.set([0], 0));
+    z.detach().set([1], 0);
+    expect(z.toArray()).toEqual([0, 0, 6]);
+  });
+
+  test("requiresGrad = false after the forward pass is heeded", () => {
+    const [w, v] = [leaf([2]), leaf([3])];
+    const loss = w.mul(v).sum();
+    w.requiresGrad = false;
+    loss.backward();
+    expect([w.grad, v.grad!.toArray()]).toEqual([null, [2]]);
+  });
+
+  test("a clip of gradients is a write into them", () => {
+    const [p, w] = [leaf([3, 4]), leaf([1, 1])];
+    p.mul(p).sum().backward();
+    const loss = w.mul(p.grad!).sum();
+    optim.clipGradNorm([p], 100); // leaves them alone
+    optim.clipGradNorm([p], 1);
+    expect(() => loss.backward()).toThrow(/modified in place/);
+  });
+
+  test("of a disposed result is refused", () => {
+    const loss = leaf([1]).mul(2).sum();
+    loss.dispose();
+    expect(() => loss.backward()).toThrow(DisposedError);
+  });
+
+  test("adds to a gradient of which someone holds a view", () => {
+    const w = leaf([1, 2]);
+    w.mul(3).sum().backward();
+    const view = w.grad!.reshape([2, 1]);
+    w.mul(3).sum().backward();
+    expect([w.grad!.toArray(), view.toArray()]).toEqual([[6, 6], [[6], [6]]]); // prettier-ignore
   });
 
   test("only leaves can be trained, and know that they are", () => {

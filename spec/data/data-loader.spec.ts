@@ -243,3 +243,20 @@ test("a class that overrides get is asked for its examples one by one, not for i
   const [batch] = [...new data.DataLoader(new Inverted(two), { batchSize: 2 })];
   expect(batch!.map((part) => part.reshape([-1]).toArray())).toEqual([[-1, -0, expect.closeTo(-0.2), -1], [100, 101]]); // prettier-ignore
 });
+
+test("manualSeed governs the order of a loader that was made before it, but for one with a seed of its own", () => {
+  const dataset = new data.NDArrayDataset(NDArray.from([...Array(50).keys()]));
+  const order = (loader: Iterable<readonly unknown[]>) => [...loader].flatMap(([x]) => (x as Tensor).toArray());
+  const loader = new data.DataLoader(dataset, { batchSize: 5, shuffle: true });
+  manualSeed(5);
+  const [first, second] = [order(loader), order(loader)];
+  expect(second).not.toEqual(first);
+  manualSeed(5);
+  expect([order(loader), order(loader)]).toEqual([first, second]);
+  manualSeed(6);
+  expect(order(loader)).not.toEqual(first);
+  const fixed = new data.DataLoader(dataset, { batchSize: 5, shuffle: true, seed: 1 });
+  const epochs = (manualSeed(5), [order(fixed), order(fixed)]);
+  manualSeed(5);
+  expect(order(fixed)).not.toEqual(epochs[0]!);
+});

@@ -120,3 +120,15 @@ describe("an image dataset", () => {
     );
   });
 });
+
+test("what is no image data is refused, and memory that was given away too", () => {
+  const wrong = (options: object) => () => new ImageDataset({ name: "n", pixels, labels, shape: SHAPE, ...options });
+  expect(wrong({ pixels: new Float32Array(COUNT * SIZE) })).toThrow(/^n: pixels and labels must each be a Uint8Array/);
+  expect(wrong({ labels: ["cat"] })).toThrow(ArgumentError);
+  expect(wrong({ tranforms: [] })).toThrow(/^ImageDataset: there is no option 'tranforms'/);
+  expect(wrong({ shape: [3, 20] })).toThrow(/^n: the shape must be \(channels, height, width\)/);
+  const own = pixels.slice();
+  const dataset = new ImageDataset({ name: "n", pixels: own, labels, shape: SHAPE });
+  structuredClone(own, { transfer: [own.buffer] });
+  expect(() => dataset.get(0)).toThrow(/^n: the memory of the pixels was transferred or resized/);
+});

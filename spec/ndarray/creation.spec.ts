@@ -123,3 +123,9 @@ describe("NDArray reading", () => {
     expect(a.flip([1]).toArray()).toEqual([[3, 2, 1], [6, 5, 4]]); // prettier-ignore
   });
 });
+
+test("a Float16Array, which the types do not name yet, is float32", () => {
+  const halves: unknown = new Float16Array([1, 0.5]);
+  const array = NDArray.from(halves as Float32Array);
+  expect([array.dtype, array.toArray()]).toEqual(["float32", [1, 0.5]]);
+});

@@ -48,3 +48,8 @@ describe("arrays as text", () => {
     expect(Bun.inspect(cpu())).toBe("Device(cpu)");
   });
 });
+
+test("many axes are written too, and JSON has the elements", () => {
+  expect(String(NDArray.ones([7, 7, 7, 7, 7, 7, 7]))).toContain("1., 1., 1., …, 1., 1., 1.");
+  expect(JSON.stringify({ loss: tensor(0.5), grid: NDArray.ones([2, 1]) })).toBe('{"loss":0.5,"grid":[[1],[1]]}');
+});

@@ -92,3 +92,8 @@ onEachDevice("NDArray reductions", (device) => {
     for (let i = 0; i < 20; i++) expect(a.sum().item()).toBe(first);
   });
 });
+
+test("the mean of int32 is float32, over one element too", () => {
+  const mean = NDArray.from([[1], [2]], { dtype: "int32" }).mean(1); // prettier-ignore
+  expect([mean.dtype, mean.toArray()]).toEqual(["float32", [1, 2]]);
+});

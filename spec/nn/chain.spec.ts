@@ -262,3 +262,15 @@ function oneByOne(module: nn.Layer, x: Tensor): Tensor {
   if (module instanceof nn.Residual) return ops.add(oneByOne(module.module, x), x);
   return module.forward(x);
 }
+
+onEachDevice("a chain longer than its table at first", (device) => {
+  test("is what its layers give one by one", () => {
+    const layers = Array.from({ length: 40 }, () => new nn.Linear(6, 6, { device }));
+    const model = new nn.Sequential(...layers);
+    const x = input(device, [3, 6]);
+    const expected = layers.reduce((y, layer) => layer.forward(y), x);
+    const { y, calls } = infer(model, x);
+    expect(calls).toHaveLength(1);
+    close(y, { shape: expected.shape, values: [...expected.toTypedArray()] });
+  });
+});

@@ -183,3 +183,12 @@ test("a parameter whose gradient was assigned in a tidy keeps it", () => {
   ops.sum(layer.weight).backward();
   expect(layer.weight.grad!.toArray()).toEqual([[1.5, 1.5], [2, 2]]); // prettier-ignore
 });
+
+test("Sequential names its modules by their place, as PyTorch, and a subclass's own beside them", () => {
+  class Net extends nn.Sequential {
+    readonly head = new nn.Linear(1, 1);
+  }
+  const net = new Net(new nn.Linear(2, 1), new nn.ReLU(), new nn.Sequential(new nn.Linear(1, 1, { bias: false })));
+  const names = ["0.weight", "0.bias", "2.0.weight", "head.weight", "head.bias"];
+  expect(Object.keys(net.stateDict())).toEqual(names);
+});

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { ops, tensor } from "thimble";
 
 import { checkFamily } from "../support/check-op.ts";
-import { close } from "../support/close.ts";
+import { close, closeNumber } from "../support/close.ts";
 import { onEachDevice } from "../support/devices.ts";
 import { checkGradients } from "../support/finite-differences.ts";
 import { Random } from "../support/random.ts";
@@ -144,5 +144,25 @@ onEachDevice("elementwise operations", (device) => {
       inputs,
       { device },
     );
+  });
+});
+
+onEachDevice("the gradient of a divisor", (device) => {
+  test.each([
+    [1e30, 1e20, 1e30, -1e20],
+    [1e25, 1e10, 1e25, -1e30],
+    [1e-20, 1e-10, 1e-36, -1e-36],
+  ])("%p / %p is where it fits, whatever stands on the way", (a, b, g, expected) => {
+    const given = (value: number) => tensor([value], { device });
+    const divisor = tensor([b], { device, requiresGrad: true });
+    given(a).div(divisor).backward(given(g));
+    closeNumber(divisor.grad!.item() / expected, 1, { rtol: 1e-6 });
+    divisor.grad = null;
+    ops.div(a, divisor).backward(given(g));
+    closeNumber(divisor.grad!.item() / expected, 1, { rtol: 1e-6 });
+  });
+
+  test("the tangent of -0 is -0", () => {
+    expect(Object.is(tensor(-0, { device }).tanh().item(), -0)).toBe(true);
   });
 });

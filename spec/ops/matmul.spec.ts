@@ -61,3 +61,25 @@ onEachDevice("matmul", (device) => {
     close(y.grad!, { shape: [5000, 2], values: Float32Array.from(b, (_, at) => columns[at >> 1]!) });
   });
 });
+
+onEachDevice("a vector in a product", (device) => {
+  test.each([
+    [[3], [3], []],
+    [[2], [2, 4], [4]],
+    [[4, 2], [2], [4]],
+    [[2], [5, 2, 3], [5, 3]],
+    [[2], [1, 2, 1], [1, 1]],
+    [[5, 3, 2], [2], [5, 3]],
+    [[1, 1, 2], [2], [1, 1]],
+  ])("%p · %p has the shape %p, and its gradients", (a, b, expected) => {
+    const random = new Random(2);
+    const inputs = [a, b].map((shape) => ({ shape, values: random.uniform(product(shape)) }));
+    checkGradients((x, y) => ops.matmul(x, y), inputs, { device });
+    const [x, y] = inputs.map(({ shape, values }) => tensor(values, { shape, device }));
+    const live = device.memory().live;
+    const z = ops.matmul(x!, y!);
+    expect(z.shape).toEqual(expected);
+    z.dispose();
+    expect(device.memory().live).toBeLessThanOrEqual(live);
+  });
+});

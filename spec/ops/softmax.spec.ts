@@ -69,3 +69,14 @@ onEachDevice("softmax", (device) => {
     }
   });
 });
+
+onEachDevice("of a scalar", (device) => {
+  test("softmax is one, and reductions along its axis 0 leave it, as PyTorch's", () => {
+    const x = tensor(3, { device, requiresGrad: true });
+    expect([x.softmax().item(), x.logSoftmax(0).item(), x.sum(-1).item(), x.mean(0).item()]).toEqual([1, 0, 3, 3]);
+    x.softmax().add(x.max(0)).backward();
+    expect(x.grad!.item()).toBe(1);
+    expect(() => x.softmax(1)).toThrow(/^softmax: axis 1/);
+    expect(() => x.sum(1)).toThrow(/^sum: axis 1/);
+  });
+});

@@ -1,5 +1,5 @@
 /** Modules, initialisation, optimizers, devices and data. */
-import { cpu, cuda, data, init, NDArray, nn, ops, optim, Tensor, tensor } from "thimble";
+import { cpu, cuda, data, Generator, init, NDArray, nn, ops, optim, Tensor, tensor } from "thimble";
 
 import { add, t23, t, ids, notTensors, show, wrong } from "./table.ts";
 
@@ -168,3 +168,43 @@ for (const size of [0, -1, 0.5, NaN, "2", null]) {
     /^DataLoader/,
   );
 }
+
+// -------------------------------------------------------------------------------------------- from plain JavaScript
+add("Module.to with a dtype", () => new nn.Linear(2, 2).to(wrong({ dtype: "int32" })), /^to/);
+add("Module.to with a string, nothing to move", () => new nn.ReLU().to(wrong("gpu")), /^to/);
+add(
+  "loadStateDict with a name that all objects have",
+  () => {
+    const model = new nn.Linear(1, 1);
+    model.loadStateDict({ ...model.stateDict(), toString: t(1) });
+  },
+  /^loadStateDict.*unknown toString/,
+);
+const optimizer = (): optim.Adam => new optim.Adam([tensor([1], { requiresGrad: true })]);
+for (const state of [undefined, null, 3, { lr: 1, steps: [0] }, { lr: 1, steps: [0], arrays: { "first.0": 1 } }])
+  add(
+    `loadState of ${show(state)}`,
+    () => optimizer().loadState(wrong(state)),
+    /^loadState: takes what state\(\) gave/,
+  );
+for (const n of [-1, NaN, 2.9, [4], { length: 4, valueOf: () => 2 ** 22 }])
+  add(`permutation of ${show(n)}`, () => new Generator(0).permutation(wrong(n)), /^permutation/);
+for (const stream of [NaN, "x", undefined])
+  add(`a stream ${show(stream)}`, () => (new Generator(0).state = wrong({ seed: 1, stream })), /^state/);
+add("a generator's seed 1.5", () => new Generator(1.5), /^Generator/);
+add("uniform beyond float32", () => init.uniform([3], { low: -2e38, high: 2e38 }), /^uniform.*fit float32/);
+add("a gain and a nonlinearity unknown", () => init.kaimingNormal(2, 2, { gain: 1, nonlinearity: wrong("x") }), /'x'/);
+for (const [what, spoil] of Object.entries({
+  shape: (a: NDArray) => Object.assign(a.shape, [2 ** 28]),
+  strides: (a: NDArray) => Object.assign(a.strides, [-1]),
+  offset: (a: NDArray) => Object.assign(a, { offset: 2 ** 40 }),
+}))
+  add(
+    `an array whose ${what} JavaScript wrote over`,
+    () => {
+      const a = NDArray.zeros([2, 2]);
+      spoil(a);
+      a.add(1).toTypedArray();
+    },
+    /may not be written to/,
+  );
