@@ -15,14 +15,19 @@ __global__ void normalise_row(float *y, float *mean, float *istd, const float *x
   const float *in = x + row * cols;
   float sum = 0;
   for (int32_t i = (int32_t)threadIdx.x; i < cols; i += THREADS) sum += in[i];
-  const float m = (float)(th_block_merge<th_sum_doubles>((double)sum) / cols);
-  float squares = 0;
-  for (int32_t i = (int32_t)threadIdx.x; i < cols; i += THREADS) squares += (in[i] - m) * (in[i] - m);
-  const float s = (float)(1 / sqrt(th_block_merge<th_sum_doubles>((double)squares) / cols + eps));
+  const float near = (float)(th_block_merge<th_sum_doubles>((double)sum) / cols);
+  float squares = 0, deviations = 0;
+  for (int32_t i = (int32_t)threadIdx.x; i < cols; i += THREADS) {
+    squares += (in[i] - near) * (in[i] - near);
+    deviations += in[i] - near;
+  }
+  const double off = th_block_merge<th_sum_doubles>((double)deviations) / cols; /* the mean is near + off */
+  const double variance = th_block_merge<th_sum_doubles>((double)squares) / cols - off * off;
+  const float rest = (float)off, s = (float)(1 / sqrt(fmax(variance, 0.0) + eps));
   for (int32_t i = (int32_t)threadIdx.x; i < cols; i += THREADS)
-    y[row * cols + i] = (in[i] - m) * s * weight[i] + bias[i];
+    y[row * cols + i] = (in[i] - near - rest) * s * weight[i] + bias[i];
   if (threadIdx.x > 0) return;
-  mean[row] = m;
+  mean[row] = near + rest;
   istd[row] = s;
 }
 

@@ -184,10 +184,9 @@ export function pad(a: NDArray, widths: readonly (readonly [number, number])[]):
       `widths must be a [before, after] of non-negative integers for each of ${a.ndim} axes, not ${JSON.stringify(widths) ?? describe(widths)}`,
       { shapes: [a.shape] },
     );
-  const out = NDArray.zeros(
-    a.shape.map((n, i) => widths[i]![0] + n + widths[i]![1]),
-    a,
-  );
+  const shape = a.shape.map((n, i) => widths[i]![0] + n + widths[i]![1]);
+  layout.checkSize("pad", shape, [a.shape]);
+  const out = NDArray.zeros(shape, a);
   out.set(
     a.shape.map((n, i): Range => [widths[i]![0], widths[i]![0] + n]),
     a,

@@ -141,6 +141,8 @@ export function inferShape(operation: string, shape: Shape, from: Shape): number
   if (!Array.isArray(shape)) throw new ShapeError(operation, `a shape is a list of integers, not ${String(shape)}`);
   const size = sizeOf(from);
   const unknown = shape.indexOf(-1);
+  if (unknown !== shape.lastIndexOf(-1))
+    throw new ShapeError(operation, "only one size may be -1", { shapes: [from, shape] });
   const out = checkShape(
     operation,
     shape.map((n: number, i: number) => (i === unknown ? 1 : n)),

@@ -83,6 +83,9 @@ export class Conv extends Module {
   private onPixels(x: Tensor, run: (pixels: Tensor) => Tensor): Tensor {
     checkFloat("Conv", x, "the input");
     if (x.ndim !== 4) throw new ShapeError("Conv", "takes images (N, C, H, W)", { shapes: [x.shape] });
+    const channels = this.weight.shape[2];
+    if (x.shape[1] !== channels)
+      throw new ShapeError("Conv", `takes images (N, ${channels}, H, W)`, { shapes: [x.shape, this.weight.shape] });
     return onPixels(x, run);
   }
 }

@@ -75,8 +75,8 @@ function checkConv(x: Tensor, w: Tensor, options: ConvOptions): Geometry {
  *
  * On the CPU, kernels of two or three times their stride (3 × 3; 4 × 4 with stride 2) are applied by Winograd's
  * minimal filtering where that is faster (Lavin and Gray, 2016): the result and the gradients are rounded by up to
- * 1e-6 of their size instead of 3e-7, and where an infinite pixel or NaN lies, whole tiles of 4 × 4 outputs around it
- * are NaN.
+ * 1e-6 of the largest ones around instead of 3e-7, so a zero beside large outputs may be small noise. Where a pixel is
+ * NaN, infinite or beyond 1e36, whole tiles of 4 × 4 outputs around it are NaN.
  */
 export function conv(x: Tensor, w: Tensor, options: ConvOptions = {}): Tensor {
   const { numbers: geometry, outShape } = checkConv(x, w, options);

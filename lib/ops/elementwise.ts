@@ -9,7 +9,7 @@ import { binary, combine, unary } from "../ndarray/arithmetic.ts";
 import { isInt32 } from "../ndarray/dtype.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";
 import { tidy } from "../ndarray/scope.ts";
-import { checkNumber, checkTensor, overGradient, unbroadcast } from "./support.ts";
+import { checkNumber, checkTensor, factors, overGradient, unbroadcast } from "./support.ts";
 
 type UnaryName = "neg" | "exp" | "log" | "sqrt" | "tanh" | "relu" | "sigmoid" | "abs";
 
@@ -94,13 +94,12 @@ export function mul(a: Operand, b: Operand): Tensor {
       unary("mulScalar", g, right, overGradient),
     ]);
   }
-  return record("mul", combine("mul", left.data, right.data), [left, right], [left.data, right.data], (g, context) => {
-    const [x, y] = context.saved;
-    return [
-      context.needs[0] ? unbroadcast(binary("mul", g, y), x.shape) : null,
-      context.needs[1] ? unbroadcast(binary("mul", g, x), y.shape) : null,
-    ];
-  });
+  const [m, n] = [left.shape, right.shape];
+  const y = combine("mul", left.data, right.data);
+  return record("mul", y, [left, right], factors(left, right), (g, { saved: [first, second], needs }) => [
+    needs[0] ? unbroadcast(binary("mul", g, second), m) : null,
+    needs[1] ? unbroadcast(binary("mul", g, first), n) : null,
+  ]);
 }
 
 /** a / b. */

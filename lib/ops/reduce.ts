@@ -22,7 +22,7 @@ function keepDims(array: NDArray, shape: Shape, axes: readonly number[]): NDArra
   return array.reshape(shape.map((n, i) => (axes.includes(i) ? 1 : n)));
 }
 
-/** The sum; 0 over no elements. */
+/** The sum; 0 over no elements. That of int32 is int32, and wraps. */
 export function sum(a: Tensor, options: Axes | ReduceOptions = {}): Tensor {
   checkTensor("sum", a);
   const reduction = readReduction("sum", options);

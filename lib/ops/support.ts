@@ -19,6 +19,14 @@ export function releaseCopy(copy: NDArray, array: NDArray): void {
   if (copy !== array) copy.dispose();
 }
 
+/**
+ * The operands of a product, as its backward saves them: each is read by the other's gradient alone. Where that is not
+ * wanted the other stands in its place, so that it is not kept, and may be written into.
+ */
+export function factors(a: Tensor, b: Tensor): readonly [NDArray, NDArray] {
+  return [b.requiresGrad ? a.data : b.data, a.requiresGrad ? b.data : a.data];
+}
+
 /** Throws unless `value` is a Tensor. */
 export function checkTensor(operation: string, value: unknown, what = "the operand"): asserts value is Tensor {
   if (value instanceof Tensor) return;

@@ -13,7 +13,7 @@ export interface SGDOptions {
   weightDecay?: number | undefined;
 }
 
-/** Stochastic gradient descent: b = momentum · b + (g + weightDecay · p), p -= lr · b, as `torch.optim.SGD`. */
+/** Stochastic gradient descent: b = momentum · b + (g + weightDecay · p), p -= lr · b, as `torch.optim.SGD`; subnormal weights become 0. */
 export class SGD extends Optimizer {
   private readonly momentum: number;
   private readonly weightDecay: number;

@@ -52,6 +52,25 @@ onEachDevice("backward", (device) => {
     expect([w.grad, v.grad!.toArray()]).toEqual([null, [2]]);
   });
 
+  test("a factor whose partner needs no gradient is not kept, and may be written into", () => {
+    const square = (requiresGrad: boolean) => tensor([[1, 2], [3, 4]], { device, requiresGrad }); // prettier-ignore
+    const zeros = tensor([0, 0], { device });
+    for (const multiply of [ops.mul, ops.matmul, (a: Tensor, b: Tensor) => ops.linear(a, b, zeros)])
+      for (const isFirst of [true, false]) {
+        const [trained, fixed] = [square(true), square(false)];
+        const product = () => (isFirst ? multiply(trained, fixed) : multiply(fixed, trained)).sum();
+        product().backward();
+        const expected = trained.grad!.toArray();
+        const [again, broken] = [product(), product()];
+        trained.grad = null;
+        trained.set(9); // no gradient reads it
+        again.backward();
+        expect(trained.grad!.toArray()).toEqual(expected);
+        fixed.set(9);
+        expect(() => broken.backward()).toThrow(/modified in place/);
+      }
+  });
+
   test("a clip of gradients is a write into them", () => {
     const [p, w] = [leaf([3, 4]), leaf([1, 1])];
     p.mul(p).sum().backward();

@@ -18,6 +18,19 @@ onEachDevice("layers", (device) => {
     expect(new nn.Sigmoid().forward(x).toArray()).toEqual(ops.sigmoid(x).toArray());
   });
 
+  test("LayerNorm loses nothing where the mean is large", () => {
+    const [rows, cols] = [8, 256];
+    const values = Float32Array.from(random.uniform(rows * cols), (value) => 1e4 + 0.01 * value);
+    const y = new nn.LayerNorm(cols, { device }).forward(tensor(values, { shape: [rows, cols], device }));
+    const expected = [...Array(rows).keys()].flatMap((row) => {
+      const part = [...values.subarray(row * cols, (row + 1) * cols)];
+      const mean = part.reduce((a, b) => a + b) / cols;
+      const variance = part.reduce((a, b) => a + (b - mean) ** 2, 0) / cols;
+      return part.map((value) => (value - mean) / Math.sqrt(variance + 1e-5));
+    });
+    close(y, { shape: [rows, cols], values: expected }, { rtol: 1e-5, atol: 1e-5 });
+  });
+
   test("Flatten keeps the first axis and the logical order, whatever the layout", () => {
     const x = input(2, 3, 4, 5);
     expect(new nn.Flatten().forward(x).shape).toEqual([2, 60]);

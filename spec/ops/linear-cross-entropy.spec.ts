@@ -159,3 +159,19 @@ onEachDevice("linearCrossEntropy", (device) => {
     expect([linear.weight.grad?.shape, linear.bias?.grad?.shape]).toEqual([[3, 7], [7]]);
   });
 });
+
+test("the bias's gradient loses nothing over many rows", () => {
+  const [rows, classes] = [200_000, 3];
+  const random = new Random(3);
+  const x = tensor(random.uniform(rows), { shape: [rows, 1] });
+  const bias = tensor([0, 0.5, 1], { requiresGrad: true });
+  const labels = tensor(new Int32Array(rows));
+  ops.linearCrossEntropy(x, tensor([[1, -1, 0.5]]), bias, labels).loss.backward(); // prettier-ignore
+  const expected = new Array<number>(classes).fill(0);
+  for (const value of x.toTypedArray()) {
+    const powers = [1, -1, 0.5].map((w, k) => Math.exp(w * value + k / 2));
+    const sum = powers.reduce((a, b) => a + b);
+    for (let k = 0; k < classes; k++) expected[k]! += (powers[k]! / sum - (k === 0 ? 1 : 0)) / rows;
+  }
+  close(bias.grad!, { shape: [classes], values: expected }, { rtol: 1e-6, atol: 0 });
+});
