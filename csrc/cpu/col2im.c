@@ -69,8 +69,8 @@ static void sum_rows(const job *w, ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1, 
 
 static void sum_share(int thread, int threads, void *context) {
   const job *w = context;
-  const ptrdiff_t h = w->shape.h, rows = w->shape.n * h, end = share(rows, thread + 1, threads);
-  for (ptrdiff_t at = share(rows, thread, threads), next; at < end; at = next) {
+  const ptrdiff_t h = w->shape.h, rows = w->shape.n * h, end = th_split(rows, thread + 1, threads);
+  for (ptrdiff_t at = th_split(rows, thread, threads), next; at < end; at = next) {
     next = th_min(end, (at / h + 1) * h);
     sum_rows(w, at / h, at % h, next - at / h * h, w->scratch + thread * w->scratch_part);
   }

@@ -193,11 +193,11 @@ static void sum_blocks(int thread, int threads, const job *w) {
   float *const band = w->bands + thread * w->band_floats;
   for (ptrdiff_t part = thread; part < w->panel_parts * w->block_parts; part += threads) {
     const ptrdiff_t p = part % w->panel_parts, q = part / w->panel_parts;
-    const ptrdiff_t first = share(w->blocks, q, w->block_parts), last = share(w->blocks, q + 1, w->block_parts);
+    const ptrdiff_t first = th_split(w->blocks, q, w->block_parts), last = th_split(w->blocks, q + 1, w->block_parts);
     float *const dweight = q ? w->sums + (q - 1) * w->sums_size : w->dweight;
     float *const dbias = !w->dbias ? NULL : q ? dweight + weights : w->dbias;
-    const ptrdiff_t begin = NR * share(panels, p, w->panel_parts);
-    const ptrdiff_t end = th_min(s->f, NR * share(panels, p + 1, w->panel_parts));
+    const ptrdiff_t begin = NR * th_split(panels, p, w->panel_parts);
+    const ptrdiff_t end = th_min(s->f, NR * th_split(panels, p + 1, w->panel_parts));
     if (w->winograd) {
       weight_gradient_winograd(s, w->x, w->dy, first, last, begin, end, dweight, dbias, packed);
       continue;
@@ -226,7 +226,8 @@ void weight_gradient_sum(const th_conv_shape *s, const float *x, const float *dy
 static void finish_taps(int thread, int threads, const job *w) {
   const th_conv_shape *s = &w->shape;
   const ptrdiff_t row = s->c * s->f, weights = s->kh * s->kw * row;
-  for (ptrdiff_t tap = share(s->kh * s->kw, thread, threads); tap < share(s->kh * s->kw, thread + 1, threads); tap++) {
+  for (ptrdiff_t tap = th_split(s->kh * s->kw, thread, threads); tap < th_split(s->kh * s->kw, thread + 1, threads);
+       tap++) {
     const ptrdiff_t ky = tap / s->kw, kx = tap % s->kw;
     float *out = w->dweight + tap * row;
     if (ky < w->ky0 || ky >= w->ky1 || (w->run == s->c && (kx < w->kx0 || kx >= w->kx1)))

@@ -114,8 +114,8 @@ TH_INLINE void sum_columns(const int first, const th_conv_shape *s, const blocki
   float *const sums = gradients + p->w.products * p->gradients_step;
   const ptrdiff_t blocks = th_ceil_div(to - from, p->tiles);
   for (ptrdiff_t block = 0; block < blocks; block++) {
-    const ptrdiff_t tile = from + share(to - from, block, blocks);
-    const ptrdiff_t tiles = from + share(to - from, block + 1, blocks) - tile;
+    const ptrdiff_t tile = from + th_split(to - from, block, blocks);
+    const ptrdiff_t tiles = from + th_split(to - from, block + 1, blocks) - tile;
     for (ptrdiff_t i = 0; i < tiles; i++)
       winograd_samples(input, winograd_tile(input, tile + i), samples + i * p->w.channels, p->samples_step);
     for (ptrdiff_t j = begin; j < end; j += NR) {

@@ -69,14 +69,14 @@ static void run(int thread, int threads, void *context) {
   float *const samples = bias + th_ceil_div(s->f, VL) * VL;
   float *const gradients = samples + w->w.points * w->samples_step;
   float *const packed = gradients + w->w.points * w->gradients_step;
-  const ptrdiff_t begin = share(w->w.tiles, thread, threads), end = share(w->w.tiles, thread + 1, threads);
+  const ptrdiff_t begin = th_split(w->w.tiles, thread, threads), end = th_split(w->w.tiles, thread + 1, threads);
   const ptrdiff_t blocks = th_ceil_div(end - begin, w->tiles);
   zero_floats(bias, s->f);
   if (blocks == 0) zero_floats(sums, w->w.points * w->weights_step);
   winograd_1d_borders(s, &w->w, w->tiles, samples, w->samples_step);
   for (ptrdiff_t block = 0; block < blocks; block++) {
-    const ptrdiff_t from = begin + share(end - begin, block, blocks);
-    const ptrdiff_t tiles = begin + share(end - begin, block + 1, blocks) - from;
+    const ptrdiff_t from = begin + th_split(end - begin, block, blocks);
+    const ptrdiff_t tiles = begin + th_split(end - begin, block + 1, blocks) - from;
     winograd_1d_samples(s, &w->w, w->x, from, tiles, samples, w->samples_step);
     for (ptrdiff_t i = 0; i < tiles; i++) {
       float *const at = gradients + i * s->ow * s->f;
@@ -91,8 +91,8 @@ static void run(int thread, int threads, void *context) {
 
 #pragma omp barrier
   const ptrdiff_t weights = s->stride * s->kw * s->c * s->f, vectors = th_ceil_div(weights, VL);
-  const ptrdiff_t from = VL * share(vectors, thread, threads);
-  const ptrdiff_t to = th_min(weights, VL * share(vectors, thread + 1, threads));
+  const ptrdiff_t from = VL * th_split(vectors, thread, threads);
+  const ptrdiff_t to = th_min(weights, VL * th_split(vectors, thread + 1, threads));
   if (w->w.first) transform_back(1, w, threads, from, to);
   else transform_back(0, w, threads, from, to);
   for (ptrdiff_t i = 0; w->dbias && thread == 0 && i < s->f; i++) {

@@ -92,16 +92,16 @@ static void run_share(const job *w, th_member member, float *taps) {
   float *const weights = taps + TAPS * w->taps_step;
   float *const samples = weights + POINTS * w->taps_step, *const sums = samples + w->w.points * w->samples_step;
   float *const work = sums + w->w.points * w->sums_step;
-  const ptrdiff_t begin = share(w->w.tiles, member.thread, member.threads);
-  const ptrdiff_t end = share(w->w.tiles, member.thread + 1, member.threads);
+  const ptrdiff_t begin = th_split(w->w.tiles, member.thread, member.threads);
+  const ptrdiff_t end = th_split(w->w.tiles, member.thread + 1, member.threads);
   const ptrdiff_t blocks = th_ceil_div(end - begin, w->tiles);
   pack_taps(w, taps);
   if (w->w.first) transform_weights(1, w->taps_step, taps, weights);
   else transform_weights(0, w->taps_step, taps, weights);
   if (w->reads_borders) winograd_1d_borders(s, &w->w, w->tiles, samples, w->samples_step);
   for (ptrdiff_t block = 0; block < blocks; block++) {
-    const ptrdiff_t from = begin + share(end - begin, block, blocks);
-    const ptrdiff_t tiles = begin + share(end - begin, block + 1, blocks) - from;
+    const ptrdiff_t from = begin + th_split(end - begin, block, blocks);
+    const ptrdiff_t tiles = begin + th_split(end - begin, block + 1, blocks) - from;
     winograd_1d_samples(s, &w->w, w->x, from, tiles, samples, w->samples_step);
     for (ptrdiff_t p = 0; p < w->w.points; p++) {
       const th_correlation r = correlation_of_point(w, tiles, samples + p * w->samples_step, weights + p * w->taps_step,

@@ -116,7 +116,7 @@ static void across_images(const th_correlation *r, ptrdiff_t begin, ptrdiff_t en
     for (ptrdiff_t j = 0; j < r->f; j += NR) {
       for (ptrdiff_t i = begin; i < end; i++) places[i - begin] = place_of(r, &t, i / r->ow, i % r->ow, j, &walk);
       for (ptrdiff_t group = 0; group < groups; group++) {
-        const ptrdiff_t i = share(r->n, group, groups), rows = share(r->n, group + 1, groups) - i;
+        const ptrdiff_t i = th_split(r->n, group, groups), rows = th_split(r->n, group + 1, groups) - i;
         for (ptrdiff_t pixel = begin, oy = begin / r->ow, ox = begin % r->ow; pixel < end; pixel++) {
           tile_at(r, &places[pixel - begin], i * r->x_image, i * r->y_image + oy * r->y_row + ox * r->y_pixel, j, rows,
                   0);
@@ -139,7 +139,7 @@ static void along_rows(const th_correlation *r) {
       for (ptrdiff_t oy = 0; oy < r->oh; oy++) {
         const place p = place_of(r, &t, oy, 0, j, &walk);
         for (ptrdiff_t k = 0; k < tiles; k++) {
-          const ptrdiff_t ox = share(r->ow, k, tiles), rows = share(r->ow, k + 1, tiles) - ox;
+          const ptrdiff_t ox = th_split(r->ow, k, tiles), rows = th_split(r->ow, k + 1, tiles) - ox;
           tile_at(r, &p, ox * walk.a_row, oy * r->y_row + ox * r->y_pixel, j, rows, wide);
         }
       }
@@ -229,20 +229,20 @@ static void correlate_across(const th_correlation *r, ptrdiff_t number, const pa
                              float *scratch) {
   const ptrdiff_t image_parts = th_min(count, th_ceil_div(r->n, tile_rows(r->f))), pixel_parts = count / image_parts;
   if (part >= image_parts * pixel_parts) return;
-  const ptrdiff_t slice = part / image_parts, last = share(r->n, part % image_parts + 1, image_parts);
-  for (ptrdiff_t i = share(r->n, part % image_parts, image_parts); i < last; i += p->size)
+  const ptrdiff_t slice = part / image_parts, last = th_split(r->n, part % image_parts + 1, image_parts);
+  for (ptrdiff_t i = th_split(r->n, part % image_parts, image_parts); i < last; i += p->size)
     for (ptrdiff_t k = 0; k < number; k++) {
       const th_correlation images = take_images(&r[k], p, i, th_min(last, i + p->size), k == 0, scratch);
-      const ptrdiff_t pixels = images.oh * images.ow, end = share(pixels, slice + 1, pixel_parts);
-      for (ptrdiff_t pixel = share(pixels, slice, pixel_parts); pixel < end; pixel += PLACES)
+      const ptrdiff_t pixels = images.oh * images.ow, end = th_split(pixels, slice + 1, pixel_parts);
+      for (ptrdiff_t pixel = th_split(pixels, slice, pixel_parts); pixel < end; pixel += PLACES)
         across_images(&images, pixel, th_min(end, pixel + PLACES));
     }
 }
 
 /** The rows of all images are shared out. */
 static void correlate_along(const th_correlation *r, const parts *p, ptrdiff_t part, ptrdiff_t count, float *scratch) {
-  const ptrdiff_t last = share(r->n * r->oh, part + 1, count);
-  for (ptrdiff_t i = share(r->n * r->oh, part, count), rows; i < last; i += rows) {
+  const ptrdiff_t last = th_split(r->n * r->oh, part + 1, count);
+  for (ptrdiff_t i = th_split(r->n * r->oh, part, count), rows; i < last; i += rows) {
     rows = th_min(p->size, th_min(r->oh - i % r->oh, last - i));
     const th_correlation band = copy_band(r, p, i / r->oh, i % r->oh, rows, scratch);
     along_rows(&band);

@@ -136,15 +136,15 @@ TH_INLINE void correlate_tiles(const int first, const blocking *p, const th_corr
   float *const samples = scratch, *const sums = samples + s.samples, *const packed = sums + s.sums;
   const ptrdiff_t blocks = th_ceil_div(end - begin, p->tiles), taps = TAPS - first;
   for (ptrdiff_t block = 0; block < blocks; block++) {
-    const ptrdiff_t from = begin + share(end - begin, block, blocks);
-    const ptrdiff_t tiles = begin + share(end - begin, block + 1, blocks) - from;
+    const ptrdiff_t from = begin + th_split(end - begin, block, blocks);
+    const ptrdiff_t tiles = begin + th_split(end - begin, block + 1, blocks) - from;
     for (ptrdiff_t i = 0; i < tiles; i++)
       winograd_samples(r, winograd_tile(r, from + i), samples + i * p->sample_row, p->sample_step);
     float *weights = packed + s.taps;
     for (ptrdiff_t j = 0; j < r->f; j += NR) {
       const ptrdiff_t cols = th_min(NR, r->f - j), width = panel_width(cols);
       for (ptrdiff_t run = 0; run < p->runs; run++) {
-        const ptrdiff_t c = share(p->w.channels, run, p->runs), k = share(p->w.channels, run + 1, p->runs) - c;
+        const ptrdiff_t c = th_split(p->w.channels, run, p->runs), k = th_split(p->w.channels, run + 1, p->runs) - c;
         if (block == 0 || !p->keeps) {
           for (ptrdiff_t t = 0; t < taps * taps; t++) pack(context, t, c, k, j, cols, packed + t * k * width);
           transform_weights(first, p->weight_step, weights, packed, k * width);
@@ -161,7 +161,7 @@ TH_INLINE void correlate_tiles(const int first, const blocking *p, const th_corr
 void correlate_winograd(const th_correlation *r, ptrdiff_t part, ptrdiff_t count, th_pack_tap *pack,
                         const void *context, float *scratch) {
   const blocking p = plan(r, count);
-  const ptrdiff_t all = winograd_tiles(r), begin = share(all, part, count), end = share(all, part + 1, count);
+  const ptrdiff_t all = winograd_tiles(r), begin = th_split(all, part, count), end = th_split(all, part + 1, count);
   if (p.w.first) correlate_tiles(1, &p, r, begin, end, pack, context, scratch);
   else correlate_tiles(0, &p, r, begin, end, pack, context, scratch);
 }

@@ -72,10 +72,10 @@ TH_INLINE void dot_tile(const int rows, const th_gemm *g, ptrdiff_t i, ptrdiff_t
 void multiply_dots(const th_gemm *g) {
   const ptrdiff_t across = th_ceil_div(g->n, DOT_COLUMNS), down = th_ceil_div(g->m, DOT_ROWS);
   for (ptrdiff_t q = 0; q < across; q++) { /* a few rows of B stay in the L1 cache while all of A pass by */
-    const ptrdiff_t j = share(g->n, q, across), columns = share(g->n, q + 1, across) - j;
+    const ptrdiff_t j = th_split(g->n, q, across), columns = th_split(g->n, q + 1, across) - j;
     for (ptrdiff_t r = 0; r < down; r++) {
-      const ptrdiff_t i = share(g->m, r, down);
-      if (share(g->m, r + 1, down) - i == DOT_ROWS) dot_tile(DOT_ROWS, g, i, j, columns);
+      const ptrdiff_t i = th_split(g->m, r, down);
+      if (th_split(g->m, r + 1, down) - i == DOT_ROWS) dot_tile(DOT_ROWS, g, i, j, columns);
       else dot_tile(DOT_ROWS - 1, g, i, j, columns); /* of 5 rows one twice */
     }
   }
@@ -178,7 +178,7 @@ void multiply_thin(const th_gemm *g) {
                         .ldc = g->ldc,
                         .epilogue = g->epilogue};
   for (ptrdiff_t tiles = th_ceil_div(g->m, FEW), t = 0; t < tiles; t++) {
-    const ptrdiff_t i = share(g->m, t, tiles), rows = share(g->m, t + 1, tiles) - i;
+    const ptrdiff_t i = th_split(g->m, t, tiles), rows = th_split(g->m, t + 1, tiles) - i;
     multiply_wide(&walk, g->a + i * walk.a_row, g->b, g->c + i * g->ldc, rows, g->n, g->bias, 0);
   }
 }

@@ -39,8 +39,8 @@ static grid cut(const th_gemm *g, int threads) {
 static th_gemm part(const grid *s, ptrdiff_t i) {
   th_gemm g = *s->whole;
   if (s->k_parts > 1) {
-    const ptrdiff_t k = share(g.k, i, s->k_parts);
-    g.k = share(g.k, i + 1, s->k_parts) - k;
+    const ptrdiff_t k = th_split(g.k, i, s->k_parts);
+    g.k = th_split(g.k, i + 1, s->k_parts) - k;
     g.a += g.a_transposed ? k * g.lda : k;
     g.b += g.b_transposed ? k : k * g.ldb;
     if (i > 0) g.c = s->sums + (i - 1) * g.m * g.n, g.ldc = g.n, g.bias = NULL;
@@ -48,10 +48,10 @@ static th_gemm part(const grid *s, ptrdiff_t i) {
   }
   const ptrdiff_t rows = tile_rows(g.n), row_tiles = th_ceil_div(g.m, rows), col_tiles = th_ceil_div(g.n, NR);
   const ptrdiff_t r = i % s->row_parts, q = i / s->row_parts;
-  const ptrdiff_t m0 = share(g.m, share(row_tiles, r, s->row_parts), row_tiles);
-  const ptrdiff_t m1 = share(g.m, share(row_tiles, r + 1, s->row_parts), row_tiles);
-  const ptrdiff_t n0 = NR * share(col_tiles, q, s->col_parts);
-  const ptrdiff_t n1 = th_min(g.n, NR * share(col_tiles, q + 1, s->col_parts));
+  const ptrdiff_t m0 = th_split(g.m, th_split(row_tiles, r, s->row_parts), row_tiles);
+  const ptrdiff_t m1 = th_split(g.m, th_split(row_tiles, r + 1, s->row_parts), row_tiles);
+  const ptrdiff_t n0 = NR * th_split(col_tiles, q, s->col_parts);
+  const ptrdiff_t n1 = th_min(g.n, NR * th_split(col_tiles, q + 1, s->col_parts));
   g.m = m1 - m0, g.n = n1 - n0;
   g.a += g.a_transposed ? m0 : m0 * g.lda;
   g.b += g.b_transposed ? n0 * g.ldb : n0;

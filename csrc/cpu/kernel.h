@@ -23,6 +23,13 @@
 
 #define TH_INLINE static inline __attribute__((always_inline))
 
+TH_INLINE ptrdiff_t th_ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+
+/** `count` things split evenly into `parts`: the first of part `part`. */
+TH_INLINE ptrdiff_t th_split(ptrdiff_t count, ptrdiff_t part, ptrdiff_t parts) {
+  return parts == 1 ? count * part : count * part / parts; /* small products would notice the division */
+}
+
 /** Threads worth using for `work` units when one thread should have at least `grain`: a fork costs about a microsecond. One
     on a thread that was forked itself. */
 int th_threads_for(double work, double grain);

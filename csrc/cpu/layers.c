@@ -85,7 +85,7 @@ static int32_t run_layer(const job *w, const double *layer, ptrdiff_t first, ptr
 /** Some of the images, through all layers. */
 static void run_images(int thread, int threads, void *context) {
   job *w = context;
-  const ptrdiff_t first = share(w->n, thread, threads), n = share(w->n, thread + 1, threads) - first;
+  const ptrdiff_t first = th_split(w->n, thread, threads), n = th_split(w->n, thread + 1, threads) - first;
   int32_t status = TH_STATUS_OK;
   for (ptrdiff_t i = 0; i < w->count && status == TH_STATUS_OK; i++)
     status = run_layer(w, w->layers + i * TH_LAYER_ENTRIES, first, n, 1, (th_member){0, 1});

@@ -60,8 +60,8 @@ typedef struct {
 static turn make_turn(const head *h, ptrdiff_t first, int thread, int threads) {
   float *const own = h->own + thread * h->own_floats;
   turn t = {.thread = thread, .threads = threads, .first = first, .n = th_min(h->block, h->rows - first)};
-  t.p0 = share(h->panels, thread, threads), t.p1 = share(h->panels, thread + 1, threads);
-  t.r0 = share(t.n, thread, threads), t.r1 = share(t.n, thread + 1, threads);
+  t.p0 = th_split(h->panels, thread, threads), t.p1 = th_split(h->panels, thread + 1, threads);
+  t.r0 = th_split(t.n, thread, threads), t.r1 = th_split(t.n, thread + 1, threads);
   t.maxima = own, t.sums = own + h->block * VL, t.where = (int32_t *)(own + 2 * h->block * VL);
   t.dx = own + 3 * h->block * VL, t.packed = t.dx + h->block * h->x_row;
   return t;
@@ -118,7 +118,7 @@ static void make_logits(const head *h, const turn *t) {
       const th_ahead next = panel_ahead(weight_at(h, k, from + NR), h->weight_row, h->weight_transposed,
                                         walk.inner.count, p + 1 < t->p1 ? h->classes - from - NR : 0);
       for (ptrdiff_t tile = 0; tile < tiles; tile++) {
-        const ptrdiff_t i = share(t->n, tile, tiles), rows = share(t->n, tile + 1, tiles) - i;
+        const ptrdiff_t i = th_split(t->n, tile, tiles), rows = th_split(t->n, tile + 1, tiles) - i;
         fetch_ahead(&next, tile, tile + 1, tiles);
         multiply_tile(&walk, h->inputs + i * h->x_row + k, t->packed + k * width, out + i * NR, rows, width,
                       run == 0 ? h->start + from : NULL, run > 0);
@@ -184,7 +184,7 @@ static void finish_rows(const head *h, const turn *t) {
     float *const x = t->packed;
     for (ptrdiff_t i = 0; i < h->features; i++) x[i] = h->scale[r] * h->inputs[r * h->x_row + i];
     for (ptrdiff_t tile = 0; tile < tiles; tile++) {
-      const ptrdiff_t i = share(h->features, tile, tiles), count = share(h->features, tile + 1, tiles) - i;
+      const ptrdiff_t i = th_split(h->features, tile, tiles), count = th_split(h->features, tile + 1, tiles) - i;
       copy_floats(h->scaled + i * t->n + r * count, x + i, count);
     }
   }
@@ -200,7 +200,7 @@ static void add_weight_gradient(const head *h, const turn *t, ptrdiff_t p0, ptrd
     const ptrdiff_t cols = columns(h, p);
     const float *const g = panel(h, p);
     for (ptrdiff_t tile = 0; tile < tiles; tile++) {
-      const ptrdiff_t i = share(h->features, tile, tiles), rows = share(h->features, tile + 1, tiles) - i;
+      const ptrdiff_t i = th_split(h->features, tile, tiles), rows = th_split(h->features, tile + 1, tiles) - i;
       walk.inner = (th_loop){t->n, rows, NR};
       multiply_tile(&walk, h->scaled + i * t->n, g, h->dweight + i * h->classes + p * NR, rows, cols, NULL,
                     t->first > 0);
@@ -226,7 +226,7 @@ static void add_input_gradient(const head *h, const turn *t, ptrdiff_t p, ptrdif
     const th_ahead next =
         panel_ahead(weight_at(h, j + NR, from), h->weight_row, !h->weight_transposed, k, h->features - j - NR);
     for (ptrdiff_t tile = 0; tile < tiles; tile++) {
-      const ptrdiff_t i = share(t->n, tile, tiles), rows = share(t->n, tile + 1, tiles) - i;
+      const ptrdiff_t i = th_split(t->n, tile, tiles), rows = th_split(t->n, tile + 1, tiles) - i;
       float *const out = t->dx + i * h->x_row + j;
       fetch_ahead(&next, tile, tile + 1, tiles);
       if (full > 0) {

@@ -179,7 +179,7 @@ FOR_ROWS(DEFINE_2)
 #define ROWS_2(rows) tile_##rows##_2_TH_ROWS,
 #define COLUMNS_1(rows) tile_##rows##_1_TH_COLUMNS,
 #define COLUMNS_2(rows) tile_##rows##_2_TH_COLUMNS,
-th_tile *const th_tiles[2][2][2 * MR] = {
+th_tile_kernel *const th_tiles[2][2][2 * MR] = {
     [TH_ROWS] = {{FOR_ROWS(ROWS_1) FOR_TALL_ROWS(ROWS_1)}, {FOR_ROWS(ROWS_2)}},
     [TH_COLUMNS] = {{FOR_ROWS(COLUMNS_1) FOR_TALL_ROWS(COLUMNS_1)}, {FOR_ROWS(COLUMNS_2)}},
 };

@@ -66,12 +66,12 @@ TH_INLINE void finish(const int rows, const int vectors, vec sum[][2], const th_
 }
 
 /** c = a · b + bias (cols; NULL for none) or, with `accumulate`, c += a · b. */
-typedef void th_tile(const th_walk *walk, const float *a, const float *b, float *c, ptrdiff_t cols, const float *bias,
-                     int accumulate);
+typedef void th_tile_kernel(const th_walk *walk, const float *a, const float *b, float *c, ptrdiff_t cols,
+                            const float *bias, int accumulate);
 
 #define th_tiles TH_ISA_NAME(th_tiles)
 /** [form][is cols > VL][rows - 1]; a tile of one vector may have 2·MR rows, the others MR. */
-extern th_tile *const th_tiles[2][2][2 * MR];
+extern th_tile_kernel *const th_tiles[2][2][2 * MR];
 
 TH_INLINE void multiply_tile(const th_walk *walk, const float *a, const float *b, float *c, ptrdiff_t rows,
                              ptrdiff_t cols, const float *bias, int accumulate) {
@@ -120,11 +120,6 @@ TH_INLINE void multiply_rows(const th_walk *walk, const float *a, const float *b
 
 /** Floats in a row of the packed panel that holds `cols` ≤ NR columns of B. */
 TH_INLINE ptrdiff_t panel_width(ptrdiff_t cols) { return cols > VL ? NR : VL; }
-
-/** `count` things shared out evenly: the first of share i of `shares`. */
-TH_INLINE ptrdiff_t share(ptrdiff_t count, ptrdiff_t i, ptrdiff_t shares) {
-  return shares == 1 ? count * i : count * i / shares; /* small products would notice the division */
-}
 
 /** After how many rows, `stride` floats apart, the first comes that shares a set of the L1 cache with row 0: it is a multiple
     of 4 KB away, give or take a line. `limit` if there is none among so many. */

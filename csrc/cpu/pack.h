@@ -43,7 +43,7 @@ TH_INLINE th_ahead panel_ahead(const float *b, ptrdiff_t ldb, int transposed, pt
 /** Fetches parts t to end of `parts` of what is ahead. Its rows are too far apart for the processor to foresee: one of a packed
     panel took 37 cycles to read from L3 (Zen 3), fetched 5. */
 TH_INLINE void fetch_ahead(const th_ahead *a, ptrdiff_t t, ptrdiff_t end, ptrdiff_t parts) {
-  if (a->cols > 0) fetch(a->matrix, a->ld, share(a->rows, t, parts), share(a->rows, end, parts), a->cols);
+  if (a->cols > 0) fetch(a->matrix, a->ld, th_split(a->rows, t, parts), th_split(a->rows, end, parts), a->cols);
 }
 
 /** out (cols, ldo) = in (rows, ldi) transposed. */

@@ -13,8 +13,8 @@ enum { PHASES_AT_ONCE = 9 }; /* which share what is copied of the input */
 
 /** Narrows a correlation to the output channels of one part; the first of them. */
 static ptrdiff_t take_channels(const th_phases *w, th_correlation *r, ptrdiff_t part) {
-  const ptrdiff_t panels = th_ceil_div(r->f, NR), begin = NR * share(panels, part, w->channel_parts);
-  r->f = th_min(r->f, NR * share(panels, part + 1, w->channel_parts)) - begin;
+  const ptrdiff_t panels = th_ceil_div(r->f, NR), begin = NR * th_split(panels, part, w->channel_parts);
+  r->f = th_min(r->f, NR * th_split(panels, part + 1, w->channel_parts)) - begin;
   r->y += begin;
   if (r->weights) r->weights += begin;
   if (r->bias) r->bias += begin;

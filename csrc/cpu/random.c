@@ -66,7 +66,7 @@ typedef void (*distribution)(float *out, const float *in, const uint32_t *words,
 
 static void generate(float *out, const float *in, ptrdiff_t n, int32_t seed, int32_t stream, distribution make,
                      const void *parameters) {
-  const ptrdiff_t blocks = (n + WORDS - 1) / WORDS;
+  const ptrdiff_t blocks = th_ceil_div(n, WORDS);
   const int parts = th_threads_for((double)n, GRAIN);
   TH_PARALLEL_FOR(parts, block, blocks, {
     const ptrdiff_t start = block * WORDS, left = n - start;

@@ -37,7 +37,7 @@ static float *panel_at(const job *w, ptrdiff_t unit) { return w->panels + unit *
 
 /** The first of the hidden units of a thread, if they are shared out in pieces of `piece`. */
 static ptrdiff_t first_unit(const th_recurrent *l, ptrdiff_t piece, int thread, int threads) {
-  return th_min(l->hidden, piece * share(th_ceil_div(l->hidden, piece), thread, threads));
+  return th_min(l->hidden, piece * th_split(th_ceil_div(l->hidden, piece), thread, threads));
 }
 
 /** What a thread computes at each step, and, with `packs`, what it packs before. */
@@ -45,7 +45,7 @@ static th_part part_of(const job *w, int thread, int threads, int packs) {
   const th_recurrent *l = w->layer;
   th_part p = {0, l->batch, 0, l->hidden};
   if (w->splits_rows && !packs) {
-    p.row = share(l->batch, thread, threads), p.row_end = share(l->batch, thread + 1, threads);
+    p.row = th_split(l->batch, thread, threads), p.row_end = th_split(l->batch, thread + 1, threads);
   } else {
     const ptrdiff_t piece = w->splits_rows ? NR : VL; /* of a panel that all threads use, or of one's own */
     p.unit = first_unit(l, piece, thread, threads), p.unit_end = first_unit(l, piece, thread + 1, threads);
@@ -64,8 +64,8 @@ static void multiply_panel(const job *w, const float *a, ptrdiff_t lda, const fl
   const ptrdiff_t width = panel_width(cols), runs = th_ceil_div(w->depth, KC);
   th_walk walk = {.outer = {1, 0, 0}, .middle = {1, 0, 0}, .a_row = lda, .ldc = ldc, .form = TH_ROWS};
   for (ptrdiff_t r = 0; r < runs; r++) {
-    const ptrdiff_t k = share(w->depth, r, runs);
-    walk.inner = (th_loop){share(w->depth, r + 1, runs) - k, 1, width};
+    const ptrdiff_t k = th_split(w->depth, r, runs);
+    walk.inner = (th_loop){th_split(w->depth, r + 1, runs) - k, 1, width};
     multiply_rows(&walk, a + k, panel + k * width, c, rows, cols, NULL, accumulate || r > 0);
   }
 }

@@ -155,7 +155,7 @@ static void reduce_rows(const reduction *r, double *out, ptrdiff_t from, ptrdiff
 
 /* A task is one position of the kept axes and one block of columns. */
 
-static ptrdiff_t blocks_of(const reduction *r) { return (r->columns + COLUMNS - 1) / COLUMNS; }
+static ptrdiff_t blocks_of(const reduction *r) { return th_ceil_div(r->columns, COLUMNS); }
 static ptrdiff_t tasks_of(const reduction *r) { return r->kept.count * blocks_of(r); }
 
 /** Reduces tasks from … to - 1 into out: totals for each output. */

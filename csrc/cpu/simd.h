@@ -43,7 +43,6 @@ typedef float vec_in_memory __attribute__((vector_size(VL * 4), aligned(4), may_
 
 TH_INLINE ptrdiff_t th_min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 TH_INLINE ptrdiff_t th_max(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
-TH_INLINE ptrdiff_t th_ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 
 /* Functions of vec are macros or always inlined: a vector must not cross a call, whose ABI depends on the ISA. */
 

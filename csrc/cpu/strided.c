@@ -111,7 +111,7 @@ void th_for_chunks(const th_layout *layout, int operands, void *const pointers[]
 
   const int parts = th_threads_for((double)count, grain);
   /* Parts begin at a multiple of the chunk, or of a cache line where the whole array is one chunk. */
-  const ptrdiff_t unit = p.chunk == count ? 16 : p.chunk, units = (count + unit - 1) / unit;
+  const ptrdiff_t unit = p.chunk == count ? 16 : p.chunk, units = th_ceil_div(count, unit);
   TH_PARALLEL_FOR(parts, part, parts, {
     run(&p, layout, operands, pointers, loop, context, th_split(units, part, parts) * unit,
         th_split(units, part + 1, parts) * unit);

@@ -44,9 +44,6 @@ int TH_ISA_NAME(th_for_bands)(const th_layout *layout, int operands, void *const
 int TH_ISA_NAME(th_transpose)(th_word *out, const th_word *in, const th_layout *layout, double grain);
 #define th_transpose TH_ISA_NAME(th_transpose)
 
-/** First of the n elements that part `part` of `parts` has. */
-TH_INLINE ptrdiff_t th_split(ptrdiff_t n, int part, int parts) { return n * part / parts; }
-
 /** buffer[i] = row[i · stride], or, `unpack`, the other way round. */
 TH_INLINE void th_copy_row(th_word *buffer, th_word *row, ptrdiff_t stride, ptrdiff_t n, int unpack) {
   if (unpack) {

@@ -35,7 +35,7 @@ int th_transpose(th_word *out, const th_word *in, const th_layout *layout, doubl
   th_remove_axis(&planes, row_axis > col_axis ? row_axis : col_axis);
   th_remove_axis(&planes, row_axis > col_axis ? col_axis : row_axis);
 
-  const ptrdiff_t bands = (rows + BAND - 1) / BAND, tasks = planes.count * bands;
+  const ptrdiff_t bands = th_ceil_div(rows, BAND), tasks = planes.count * bands;
   const int parts = th_threads_for((double)layout->count, grain);
   TH_PARALLEL_FOR(parts, task, tasks, {
     const ptrdiff_t plane = task / bands, row = task % bands * BAND, left = rows - row;
