@@ -60,7 +60,8 @@ static int b_goes_on(const th_batch *batch, ptrdiff_t index) {
 
 static void multiply_share(int thread, int threads, void *context) {
   const th_products *p = context;
-  for (ptrdiff_t i = th_split(p->batch.count, thread, threads); i < th_split(p->batch.count, thread + 1, threads); i++) {
+  for (ptrdiff_t i = th_split(p->batch.count, thread, threads); i < th_split(p->batch.count, thread + 1, threads);
+       i++) {
     const th_gemm g = product(p, i);
     if (!gemm_in_place(&g, b_goes_on(&p->batch, i))) gemm_serial(&g, &p->plan, p->scratch + thread * p->scratch_part);
   }

@@ -24,12 +24,8 @@ export interface BatchNormOptions {
   relu?: boolean | undefined;
 }
 
-/**
- * (x - mean) / √(var + eps) · weight + bias for each channel, the last axis of x (…, C); weight and bias (C).
- * In training the variance is the biased one, and the running variance moves towards the unbiased one.
- * @throws ShapeError in training on a single value for each channel, which has no variance.
- */
-export function batchNorm(x: Tensor, weight: Tensor, bias: Tensor, options: BatchNormOptions): Tensor {
+/** Throws unless the operands fit; sizes, and options with their defaults. */
+function checkBatchNorm(x: Tensor, weight: Tensor, bias: Tensor, options: BatchNormOptions) {
   const name = "batchNorm";
   checkOptions(name, options, ["runningMean", "runningVar", "training", "momentum", "eps", "relu"]);
   const { runningMean, runningVar, training, momentum = 0.1, eps = 1e-5, relu = false } = options;
@@ -46,6 +42,20 @@ export function batchNorm(x: Tensor, weight: Tensor, bias: Tensor, options: Batc
     const hint = "Leave out a last batch of one (dropLast), or use eval()";
     throw new ShapeError(name, "training needs more than one value for each channel", { shapes: [x.shape], hint });
   }
+  if (training && !(runningMean.data.isCompact() && runningVar.data.isCompact()))
+    throw new ShapeError(name, "running statistics must be contiguous: they are written in place");
+  return { rows, channels, runningMean, runningVar, training, momentum, eps, relu };
+}
+
+/**
+ * (x - mean) / √(var + eps) · weight + bias for each channel, the last axis of x (…, C); weight and bias (C).
+ * In training the variance is the biased one, and the running variance moves towards the unbiased one.
+ * @throws ShapeError in training on a single value for each channel, which has no variance.
+ */
+export function batchNorm(x: Tensor, weight: Tensor, bias: Tensor, options: BatchNormOptions): Tensor {
+  const name = "batchNorm";
+  const { rows, channels, ...given } = checkBatchNorm(x, weight, bias, options);
+  const { runningMean, runningVar, training, momentum, eps, relu } = given;
   const input = contiguous(x.data);
   const { backend } = x.device;
   const fused = relu ? 1 : 0;
@@ -59,9 +69,6 @@ export function batchNorm(x: Tensor, weight: Tensor, bias: Tensor, options: Batc
   const spread = training ? NDArray.empty([channels], input) : held(runningVar);
   if (training) {
     const [movingMean, movingVar] = [runningMean.data, runningVar.data];
-    if (!movingMean.isCompact() || !movingVar.isCompact()) {
-      throw new ShapeError(name, "running statistics must be contiguous: they are written in place");
-    }
     const status = backend.th_batch_norm(
       y.pointer, mean.pointer, spread.pointer, movingMean.pointer, movingVar.pointer, input.pointer,
       scale.pointer, shift.pointer, rows, channels, eps, momentum, fused,
