@@ -147,7 +147,7 @@ export class Node implements Edge {
   /** Drops gradients that a failed backward left behind. */
   discard(): void {
     for (const gradient of this.gradients) gradient?.dispose();
-    this.gradients = [];
+    this.gradients.fill(null);
   }
 }
 

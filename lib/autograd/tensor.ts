@@ -28,8 +28,7 @@ export interface TensorOptions extends ArrayOptions {
 export class Tensor implements HandleOwner {
   /** The elements. Writing into them is not recorded. */
   data: NDArray;
-  /** @internal The gradient, where nobody has read it yet it may be written over and freed. */
-  gradient: NDArray | null = null;
+  private ownGradient: NDArray | null = null;
   private gradientRead: Tensor | null = null;
   private edge: Edge | null;
   private wantsGrad: boolean;
@@ -97,12 +96,26 @@ export class Tensor implements HandleOwner {
     return !this.edge?.node;
   }
 
+  /** @internal The gradient. Where nobody has read it yet it may be written over and freed. */
+  get gradient(): NDArray | null {
+    const read = this.gradientRead;
+    if (read !== null && read.data !== this.ownGradient) {
+      this.checkAssignable(read); // `t.grad.data = …` was written
+      this.ownGradient = (read.data.isCompact() ? read.data : read.data.copy()).keep();
+      read.data = this.ownGradient;
+    }
+    return this.ownGradient;
+  }
+
+  set gradient(value: NDArray | null) {
+    this.ownGradient = value;
+  }
+
   /** The gradient that backward() has added up in this leaf; null before. It has the tensor's shape. */
   get grad(): Tensor | null {
     const { gradient } = this;
     if (gradient === null) return null;
-    if (this.gradientRead?.data !== gradient) this.gradientRead = new Tensor(gradient);
-    return this.gradientRead;
+    return (this.gradientRead ??= new Tensor(gradient));
   }
 
   set grad(value: Tensor | null) {

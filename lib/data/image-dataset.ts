@@ -58,7 +58,7 @@ export class ImageDataset implements Dataset<readonly [NDArray, number]> {
     }
     this.name = name;
     this.length = labels.length;
-    this.shape = shape;
+    this.shape = [shape[0], shape[1], shape[2]]; // the caller may write into the list
     this.transforms = toTransforms(name, transforms);
     this.pixels = pixels;
     this.labels = labels;

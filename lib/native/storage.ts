@@ -119,6 +119,9 @@ export class MemoryPool {
 
   private make(sizeClass: number): Block {
     const bytes = sizeClassBytes(sizeClass);
+    // After a phase that needed much, garbage is not allowed to grow as large again.
+    this.allocated = this.backend.th_memory_stat(Memory.live);
+    this.collectAbove = Math.min(this.collectAbove, this.limitFrom(this.allocated));
     if (this.allocated + bytes > this.collectAbove) this.collect();
     const pointer = asPointer(this.backend.th_alloc(bytes)) ?? this.reclaim(bytes);
     this.allocated = this.backend.th_memory_stat(Memory.live);
@@ -131,7 +134,11 @@ export class MemoryPool {
     this.empty();
     Bun.gc(true);
     this.allocated = this.backend.th_memory_stat(Memory.live);
-    this.collectAbove = this.allocated + Math.max(SLACK, this.allocated / 2);
+    this.collectAbove = this.limitFrom(this.allocated);
+  }
+
+  private limitFrom(bytes: number): number {
+    return bytes + Math.max(SLACK, bytes / 2);
   }
 
   /** The system has no more: give back the pool, then collect garbage, and ask again after each. */

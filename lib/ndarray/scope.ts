@@ -62,7 +62,7 @@ export function tidy<R>(fn: () => R): R {
         hint: "Use a synchronous function: what runs after an await would be outside of the scope",
       });
     }
-    markReturned(result, scope, null);
+    markReturned(result, scope);
     return result;
   } finally {
     current = outer;
@@ -79,21 +79,21 @@ export function isPromise(value: unknown): boolean {
   return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
 }
 
-/** Marks every handle that `value` holds. `seen` guards against cycles; a list of handles needs none. */
-function markReturned(value: unknown, scope: number, seen: Set<unknown> | null): void {
-  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return;
-  if (isOwner(value)) {
-    for (const handle of value[handles]()) handle.returnedFrom = scope;
-    return;
-  }
-  for (const item of itemsOf(value)) {
-    if (typeof item !== "object" || item === null) continue;
-    if (!isOwner(item)) {
-      seen ??= new Set([value]);
-      if (seen.has(item)) continue;
-      seen.add(item);
+/** Marks every handle that `value` holds, however deep, and once where there are cycles. */
+function markReturned(value: unknown, scope: number): void {
+  const open = [value];
+  let seen: Set<object> | null = null;
+  while (open.length > 0) {
+    const item = open.pop();
+    if (typeof item !== "object" || item === null || ArrayBuffer.isView(item)) continue;
+    if (isOwner(item)) {
+      for (const handle of item[handles]()) handle.returnedFrom = scope;
+      continue;
     }
-    markReturned(item, scope, seen);
+    seen ??= new Set();
+    if (seen.has(item)) continue;
+    seen.add(item);
+    for (const inside of itemsOf(item)) open.push(inside);
   }
 }
 

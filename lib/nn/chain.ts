@@ -156,9 +156,10 @@ export class Chain {
   private layer(layer: Weights, f: number, kh: number, kw: number, stride: number, padding: number): boolean {
     const { end } = this;
     const { weight, bias } = layer;
+    if (!(Number.isInteger(stride) && stride > 0 && Number.isInteger(padding) && padding >= 0)) return false;
+    if (Math.max(stride, Math.max(end.h, end.w) + 2 * padding) > MAX_SIZE) return false; // conv says what is wrong
     const oh = convSize(end.h, kh, stride, padding);
     const ow = convSize(end.w, kw, stride, padding);
-    if (Math.max(end.h, end.w) + 2 * padding > MAX_SIZE) return false;
     const pixels = this.x.shape[0]! * oh * ow;
     if (oh < 1 || ow < 1 || kh === 0 || kw === 0 || f === 0 || pixels * f > MAX_SIZE) return false;
     if (!this.isUsable(weight) || (bias !== null && !(this.isUsable(bias) && isVector(bias, f)))) return false;

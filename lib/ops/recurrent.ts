@@ -53,9 +53,10 @@ export function rnn(
     check(status, backend, "rnn");
     const outputs = states.slice([1, steps + 1]);
     const operands = [x, W_ih, W_hh, bias_ih, bias_hh, h0];
+    const shapes = operands.map((operand) => operand?.shape); // a tensor's data may be replaced before backward
     return record("rnn", outputs, operands, [input, states, w, u], (g, { saved: [xs, hs, wIh, wHh], needs }) => {
       const dy = contiguous(g);
-      const { dx, dw, du, dbias, dh0 } = makeGradients(operands, needs, dy);
+      const { dx, dw, du, dbias, dh0 } = makeGradients(shapes, needs, dy);
       const work = NDArray.empty([steps, batch, hidden], dy);
       const code = backend.th_rnn_backward(
         pointerOf(dx), pointerOf(dh0), pointerOf(dw), pointerOf(du), pointerOf(dbias),
@@ -89,11 +90,12 @@ export function lstm(x: Tensor, state: LSTMState | null, weights: RecurrentWeigh
     check(status, backend, "lstm");
     const outputs = [states.slice([1, steps + 1]), cells.slice(steps)];
     const operands = [x, W_ih, W_hh, bias_ih, bias_hh, h0, c0];
+    const shapes = operands.map((operand) => operand?.shape);
     const saved = [input, states, cells, gates, w, u] as const;
     const [y, last] = recordAll("lstm", outputs, operands, saved, ([g, dc], context) => {
       const [xs, hs, cs, activations, wIh, wHh] = context.saved;
       const dy = g ? contiguous(g) : NDArray.zeros([steps, batch, hidden], xs);
-      const { dx, dw, du, dbias, dh0, dc0 } = makeGradients(operands, context.needs, dy);
+      const { dx, dw, du, dbias, dh0, dc0 } = makeGradients(shapes, context.needs, dy);
       const code = backend.th_lstm_backward(
         pointerOf(dx), pointerOf(dh0), pointerOf(dc0), pointerOf(dw), pointerOf(du),
         pointerOf(dbias), activations.pointer, dy.pointer, pointerOf(dc), xs.pointer,
@@ -107,8 +109,8 @@ export function lstm(x: Tensor, state: LSTMState | null, weights: RecurrentWeigh
 }
 
 /** Arrays for the gradients that are needed, of operands x, W_ih, W_hh, bias_ih, bias_hh, h0, c0. */
-function makeGradients(operands: readonly (Tensor | null)[], needs: readonly boolean[], like: NDArray) {
-  const make = (i: number) => (needs[i] ? NDArray.empty(operands[i]!.shape, like) : null);
+function makeGradients(shapes: readonly (readonly number[] | undefined)[], needs: readonly boolean[], like: NDArray) {
+  const make = (i: number) => (needs[i] ? NDArray.empty(shapes[i]!, like) : null);
   // Both biases are added to the same sum: one array serves both.
   return { dx: make(0), dw: make(1), du: make(2), dbias: make(3) ?? make(4), dh0: make(5), dc0: make(6) };
 }

@@ -1,8 +1,20 @@
 import { describe, expect, test } from "bun:test";
 import type { Tensor } from "thimble";
-import { AutogradError, DisposedError, noGrad, ops, optim, tensor } from "thimble";
+import {
+  AutogradError,
+  DisposedError,
+  NDArray,
+  nn,
+  noGrad,
+  ops,
+  optim,
+  OutOfMemoryError,
+  ShapeError,
+  tensor,
+} from "thimble";
 
 import { onEachDevice } from "../support/devices.ts";
+import { liveBytes } from "../support/live-bytes.ts";
 import { thrown } from "../support/thrown.ts";
 
 onEachDevice("backward", (device) => {
@@ -84,6 +96,36 @@ onEachDevice("backward", (device) => {
     const loss = leaf([1]).mul(2).sum();
     loss.dispose();
     expect(() => loss.backward()).toThrow(DisposedError);
+  });
+
+  test("a gradient whose data was replaced is what an optimizer takes, and backward adds to", () => {
+    const p = new nn.Parameter(tensor([1, 1], { device }));
+    p.mul(3).sum().backward();
+    p.grad!.data = p.grad!.data.mul(0);
+    new optim.SGD([p], { lr: 1 }).step();
+    expect([p.grad!.toArray(), p.toArray()]).toEqual([[0, 0], [1, 1]]); // prettier-ignore
+    p.mul(3).sum().backward();
+    expect(p.grad!.toArray()).toEqual([3, 3]);
+    p.grad!.data = tensor([1], { device }).data;
+    expect(() => p.grad).toThrow(ShapeError);
+    p.grad = null;
+  });
+
+  test("that ran out of memory leaves nothing behind that another loss meets", () => {
+    const weights = { W_ih: [3, 16], W_hh: [4, 16] } as const;
+    const make = (shape: readonly number[]) => tensor(NDArray.ones([...shape], { device }), { requiresGrad: true });
+    const cell = { W_ih: make(weights.W_ih), W_hh: make(weights.W_hh), bias_ih: null, bias_hh: null };
+    const [states, cells] = ops.lstm(make([2, 2, 3]), null, cell);
+    const [large, small] = [states.broadcastTo([4000, 2, 2, 4]).exp().sum(), cells.sum()];
+    liveBytes(device); // what earlier specs have left is collected
+    device.trimMemory();
+    device.setMemoryLimit(device.memory().reserved + 1e5);
+    try {
+      expect(() => large.backward()).toThrow(OutOfMemoryError);
+    } finally {
+      device.setMemoryLimit(Infinity);
+    }
+    expect(() => small.backward()).not.toThrow(TypeError);
   });
 
   test("adds to a gradient of which someone holds a view", () => {

@@ -1,6 +1,6 @@
 /** Recurrent layers against PyTorch's recorded results, the composed form, and finite differences. */
 import { expect, test } from "bun:test";
-import { AutogradError, noGrad, ops, ShapeError, Tensor, tensor, tidy } from "thimble";
+import { AutogradError, NDArray, nn, noGrad, ops, ShapeError, Tensor, tensor, tidy } from "thimble";
 
 import { checkFamily, type Operation } from "../support/check-op.ts";
 import { close } from "../support/close.ts";
@@ -177,5 +177,16 @@ onEachDevice("recurrent layers", (device) => {
     refuse(() => ops.lstm(x, [h0!, c0!], { ...weights, bias_hh: h0 }), /bias_hh must have shape \(20\)/);
     expect(() => ops.lstm(x, null, { ...weights, bias_hh: null })).toThrow(/both biases/);
     expect(() => ops.lstm(tensor([[[1]]], { dtype: "int32", device }), null, weights)).toThrow(/float32/);
+  });
+});
+
+onEachDevice("a sequence whose operands' data are replaced after it ran", (device) => {
+  test.each(["lstm", "rnn"] as const)("%s: gradients have the shapes of what it ran on", (kind) => {
+    const model = kind === "lstm" ? new nn.LSTM(6, 5, { device }) : new nn.RNN(6, 5, { device });
+    const x = tensor(new Float32Array(4 * 3 * 6), { shape: [4, 3, 6], device, requiresGrad: true });
+    const [y] = model.forward(x);
+    x.data = NDArray.zeros([1, 1, 1], { device });
+    y.sum().backward();
+    expect(x.grad!.shape).toEqual([4, 3, 6]);
   });
 });

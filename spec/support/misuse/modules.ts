@@ -1,5 +1,5 @@
 /** Modules, initialisation, optimizers, devices and data. */
-import { cpu, cuda, data, Generator, init, NDArray, nn, ops, optim, Tensor, tensor } from "thimble";
+import { cpu, cuda, data, Generator, init, NDArray, nn, noGrad, ops, optim, Tensor, tensor } from "thimble";
 
 import { add, t23, t, ids, notTensors, show, wrong } from "./table.ts";
 
@@ -207,4 +207,13 @@ for (const [what, spoil] of Object.entries({
       a.add(1).toTypedArray();
     },
     /may not be written to/,
+  );
+for (const geometry of [{ stride: 1.5 }, { stride: 0 }, { padding: -1 }, { padding: 0.5 }, { padding: 2 ** 30 }])
+  add(
+    `a chain with a Conv whose ${JSON.stringify(geometry)} was written over`,
+    () =>
+      noGrad(() =>
+        new nn.Sequential(Object.assign(new nn.Conv(3, 8, 3), geometry), new nn.ReLU()).forward(t(2, 3, 9, 9)),
+      ),
+    /^conv/,
   );
