@@ -88,7 +88,7 @@ TH_API double th_memory_stat(int32_t which);
 TH_API void th_memory_reset_peak(void);
 /** Sets TH_MEMORY_LIMIT; 0 or less means none. */
 TH_API void th_memory_set_limit(double bytes);
-/** Gives all cached memory back to the system. */
+/** Gives all cached memory, and the calling thread's work space, back to the system. */
 TH_API void th_memory_trim(void);
 /** Copies from host memory to the device, in order with the kernels. The host memory may be reused on return. */
 TH_API int32_t th_upload(void *out, const void *host_in, double bytes);

@@ -6,6 +6,8 @@
  * operation under a mutex. The cache holds at most CACHE_LIMIT bytes; a block freed beyond that goes back to the system,
  * so one huge array is never kept for good. When the system has no memory, the whole cache is given back before failing.
  */
+#include "allocator.h"
+
 #include "../common/size_class.h"
 #include "../thimble.h"
 
@@ -161,7 +163,7 @@ void th_memory_set_limit(double bytes) {
   pthread_mutex_unlock(&mutex);
 }
 
-void th_memory_trim(void) {
+void th_trim_cache(void) {
   pthread_mutex_lock(&mutex);
   trim();
   pthread_mutex_unlock(&mutex);

@@ -3,6 +3,7 @@
  *
  * Compiled once, for the oldest processor the build allows, because it runs before anything is known about this one.
  */
+#include "allocator.h"
 #include "dispatch.h"
 
 #include <omp.h>
@@ -10,6 +11,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../common/status.h"
 
@@ -95,7 +97,7 @@ void *th_scratch(int slot, size_t bytes) {
   *s = (scratch_slot){0};
   void *memory = aligned(bytes);
   if (!memory) {
-    th_memory_trim();
+    th_trim_cache();
     memory = aligned(bytes);
   }
   if (!memory) {
@@ -105,6 +107,12 @@ void *th_scratch(int slot, size_t bytes) {
   pthread_setspecific(thread_end, slots);
   *s = (scratch_slot){memory, bytes};
   return memory;
+}
+
+void th_memory_trim(void) {
+  th_trim_cache();
+  free_scratch(slots);
+  memset(slots, 0, sizeof slots);
 }
 
 /* -------------------------------------------------------------------------------------------------- start */

@@ -52,7 +52,8 @@ export class Device {
 
   /**
    * Allocation of arrays fails with OutOfMemoryError beyond this many bytes, in the whole process; Infinity for no
-   * limit. Kernels' work space, which each thread keeps, comes on top: a few MB, and for an LSTM twice its weights.
+   * limit. Kernels' work space, which each thread keeps until `trimMemory`, comes on top: a few MB, for an LSTM
+   * twice its weights, and for a reduction 8 to 24 bytes an output.
    */
   setMemoryLimit(bytes: number): void {
     if (typeof bytes !== "number" || !(bytes > 0))

@@ -1,6 +1,6 @@
 /** Memory stays bounded, is given back when it should be, and is never seen by the wrong array. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { DisposedError, NDArray, nn, noGrad, ops, optim, OutOfMemoryError, Tensor, tensor, tidy } from "thimble";
+import { cpu, DisposedError, NDArray, nn, noGrad, ops, optim, OutOfMemoryError, Tensor, tensor, tidy } from "thimble";
 
 import { onEachDevice } from "../support/devices.ts";
 import { liveBytes } from "../support/live-bytes.ts";
@@ -15,6 +15,16 @@ onEachDevice("memory", (device) => {
   afterAll(() => void (device.threads = threads));
   afterEach(() => device.setMemoryLimit(Infinity));
   const live = (): number => liveBytes(device);
+
+  test("a phase that needed much does not allow as much garbage for good", () => {
+    const held = Array.from({ length: 230 }, () => NDArray.empty([MB], { device }));
+    for (const array of held.splice(0)) array.dispose();
+    device.trimMemory();
+    const before = live();
+    device.resetPeakMemory();
+    for (let i = 0; i < 1500; i++) NDArray.empty([MB / 4], { device });
+    expect(device.memory().peak - before).toBeLessThan(400 * MB);
+  }, 60_000);
 
   test("a synchronous loop that never disposes stays bounded", () => {
     const before = live();
@@ -218,4 +228,11 @@ describe("dispose", () => {
     }
     expect(() => escaped.item()).toThrow(DisposedError);
   });
+});
+
+test("trimMemory gives back the work space of kernels too", () => {
+  tidy(() => NDArray.ones([2, 1e7]).sum(0));
+  const before = process.memoryUsage().rss;
+  cpu().trimMemory();
+  expect(before - process.memoryUsage().rss).toBeGreaterThan(120 * MB); // 120 MB of arrays, and 80 of work space
 });
