@@ -20,10 +20,10 @@ onEachDevice("memory", (device) => {
     const held = Array.from({ length: 230 }, () => NDArray.empty([MB], { device }));
     for (const array of held.splice(0)) array.dispose();
     device.trimMemory();
-    const before = live();
     device.resetPeakMemory();
+    const before = device.memory().live;
     for (let i = 0; i < 1500; i++) NDArray.empty([MB / 4], { device });
-    expect(device.memory().peak - before).toBeLessThan(400 * MB);
+    expect(device.memory().peak - before).toBeLessThan(400 * MB); // 1500 MB were asked for
   }, 60_000);
 
   test("a synchronous loop that never disposes stays bounded", () => {
@@ -231,8 +231,10 @@ describe("dispose", () => {
 });
 
 test("trimMemory gives back the work space of kernels too", () => {
-  tidy(() => NDArray.ones([2, 1e7]).sum(0));
-  const before = process.memoryUsage().rss;
+  liveBytes(cpu());
   cpu().trimMemory();
-  expect(before - process.memoryUsage().rss).toBeGreaterThan(120 * MB); // 120 MB of arrays, and 80 of work space
+  const before = process.memoryUsage().rss;
+  tidy(() => NDArray.ones([2, 1e7]).sum(0)); // 8 bytes of it for each sum
+  cpu().trimMemory();
+  expect(process.memoryUsage().rss - before).toBeLessThan(40 * MB);
 });
