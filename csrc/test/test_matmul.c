@@ -63,10 +63,8 @@ TEST_SUITE(matmul_any) {
   test_product(16, 100, 700, 0, 0, 0, 0);
   test_product(64, 100, 512, 0, 0, 0, 1);
   test_product(16, 64, 784, 0, 0, 0, 0);
-  for (int layout = 0; layout < 4; layout++) { /* all rows in one block, which is too long for the cache */
-    test_product(128, 100, 4096, layout & 1, layout >> 1, 0, 1);
-    test_product(97, 70, 5001, layout & 1, layout >> 1, 3, 0);
-  }
+  test_product(128, 36, 4096, 0, 0, 0, 1); /* all rows in one block, which is too long for the cache */
+  test_product(50, 33, 9001, 1, 0, 3, 0);
   uint64_t state = 1;
   for (int i = 0; i < 150 * test_draws; i++) {
     const int m = test_pick(&state, 1, 300), n = test_pick(&state, 1, 300);
