@@ -64,6 +64,14 @@ test("what cannot be written is found before the first step, and parent folders 
   expect(readSafetensors(at("new/folder/run")).arrays.size).toBeGreaterThan(0);
 }, 60_000);
 
+test("a last batch of one image, which batch normalisation cannot take, is left out, and said to be", async () => {
+  const { code, stdout } = await run("--generated", "--limit", "33", "--batch-size", "16", "--epochs", "1");
+  expect(code).toBe(0);
+  expect(stdout).toContain("leaves out one image");
+  const alone = await run("--generated", "--limit", "33", "--batch-size", "1");
+  expect([alone.code, alone.stderr]).toEqual([2, expect.stringContaining("--batch-size must be")]);
+}, 60_000);
+
 test("a run whose loss has become NaN is saved, and goes on", async () => {
   const diverging = [...small, "--limit", "640", "--epochs", "6", "--lr", "1e30"];
   const { code } = await runUntil("epoch 1/6", "train-resnet.ts", [...diverging, "--checkpoint", at("nan")]);
