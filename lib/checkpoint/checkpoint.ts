@@ -71,11 +71,13 @@ function readNumber(_: string, value: unknown): unknown {
  * @throws CheckpointError for a damaged file, or one of another model or optimizer: it names what is missing or differs.
  */
 export function loadCheckpoint(file: string, { model, optimizer }: Training): Json {
-  const { arrays, metadata } = readSafetensors(file);
+  const { arrays: inFile, metadata } = readSafetensors(file);
   const content = parseContent(file, metadata.get("thimble"));
+  const own = arraysOf(model, optimizer);
+  const arrays = new Map([...inFile].map(([name, array]) => [nameNow(name, own), array] as const));
   const others = optimizer === undefined ? ["optimizer.", "extra."] : ["extra."];
   for (const name of arrays.keys()) if (others.some((prefix) => name.startsWith(prefix))) arrays.delete(name);
-  checkFit(file, arraysOf(model, optimizer), arrays);
+  checkFit(file, own, arrays);
   if (optimizer !== undefined && content.steps === null) throw new CheckpointError(file, "it holds no optimizer");
   const { steps, lr } = content;
   if (optimizer !== undefined && Array.isArray(steps) && steps.length !== optimizer.params.length) {
@@ -106,6 +108,12 @@ export function readCheckpointState(file: string): Json {
 /** The caller's arrays in a checkpoint, in its order, on the CPU. */
 export function readCheckpointArrays(file: string): Record<string, NDArray> {
   return part(readSafetensors(file).arrays, "extra.");
+}
+
+/** The name that an array has today: in older files Sequential named its modules `modules.0`, not `0`. */
+function nameNow(name: string, own: Readonly<Record<string, NDArray>>): string {
+  const renamed = name.replaceAll(/\bmodules\.(?=\d)/g, "");
+  return !Object.hasOwn(own, name) && Object.hasOwn(own, renamed) ? renamed : name;
 }
 
 function arraysOf(model: Module, optimizer: Optimizer | undefined): Record<string, NDArray> {

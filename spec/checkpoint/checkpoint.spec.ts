@@ -166,6 +166,19 @@ test("a checkpoint of an older thimble, with one count of steps and no rate, sti
   expect([optimizer.lr, optimizer.state().steps]).toEqual([0.5, [7, 7, 7, 7, 7, 7]]);
 });
 
+test("a checkpoint of an older thimble, in which Sequential said modules.0, still loads", () => {
+  const model = new nn.Sequential(new nn.Sequential(new nn.Linear(2, 1)), new nn.Residual(new nn.Linear(1, 1)));
+  saveCheckpoint(file, { model });
+  const { arrays, metadata } = readSafetensors(file);
+  const older = [...arrays].map(([name, array]) => [name.replaceAll(/(?<=\.)(?=\d)/g, "modules."), array] as const);
+  expect(older.map(([name]) => name)).toContain("model.modules.0.modules.0.weight");
+  writeSafetensors(file, new Map(older), metadata);
+  const before = valuesOf(model);
+  for (const parameter of model.parameters()) parameter.set(0);
+  loadCheckpoint(file, { model });
+  expect(valuesOf(model)).toEqual(before);
+});
+
 test("an optimizer's state that does not fit changes nothing", () => {
   const model = new nn.Linear(2, 2);
   const optimizer = new optim.SGD(model.parameters(), { lr: 1, momentum: 0.9 });
