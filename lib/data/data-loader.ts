@@ -9,7 +9,7 @@ import { ArgumentError } from "../native/errors.ts";
 import { standsFor } from "../native/prototype.ts";
 import { cpu, Device } from "../ndarray/device.ts";
 import type { DType } from "../ndarray/dtype.ts";
-import { defaultGenerator, permutation } from "../ndarray/random.ts";
+import { manualSeeds, permutation } from "../ndarray/random.ts";
 import { checkOptions } from "../ndarray/options.ts";
 import { collate } from "./collate.ts";
 import type { Dataset, Example, Item, Stacked } from "./dataset.ts";
@@ -43,8 +43,9 @@ export class DataLoader<E extends Example = readonly [Item, Item]> implements It
   readonly dropLast: boolean;
   readonly device: Device;
   private nextEpoch = 0;
-  private drawn: { seed: number; seedings: number } | null = null;
-  private readonly given: number | undefined;
+  private current: number;
+  /** The number of `manualSeed` calls when the seed was drawn; null for a seed that was given. */
+  private drawnAfter: number | null;
 
   /** @throws ArgumentError for anything that is not what it should be. */
   constructor(dataset: Dataset<E>, options: DataLoaderOptions) {
@@ -55,7 +56,8 @@ export class DataLoader<E extends Example = readonly [Item, Item]> implements It
     this.shuffle = shuffle;
     this.dropLast = dropLast;
     this.device = device;
-    this.given = seed;
+    this.current = seed ?? drawSeed();
+    this.drawnAfter = seed === undefined ? manualSeeds() : null;
     datasetLength(dataset);
     if (typeof dataset.get !== "function")
       throw new ArgumentError("DataLoader", "the dataset must have a method get(i)");
@@ -71,15 +73,18 @@ export class DataLoader<E extends Example = readonly [Item, Item]> implements It
     }
   }
 
-  /** Determines orders and augmentation: as given, or drawn from the generator of `manualSeed`, anew after each such call. */
+  /** Determines orders and augmentation: as given, or drawn from the generator of `manualSeed`. */
   get seed(): number {
-    if (this.given !== undefined) return this.given;
-    if (this.drawn?.seedings !== defaultGenerator.seedings) {
-      const seed = RandomSource.fresh().integer(0, 2 ** 32 - 1);
-      this.drawn = { seed, seedings: defaultGenerator.seedings };
-      this.nextEpoch = 0;
-    }
-    return this.drawn!.seed;
+    this.followManualSeed();
+    return this.current;
+  }
+
+  /** After a `manualSeed`, a loader without a seed of its own draws another, and begins with epoch 0. */
+  private followManualSeed(): void {
+    if (this.drawnAfter === null || this.drawnAfter === manualSeeds()) return;
+    this.drawnAfter = manualSeeds();
+    this.current = drawSeed();
+    this.nextEpoch = 0;
   }
 
   /** The number of batches in an epoch. */
@@ -90,16 +95,18 @@ export class DataLoader<E extends Example = readonly [Item, Item]> implements It
 
   /** The epoch of the next iteration, from 0 on. Set it to resume a run. */
   get epoch(): number {
+    this.followManualSeed();
     return this.nextEpoch;
   }
 
   set epoch(epoch: number) {
     checkCount("epoch", epoch);
+    this.followManualSeed();
     this.nextEpoch = epoch;
   }
 
   [Symbol.iterator](): Generator<Stacked<E, Tensor>, void, undefined> {
-    void this.seed; // drawn anew after a manualSeed, which starts at epoch 0
+    this.followManualSeed();
     return this.pass(this.nextEpoch++);
   }
 
@@ -135,6 +142,8 @@ export class DataLoader<E extends Example = readonly [Item, Item]> implements It
     return permutation(length, { seed: this.seed, stream: epoch });
   }
 }
+
+const drawSeed = (): number => RandomSource.fresh().integer(0, 2 ** 32 - 1);
 
 /** The length of a dataset, which user code computes: so it is checked wherever it is used. */
 function datasetLength(dataset: { readonly length: number }): number {

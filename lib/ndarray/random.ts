@@ -18,8 +18,6 @@ export interface GeneratorState {
 export class Generator {
   private seed: number;
   private stream = 0;
-  /** How often `manualSeed` was called: what drew its seed from here draws another after that. */
-  seedings = 0;
 
   /** @param seed an integer; its low 32 bits are used. */
   constructor(seed: number) {
@@ -69,10 +67,15 @@ function checkSeed(operation: string, seed: number): number {
 /** The generator that initialisation, dropout and shuffling draw from. Its `state` is what a checkpoint saves of it. */
 export const defaultGenerator = new Generator(0);
 
+let calls = 0;
+
+/** How often {@link manualSeed} was called: what drew its seed before draws another after it. */
+export const manualSeeds = (): number => calls;
+
 /** Seeds every random operation: the same seed makes a run repeat bit for bit on the same machine and thread count. */
 export function manualSeed(seed: number): void {
   defaultGenerator.state = { seed: checkSeed("manualSeed", seed), stream: 0 };
-  defaultGenerator.seedings++;
+  calls++;
 }
 
 /** Uniform in [low, high). */

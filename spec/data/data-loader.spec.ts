@@ -260,3 +260,21 @@ test("manualSeed governs the order of a loader that was made before it, but for 
   manualSeed(5);
   expect(order(fixed)).not.toEqual(epochs[0]!);
 });
+
+test("a loader without a seed draws it when it is made, and keeps an epoch that was set before the first pass", () => {
+  const dataset = new data.NDArrayDataset(NDArray.from([...Array(50).keys()]));
+  const make = () => new data.DataLoader(dataset, { batchSize: 50, shuffle: true });
+  const order = (loader: data.DataLoader<readonly unknown[] & data.Example>) =>
+    [...loader].map(([x]) => (x as Tensor).toArray());
+  manualSeed(5);
+  const whole = make();
+  const epochs = [order(whole), order(whole), order(whole)];
+  manualSeed(5);
+  const resumed = make();
+  resumed.epoch = 2;
+  expect(order(resumed)).toEqual(epochs[2]!);
+  manualSeed(5);
+  expect(whole.epoch).toBe(0);
+  whole.epoch = 1;
+  expect(order(whole)).toEqual(epochs[1]!);
+});
