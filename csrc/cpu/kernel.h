@@ -34,8 +34,8 @@ TH_INLINE ptrdiff_t th_split(ptrdiff_t count, ptrdiff_t part, ptrdiff_t parts) {
     on a thread that was forked itself. */
 int th_threads_for(double work, double grain);
 
-/** Scratch memory of the calling thread, at least `bytes`, 64-byte aligned, kept and grown between calls, until th_memory_trim; NULL when
-    out of memory. Each slot is one buffer: two uses that overlap in time take different slots. */
+/** Scratch memory of the calling thread, at least `bytes`, 64-byte aligned, kept and grown between calls, until
+    th_memory_trim; NULL when out of memory. Each slot is one buffer: two uses that overlap in time take different slots. */
 void *th_scratch(int slot, size_t bytes);
 
 #endif

@@ -11,7 +11,6 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "../common/status.h"
 
@@ -82,7 +81,11 @@ static _Thread_local scratch_slot slots[SCRATCH_SLOTS];
 static pthread_key_t thread_end; /* its destructor frees the slots of a thread that ends */
 
 static void free_scratch(void *thread_slots) {
-  for (int i = 0; i < SCRATCH_SLOTS; i++) free(((scratch_slot *)thread_slots)[i].memory);
+  for (int i = 0; i < SCRATCH_SLOTS; i++) {
+    scratch_slot *s = (scratch_slot *)thread_slots + i;
+    free(s->memory);
+    *s = (scratch_slot){0};
+  }
 }
 
 static void *aligned(size_t bytes) {
@@ -112,7 +115,6 @@ void *th_scratch(int slot, size_t bytes) {
 void th_memory_trim(void) {
   th_trim_cache();
   free_scratch(slots);
-  memset(slots, 0, sizeof slots);
 }
 
 /* -------------------------------------------------------------------------------------------------- start */

@@ -1,6 +1,6 @@
 /** Whether operations are recorded for backward. */
 import { ArgumentError } from "../native/errors.ts";
-import { isPromise } from "../ndarray/scope.ts";
+import { refusePromise } from "../ndarray/scope.ts";
 
 let enabled = true;
 
@@ -16,10 +16,7 @@ export function noGrad<R>(fn: () => R): R {
   enabled = false;
   try {
     const result = fn();
-    if (isPromise(result)) {
-      void Promise.resolve(result).catch(() => {}); // its own failure is not reported as well
-      throw new ArgumentError("noGrad", "the function returned a promise", { hint: "Use a synchronous function" });
-    }
+    refusePromise("noGrad", result, "Use a synchronous function");
     return result;
   } finally {
     enabled = outer;

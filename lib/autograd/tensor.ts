@@ -101,14 +101,9 @@ export class Tensor implements HandleOwner {
     const read = this.gradientRead;
     if (read !== null && read.data !== this.ownGradient) {
       this.checkAssignable(read); // `t.grad.data = …` was written
-      this.ownGradient = (read.data.isCompact() ? read.data : read.data.copy()).keep();
-      read.data = this.ownGradient;
+      this.ownGradient = read.data = contiguousAndKept(read.data);
     }
     return this.ownGradient;
-  }
-
-  set gradient(value: NDArray | null) {
-    this.ownGradient = value;
   }
 
   /** The gradient that backward() has added up in this leaf; null before. It has the tensor's shape. */
@@ -122,9 +117,8 @@ export class Tensor implements HandleOwner {
     if (value !== null) this.checkAssignable(value);
     this.clearGradient();
     if (value === null) return;
-    const contiguous = value.data.isCompact();
-    this.gradient = (contiguous ? value.data : value.data.copy()).keep();
-    this.gradientRead = contiguous ? value : null; // whom it belongs to as well: it is not freed, nor written over
+    this.ownGradient = contiguousAndKept(value.data);
+    this.gradientRead = this.ownGradient === value.data ? value : null; // whom it belongs to as well: it is not freed, nor written over
   }
 
   private checkAssignable(gradient: unknown): void {
@@ -138,7 +132,7 @@ export class Tensor implements HandleOwner {
   /** @internal Forgets the gradient; frees its memory at once unless someone has read it and may still hold it. */
   clearGradient(): void {
     if (this.gradientRead === null) this.gradient?.dispose();
-    this.gradient = null;
+    this.ownGradient = null;
     this.gradientRead = null;
   }
 
@@ -157,8 +151,7 @@ export class Tensor implements HandleOwner {
     const before = this.gradient;
     if (before === null) {
       const own = gradient.isCompact() && gradient.storage.exclusive;
-      this.gradient = own ? gradient : gradient.copy();
-      this.gradient.keep();
+      this.ownGradient = (own ? gradient : gradient.copy()).keep();
       if (!own) gradient.dispose();
     } else {
       using sum = binary("add", before, gradient, 0, { reuse: true });
@@ -171,7 +164,8 @@ export class Tensor implements HandleOwner {
    * Computes the gradients of this tensor with respect to every leaf that requires one, adds them to `grad`, and frees
    * what was saved on the way.
    * @param gradient of this tensor's shape; may be left out for a scalar, where it is 1.
-   * @throws DisposedError after dispose(); AutogradError when called a second time, without recorded operations, or after a saved array was modified.
+   * @throws DisposedError after dispose(); AutogradError when called a second time, without recorded operations, or
+   * after a saved array was modified.
    */
   backward(gradient?: Tensor | NDArray): void {
     this.data.assertUsable();
@@ -210,7 +204,7 @@ export class Tensor implements HandleOwner {
   set(value: Values | NDArray | Tensor): this;
   set(ranges: readonly Range[] | number | null, value: Values | NDArray | Tensor): this;
   set(...args: [Values | NDArray | Tensor] | [readonly Range[] | number | null, Values | NDArray | Tensor]): this {
-    if (gradEnabled() && this.edge !== null && hasNode(this.edge))
+    if (gradEnabled() && !this.isLeaf)
       throw new AutogradError("set", "cannot write into the recorded result of an operation", {
         shapes: [this.shape],
         hint: "Write inside noGrad(), or into detach() of it",
@@ -301,3 +295,6 @@ export function tensor(values: Values | NDArray | Tensor, options: TensorOptions
 
 /** Whether an edge leads to an operation, not to a leaf. */
 const hasNode = (edge: Edge): edge is Edge & { node: Node } => edge.node !== null;
+
+/** `array`, or a copy in row-major order, as a gradient that no tidy frees. */
+const contiguousAndKept = (array: NDArray): NDArray => (array.isCompact() ? array : array.copy()).keep();

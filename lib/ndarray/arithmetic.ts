@@ -185,8 +185,7 @@ export function pad(a: NDArray, widths: readonly (readonly [number, number])[]):
       { shapes: [a.shape] },
     );
   const shape = a.shape.map((n, i) => widths[i]![0] + n + widths[i]![1]);
-  layout.checkSize("pad", shape, [a.shape]);
-  const out = NDArray.zeros(shape, a);
+  const out = NDArray.allocate("pad", shape, a, [a.shape]).fill("pad", 0);
   out.set(
     a.shape.map((n, i): Range => [widths[i]![0], widths[i]![0] + n]),
     a,

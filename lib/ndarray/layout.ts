@@ -22,8 +22,11 @@ export function sameShape(a: Shape, b: Shape): boolean {
   return true;
 }
 
-/** A copy of `shape` if it is a list of non-negative integers that fits; throws ShapeError otherwise. */
-export function checkShape(operation: string, shape: Shape): number[] {
+/**
+ * A copy of `shape` if it is a list of non-negative integers that fits; throws ShapeError otherwise.
+ * @param given shapes of the operands that it follows from: an error has them too.
+ */
+export function checkShape(operation: string, shape: Shape, given: readonly Shape[] = []): number[] {
   if (!Array.isArray(shape)) throw new ShapeError(operation, `a shape is a list of integers, not ${String(shape)}`);
   const own: number[] = shape.slice();
   if (own.length > MAX_NDIM) throw new ShapeError(operation, `at most ${MAX_NDIM} axes`, { shapes: [own] });
@@ -33,7 +36,7 @@ export function checkShape(operation: string, shape: Shape): number[] {
       throw new ShapeError(operation, `sizes must be non-negative integers, not ${String(size)}`, { shapes: [own] });
     }
   }
-  checkSize(operation, own);
+  checkSize(operation, own, given);
   return own;
 }
 
@@ -45,6 +48,20 @@ export function checkSize(operation: string, shape: Shape, given: readonly Shape
       shapes: [...given, shape],
     });
   }
+}
+
+/** Whether all elements of a layout with `size` of them lie in memory for `capacity`. */
+export function liesWithin(shape: Shape, strides: Shape, offset: number, size: number, capacity: number): boolean {
+  let low = offset;
+  let high = offset;
+  let count = 1;
+  for (let i = 0; i < shape.length; i++) {
+    const reach = (shape[i]! - 1) * strides[i]!;
+    count *= shape[i]!;
+    if (reach < 0) low += reach;
+    else high += reach;
+  }
+  return count === size && (size === 0 || (low >= 0 && high < capacity));
 }
 
 /** Row-major strides, in elements. */

@@ -32,11 +32,9 @@ export function matmul(a: NDArray, b: NDArray, bias: NDArray | null = null): NDA
   const batch = plain
     ? []
     : layout.broadcastShapes("matmul", a.shape.slice(0, -2), b.shape.slice(0, -2), [a.shape, b.shape]);
-  const shape = plain ? [m, n] : [...batch, m, n];
-  layout.checkSize("matmul", shape, [a.shape, b.shape]);
+  const out = NDArray.allocate("matmul", plain ? [m, n] : [...batch, m, n], a, [a.shape, b.shape]);
   const left = matrixOperand(a);
   const right = matrixOperand(b);
-  const out = NDArray.empty(shape, a);
   if (out.size > 0) {
     header[0] = m;
     header[1] = n;

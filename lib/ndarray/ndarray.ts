@@ -112,10 +112,16 @@ export class NDArray implements Scoped, Layout {
     return NDArray.allocate("full", shape, options).fill("full", value);
   }
 
-  private static allocate(operation: string, shape: layout.Shape, options: ArrayOptions): NDArray {
+  /** @internal {@link empty} in the name of another operation, with the shapes of its operands for errors. */
+  static allocate(
+    operation: string,
+    shape: layout.Shape,
+    options: ArrayOptions,
+    operands: readonly layout.Shape[] = [],
+  ): NDArray {
     const given = options instanceof NDArray ? options : checkOptions(operation, options, ARRAY_OPTIONS);
     const { dtype = "float32", device = cpu() } = given;
-    const checked = layout.checkShape(operation, shape);
+    const checked = layout.checkShape(operation, shape, operands);
     checkDType(operation, dtype);
     checkDevice(operation, device);
     const storage = new Storage(device.pool, layout.sizeOf(checked) * ELEMENT_BYTES);
@@ -335,17 +341,8 @@ export class NDArray implements Scoped, Layout {
 
   /** Shapes are readonly for TypeScript alone: native code never sees a layout that JavaScript wrote over. */
   private assertInside(): void {
-    const { shape, strides } = this;
-    let low = this.offset;
-    let high = low;
-    let size = 1;
-    for (let i = 0; i < shape.length; i++) {
-      const reach = (shape[i]! - 1) * strides[i]!;
-      size *= shape[i]!;
-      if (reach < 0) low += reach;
-      else high += reach;
-    }
-    if (size === this.size && (size === 0 || (low >= 0 && high * ELEMENT_BYTES < this.storage.bytes))) return;
+    const { shape, strides, offset, size, storage } = this;
+    if (layout.liesWithin(shape, strides, offset, size, storage.bytes / ELEMENT_BYTES)) return;
     throw new ShapeError("NDArray", "shape, strides and offset may not be written to", { shapes: [shape] });
   }
 

@@ -56,12 +56,7 @@ export function tidy<R>(fn: () => R): R {
   current = mine;
   try {
     const result = fn();
-    if (isPromise(result)) {
-      void Promise.resolve(result).catch(() => {}); // its own failure is not reported as well
-      throw new ArgumentError("tidy", "the function returned a promise", {
-        hint: "Use a synchronous function: what runs after an await would be outside of the scope",
-      });
-    }
+    refusePromise("tidy", result, "Use a synchronous function: what runs after an await would be outside of the scope");
     markReturned(result, scope);
     return result;
   } finally {
@@ -77,6 +72,13 @@ export function tidy<R>(fn: () => R): R {
 
 export function isPromise(value: unknown): boolean {
   return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
+}
+
+/** Throws if a function that must be synchronous returned a promise. */
+export function refusePromise(operation: string, result: unknown, hint: string): void {
+  if (!isPromise(result)) return;
+  void Promise.resolve(result).catch(() => {}); // its own failure is not reported as well
+  throw new ArgumentError(operation, "the function returned a promise", { hint });
 }
 
 /** Marks every handle that `value` holds, however deep, and once where there are cycles. */

@@ -38,7 +38,7 @@ export function flatten(operation: string, values: Values, dtype?: DType): Flat 
     if (values instanceof DataView || values instanceof BigInt64Array || values instanceof BigUint64Array) {
       throw new DTypeError(operation, `cannot take a ${values.constructor.name}`);
     }
-    const integers = !Object.prototype.toString.call(values).slice(8).startsWith("Float");
+    const integers = !values[Symbol.toStringTag].startsWith("Float");
     const type = dtype ?? (integers ? "int32" : "float32");
     const data = makeTypedArray(type, values.length);
     if (type === "int32") for (let i = 0; i < values.length; i++) checkElement(operation, values[i], type);

@@ -156,8 +156,9 @@ export class Chain {
   private layer(layer: Weights, f: number, kh: number, kw: number, stride: number, padding: number): boolean {
     const { end } = this;
     const { weight, bias } = layer;
+    // What conv refuses is left to it, as it says why.
     if (!(Number.isInteger(stride) && stride > 0 && Number.isInteger(padding) && padding >= 0)) return false;
-    if (Math.max(stride, Math.max(end.h, end.w) + 2 * padding) > MAX_SIZE) return false; // conv says what is wrong
+    if (Math.max(stride, Math.max(end.h, end.w) + 2 * padding) > MAX_SIZE) return false;
     const oh = convSize(end.h, kh, stride, padding);
     const ow = convSize(end.w, kw, stride, padding);
     const pixels = this.x.shape[0]! * oh * ow;

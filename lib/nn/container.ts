@@ -51,10 +51,8 @@ export class Sequential extends Module {
 
   /** The modules are named by their place, `0.weight`, as PyTorch's. */
   override [members](): [string, unknown][] {
-    const own = super[members]();
-    return own.flatMap((member): [string, unknown][] =>
-      member[1] === this.modules ? Object.entries(this.modules) : [member],
-    );
+    const { modules, ...own } = this;
+    return Object.entries({ ...own, ...modules });
   }
 
   /** Runs module i and, where they go together, some after it; whether none of them keeps a tensor. */

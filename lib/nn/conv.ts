@@ -4,16 +4,8 @@ import { ShapeError } from "../native/errors.ts";
 import { conv, type ConvOptions } from "../ops/conv.ts";
 import { checkFloat, checkInteger } from "../ops/support.ts";
 import type { Chain } from "./chain.ts";
-import {
-  checkModuleOptions,
-  checkSize,
-  joins,
-  keepsNothing,
-  Module,
-  type ModuleOptions,
-  type Parameter,
-  parameter,
-} from "./module.ts";
+import { checkModuleOptions, checkSize, joins, keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import { type Parameter, parameter } from "./parameter.ts";
 import type { BatchNorm2d } from "./norm.ts";
 import { onPixels } from "./pixels.ts";
 

@@ -1,15 +1,8 @@
 import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
 import { embedding } from "../ops/embedding.ts";
-import {
-  checkModuleOptions,
-  checkSize,
-  keepsNothing,
-  Module,
-  type ModuleOptions,
-  type Parameter,
-  parameter,
-} from "./module.ts";
+import { checkModuleOptions, checkSize, keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import { type Parameter, parameter } from "./parameter.ts";
 
 /** A vector for each of `count` ids: ids (…) int32 give (…, dim). weight (count, dim) starts from N(0, 1). */
 export class Embedding extends Module {

@@ -1,5 +1,6 @@
 /** Modules. */
-export { Buffer, keepsNothing, type ModuleOptions, Module, Parameter, type StateDict } from "./module.ts";
+export { keepsNothing, type ModuleOptions, Module, type StateDict } from "./module.ts";
+export { Buffer, Parameter } from "./parameter.ts";
 export { Embedding } from "./embedding.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
 export { Conv, type ConvModuleOptions } from "./conv.ts";

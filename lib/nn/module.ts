@@ -4,44 +4,17 @@
  * in the order in which the properties were made, a module's own before those of its submodules. Other tensors are
  * the module's own business, and so is what it has in `#private` fields, which nobody else can see.
  */
-import { Tensor, type TensorOptions } from "../autograd/tensor.ts";
+import { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError, CheckpointError, DTypeError, ShapeError } from "../native/errors.ts";
 import type { Device } from "../ndarray/device.ts";
 import { isInt32 } from "../ndarray/dtype.ts";
 import { MAX_SIZE, sameShape } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { checkDevice } from "../ndarray/array-options.ts";
-import { describe } from "../ndarray/operands.ts";
 import { checkOptions } from "../ndarray/options.ts";
 import { untracked } from "../ndarray/scope.ts";
 import type { Chain } from "./chain.ts";
-
-/** A tensor that belongs to a module and is trained. No tidy frees it. */
-export class Parameter extends Tensor {
-  /**
-   * @param values an array, which belongs to the parameter from now on, or a tensor, whose elements are shared, as PyTorch's.
-   * @param options.requiresGrad default true.
-   */
-  constructor(values: NDArray | Tensor, options: Pick<TensorOptions, "requiresGrad"> = {}) {
-    const { requiresGrad = true } = checkOptions("Parameter", options, ["requiresGrad"]);
-    super(ownArray("Parameter", values), { requiresGrad });
-  }
-}
-
-/** A tensor that belongs to a module and is saved with it, not trained; written with `set`. No tidy frees it. */
-export class Buffer extends Tensor {
-  /** @param values an array, which belongs to the buffer from now on, or a tensor, whose elements are shared. */
-  constructor(values: NDArray | Tensor) {
-    super(ownArray("Buffer", values));
-  }
-}
-
-/** The array of a parameter or buffer that is made of `values`. */
-function ownArray(name: string, values: NDArray | Tensor): NDArray {
-  const data = values instanceof Tensor ? untracked(() => values.data.alias()) : values;
-  if (data instanceof NDArray) return data.keep();
-  throw new ArgumentError(name, `takes an array or a tensor, not ${describe(values)}`);
-}
+import { Buffer, Parameter } from "./parameter.ts";
 
 /** The tensors of a module by name: what a checkpoint holds. */
 export type StateDict = Record<string, Tensor>;
@@ -206,11 +179,6 @@ export abstract class Module {
     }
     return this;
   }
-}
-
-/** Makes a parameter outside of every tidy. */
-export function parameter(make: () => Tensor): Parameter {
-  return untracked(() => new Parameter(make().data));
 }
 
 /** Throws unless a module's size is a positive integer. */

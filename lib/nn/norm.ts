@@ -5,17 +5,8 @@ import { NDArray } from "../ndarray/ndarray.ts";
 import { batchNorm, layerNorm } from "../ops/norm.ts";
 import { checkFloat, checkNumber } from "../ops/support.ts";
 import type { Chain } from "./chain.ts";
-import {
-  Buffer,
-  checkModuleOptions,
-  checkSize,
-  joins,
-  keepsNothing,
-  Module,
-  type ModuleOptions,
-  type Parameter,
-  parameter,
-} from "./module.ts";
+import { checkModuleOptions, checkSize, joins, keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import { Buffer, type Parameter, parameter } from "./parameter.ts";
 import { onPixels } from "./pixels.ts";
 
 export interface BatchNormModuleOptions extends ModuleOptions {

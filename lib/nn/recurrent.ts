@@ -9,15 +9,8 @@ import { dropout } from "../ops/dropout.ts";
 import { checkNonlinearity, checkState, lstm, type LSTMState, type Nonlinearity, rnn } from "../ops/recurrent.ts";
 import { reshape, slice, split, stack } from "../ops/shape.ts";
 import { checkFloat, checkNumber, checkShapeIs } from "../ops/support.ts";
-import {
-  checkModuleOptions,
-  checkSize,
-  keepsNothing,
-  Module,
-  type ModuleOptions,
-  type Parameter,
-  parameter,
-} from "./module.ts";
+import { checkModuleOptions, checkSize, keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import { type Parameter, parameter } from "./parameter.ts";
 
 export interface CellOptions extends ModuleOptions {
   /** Default true. */

@@ -102,6 +102,11 @@ export function mul(a: Operand, b: Operand): Tensor {
   ]);
 }
 
+/** The gradient of a quotient's divisor: -g · (quotient / divisor), which fits where the result does. */
+function divisorGradient(g: NDArray, divisor: NDArray, quotient: NDArray): NDArray {
+  return binary("mul", binary("div", quotient, divisor), g).neg();
+}
+
 /** a / b. */
 export function div(a: Operand, b: Operand): Tensor {
   const [known] = tensorFirst("div", a, b);
@@ -111,14 +116,14 @@ export function div(a: Operand, b: Operand): Tensor {
   if (typeof a === "number") {
     const y = unary("rdivScalar", b.data, a);
     return record("div", y, [b], [b.data, y], (g, { saved: [divisor, quotient] }) => [
-      binary("mul", binary("div", quotient, divisor), g).neg(),
+      divisorGradient(g, divisor, quotient),
     ]);
   }
   const { shape } = a;
   const y = combine("div", a.data, b.data);
   return record("div", y, [a, b], [b.data, y], (g, { saved: [divisor, quotient], needs }) => [
     needs[0] ? unbroadcast(binary("div", g, divisor), shape) : null,
-    needs[1] ? unbroadcast(binary("mul", binary("div", quotient, divisor), g).neg(), divisor.shape) : null,
+    needs[1] ? unbroadcast(divisorGradient(g, divisor, quotient), divisor.shape) : null,
   ]);
 }
 

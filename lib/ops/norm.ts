@@ -54,8 +54,8 @@ function checkBatchNorm(x: Tensor, weight: Tensor, bias: Tensor, options: BatchN
  */
 export function batchNorm(x: Tensor, weight: Tensor, bias: Tensor, options: BatchNormOptions): Tensor {
   const name = "batchNorm";
-  const { rows, channels, ...given } = checkBatchNorm(x, weight, bias, options);
-  const { runningMean, runningVar, training, momentum, eps, relu } = given;
+  const checked = checkBatchNorm(x, weight, bias, options);
+  const { rows, channels, runningMean, runningVar, training, momentum, eps, relu } = checked;
   const input = contiguous(x.data);
   const { backend } = x.device;
   const fused = relu ? 1 : 0;

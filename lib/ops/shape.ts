@@ -5,7 +5,7 @@ import { Node } from "../autograd/tape.ts";
 import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { pad as padArray } from "../ndarray/arithmetic.ts";
 import { sameDevice } from "../ndarray/operands.ts";
-import { checkAxes, checkAxis, checkSize, sameShape, type Shape } from "../ndarray/layout.ts";
+import { checkAxes, checkAxis, sameShape, type Shape } from "../ndarray/layout.ts";
 import type { Range } from "../ndarray/views.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { checkInteger, checkTensor, unbroadcast } from "./support.ts";
@@ -84,8 +84,7 @@ export function dilate(a: Tensor, axes: number | readonly number[], dilation: nu
   const dilated = checkAxes("dilate", axes, a.shape);
   const shape = a.shape.map((n, i) => (dilated.includes(i) ? n * (dilation + 1) : n));
   const every = everyNth(shape, dilated, dilation + 1);
-  checkSize("dilate", shape, [a.shape]);
-  const y = NDArray.zeros(shape, a.data).set(every, a.data);
+  const y = NDArray.allocate("dilate", shape, a.data, [a.shape]).fill("dilate", 0).set(every, a.data);
   return record("dilate", y, [a], [], (g) => [g.slice(...every)]);
 }
 
@@ -155,12 +154,8 @@ const indexAt = (axis: number, index: number): Range[] => [...new Array<null>(ax
 /** Copies each tensor to its part of a new array. */
 function join(name: string, tensors: readonly Tensor[], shape: Shape, parts: readonly (readonly Range[])[]): Tensor {
   const dtype = tensors.some((t) => t.dtype === "float32") ? "float32" : "int32";
-  checkSize(
-    name,
-    shape,
-    tensors.map((t) => t.shape),
-  );
-  const out = NDArray.empty(shape, { dtype, device: tensors[0]!.device });
+  const shapes = tensors.map((t) => t.shape);
+  const out = NDArray.allocate(name, shape, { dtype, device: tensors[0]!.device }, shapes);
   for (const [i, t] of tensors.entries()) {
     sameDevice(name, tensors[0]!.data, t.data);
     out.set(parts[i]!, t.data);

@@ -13,7 +13,10 @@ export interface SGDOptions {
   weightDecay?: number | undefined;
 }
 
-/** Stochastic gradient descent: b = momentum · b + (g + weightDecay · p), p -= lr · b, as `torch.optim.SGD`; subnormal weights become 0. */
+/**
+ * Stochastic gradient descent: b = momentum · b + (g + weightDecay · p), p -= lr · b, as `torch.optim.SGD`. Subnormal
+ * weights become 0.
+ */
 export class SGD extends Optimizer {
   private readonly momentum: number;
   private readonly weightDecay: number;
