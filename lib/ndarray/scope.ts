@@ -81,22 +81,29 @@ export function refusePromise(operation: string, result: unknown, hint: string):
   throw new ArgumentError(operation, "the function returned a promise", { hint });
 }
 
-/** Marks every handle that `value` holds, however deep, and once where there are cycles. */
+/** Marks every handle that `value` holds, however deep. Containers within are mostly none, and then need no set. */
 function markReturned(value: unknown, scope: number): void {
-  const open = [value];
-  let seen: Set<object> | null = null;
-  while (open.length > 0) {
-    const item = open.pop();
+  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return;
+  if (isOwner(value)) return mark(value, scope);
+  const inside = markItems(value, scope);
+  if (inside === null) return;
+  const containers = new Set(inside); // it grows as it is read, and has each once where there are cycles
+  for (const container of containers) for (const next of markItems(container, scope) ?? []) containers.add(next);
+}
+
+function mark(owner: HandleOwner, scope: number): void {
+  for (const handle of owner[handles]()) handle.returnedFrom = scope;
+}
+
+/** Marks the handles that a container holds itself; the containers in it. */
+function markItems(container: object, scope: number): object[] | null {
+  let inside: object[] | null = null;
+  for (const item of itemsOf(container)) {
     if (typeof item !== "object" || item === null || ArrayBuffer.isView(item)) continue;
-    if (isOwner(item)) {
-      for (const handle of item[handles]()) handle.returnedFrom = scope;
-      continue;
-    }
-    seen ??= new Set();
-    if (seen.has(item)) continue;
-    seen.add(item);
-    for (const inside of itemsOf(item)) open.push(inside);
+    if (isOwner(item)) mark(item, scope);
+    else (inside ??= []).push(item);
   }
+  return inside;
 }
 
 function itemsOf(value: object): Iterable<unknown> {
