@@ -8,6 +8,7 @@
   int32_t th_cast_##ISA(void *out, const void *in, const int32_t *layout, int32_t from, int32_t to); \
   int32_t th_unary_##ISA(void *out, const void *in, const int32_t *layout, int32_t op, int32_t dtype, double p); \
   int32_t th_binary_##ISA(void *out, const void *a, const void *b, const int32_t *layout, int32_t op, int32_t dtype, double p); \
+  int32_t th_where_##ISA(void *out, const void *condition, const void *a, const void *b, const int32_t *layout, int32_t dtype); \
   int32_t th_scale_##ISA(float *x, const float *factor, int32_t n); \
   int32_t th_reduce_##ISA(void *out, const void *in, const int32_t *layout, int32_t reduced, int32_t op, int32_t dtype, double scale); \
   int32_t th_matmul_##ISA(float *c, const float *a, const float *b, const float *bias, const int32_t *shape); \
@@ -45,6 +46,7 @@
   th_cast_##ISA, \
   th_unary_##ISA, \
   th_binary_##ISA, \
+  th_where_##ISA, \
   th_scale_##ISA, \
   th_reduce_##ISA, \
   th_matmul_##ISA, \
@@ -83,6 +85,7 @@ typedef struct {
   int32_t (*th_cast)(void *out, const void *in, const int32_t *layout, int32_t from, int32_t to);
   int32_t (*th_unary)(void *out, const void *in, const int32_t *layout, int32_t op, int32_t dtype, double p);
   int32_t (*th_binary)(void *out, const void *a, const void *b, const int32_t *layout, int32_t op, int32_t dtype, double p);
+  int32_t (*th_where)(void *out, const void *condition, const void *a, const void *b, const int32_t *layout, int32_t dtype);
   int32_t (*th_scale)(float *x, const float *factor, int32_t n);
   int32_t (*th_reduce)(void *out, const void *in, const int32_t *layout, int32_t reduced, int32_t op, int32_t dtype, double scale);
   int32_t (*th_matmul)(float *c, const float *a, const float *b, const float *bias, const int32_t *shape);
@@ -151,6 +154,10 @@ int32_t th_unary(void *out, const void *in, const int32_t *layout, int32_t op, i
 
 int32_t th_binary(void *out, const void *a, const void *b, const int32_t *layout, int32_t op, int32_t dtype, double p) {
   return active->th_binary(out, a, b, layout, op, dtype, p);
+}
+
+int32_t th_where(void *out, const void *condition, const void *a, const void *b, const int32_t *layout, int32_t dtype) {
+  return active->th_where(out, condition, a, b, layout, dtype);
 }
 
 int32_t th_scale(float *x, const float *factor, int32_t n) {

@@ -4,7 +4,7 @@ import type { Pointer } from "bun:ffi";
 /** Native memory: a pointer, or a typed array whose memory is passed for the length of the call; null for none. */
 export type Address = Pointer | NodeJS.TypedArray | null;
 
-export const ABI_VERSION = 6;
+export const ABI_VERSION = 7;
 export const MAX_NDIM = 16;
 
 export const Status = {
@@ -55,6 +55,17 @@ export const Unary = {
   maximumScalar: 14,
   equalScalar: 15,
   greaterScalar: 16,
+  minimumScalar: 17,
+  notEqualScalar: 18,
+  lessScalar: 19,
+  lessEqualScalar: 20,
+  greaterEqualScalar: 21,
+  sin: 22,
+  cos: 23,
+  gelu: 24,
+  silu: 25,
+  softplus: 26,
+  leakyRelu: 27,
 } as const;
 export type Unary = keyof typeof Unary;
 
@@ -74,6 +85,15 @@ export const Binary = {
   powBackward: 12,
   maximumBackward: 13,
   expSub: 14,
+  minimum: 15,
+  notEqual: 16,
+  greaterEqual: 17,
+  geluBackward: 18,
+  siluBackward: 19,
+  softplusBackward: 20,
+  leakyReluBackward: 21,
+  less: 22,
+  lessEqual: 23,
 } as const;
 export type Binary = keyof typeof Binary;
 
@@ -140,6 +160,7 @@ export const symbols = {
   th_cast: { args: ["ptr", "ptr", "ptr", "i32", "i32"], returns: "i32" },
   th_unary: { args: ["ptr", "ptr", "ptr", "i32", "i32", "f64"], returns: "i32" },
   th_binary: { args: ["ptr", "ptr", "ptr", "ptr", "i32", "i32", "f64"], returns: "i32" },
+  th_where: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "i32"], returns: "i32" },
   th_scale: { args: ["ptr", "ptr", "i32"], returns: "i32" },
   th_reduce: { args: ["ptr", "ptr", "ptr", "i32", "i32", "i32", "f64"], returns: "i32" },
   th_matmul: { args: ["ptr", "ptr", "ptr", "ptr", "ptr"], returns: "i32" },
@@ -196,6 +217,7 @@ export interface Backend {
   th_cast(out: Address, in_: Address, layout: Address, from: number, to: number): number;
   th_unary(out: Address, in_: Address, layout: Address, op: number, dtype: number, p: number): number;
   th_binary(out: Address, a: Address, b: Address, layout: Address, op: number, dtype: number, p: number): number;
+  th_where(out: Address, condition: Address, a: Address, b: Address, layout: Address, dtype: number): number;
   th_scale(x: Address, factor: Address, n: number): number;
   th_reduce(out: Address, in_: Address, layout: Address, reduced: number, op: number, dtype: number, scale: number): number;
   th_matmul(c: Address, a: Address, b: Address, bias: Address, shape: Address): number;
