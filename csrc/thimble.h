@@ -353,14 +353,16 @@ TH_KERNEL int32_t th_permutation(int32_t *host_out, int32_t n, int32_t seed, int
    On a processor the steps take subnormal numbers as zero. */
 
 /** rows {parameter, gradient, momentum buffer (0 when momentum is 0), n}:
-    g += weight_decay · p; buffer = momentum · buffer + g; p -= lr · buffer. */
-TH_KERNEL int32_t th_sgd(const double *host_table, int32_t count, double lr, double momentum, double weight_decay);
+    g += weight_decay · p; buffer = momentum · buffer + g; p -= lr · buffer, or with `nesterov` p -= lr · (g + momentum · buffer). */
+TH_KERNEL int32_t th_sgd(const double *host_table, int32_t count, double lr, double momentum, double weight_decay,
+                         int32_t nesterov);
 /** rows {parameter, gradient, first moment, second moment, n}. Adam (Kingma and Ba, 2015) with weight_decay · p added to the
-    gradient; correction1 = 1 - beta1^t, correction2 = 1 - beta2^t; p -= lr · (m / correction1) / (√(v / correction2) + eps). */
+    gradient, or with `decoupled` lr · weight_decay · p taken from the parameter first (Loshchilov and Hutter, 2019);
+    correction1 = 1 - beta1^t, correction2 = 1 - beta2^t; p -= lr · (m / correction1) / (√(v / correction2) + eps). */
 TH_KERNEL int32_t th_adam(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps,
-                          double weight_decay, double correction1, double correction2);
+                          double weight_decay, int32_t decoupled, double correction1, double correction2);
 /** rows {gradient, n}. norm (1) = the Euclidean norm of all gradients together, which are then multiplied by
-    max_norm / (norm + 1e-6) where that is below 1. */
+    max_norm / (norm + 1e-6) where that is below 1, or NaN. */
 TH_KERNEL int32_t th_clip_grad_norm(float *norm, const double *host_table, int32_t count, double max_norm);
 
 /* --------------------------------------------------------------------------------------------------- images */

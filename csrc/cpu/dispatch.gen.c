@@ -35,8 +35,8 @@
   int32_t th_normal_##ISA(float *out, int32_t n, double mean, double std, int32_t seed, int32_t stream); \
   int32_t th_dropout_##ISA(float *out, const float *in, int32_t n, double p, int32_t seed, int32_t stream); \
   int32_t th_permutation_##ISA(int32_t *host_out, int32_t n, int32_t seed, int32_t stream); \
-  int32_t th_sgd_##ISA(const double *host_table, int32_t count, double lr, double momentum, double weight_decay); \
-  int32_t th_adam_##ISA(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps, double weight_decay, double correction1, double correction2); \
+  int32_t th_sgd_##ISA(const double *host_table, int32_t count, double lr, double momentum, double weight_decay, int32_t nesterov); \
+  int32_t th_adam_##ISA(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps, double weight_decay, int32_t decoupled, double correction1, double correction2); \
   int32_t th_clip_grad_norm_##ISA(float *norm, const double *host_table, int32_t count, double max_norm); \
   int32_t th_gather_images_##ISA(float *out, const uint8_t *host_images, const int32_t *host_plan, int32_t count, int32_t channels, int32_t height, int32_t width);
 
@@ -112,8 +112,8 @@ typedef struct {
   int32_t (*th_normal)(float *out, int32_t n, double mean, double std, int32_t seed, int32_t stream);
   int32_t (*th_dropout)(float *out, const float *in, int32_t n, double p, int32_t seed, int32_t stream);
   int32_t (*th_permutation)(int32_t *host_out, int32_t n, int32_t seed, int32_t stream);
-  int32_t (*th_sgd)(const double *host_table, int32_t count, double lr, double momentum, double weight_decay);
-  int32_t (*th_adam)(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps, double weight_decay, double correction1, double correction2);
+  int32_t (*th_sgd)(const double *host_table, int32_t count, double lr, double momentum, double weight_decay, int32_t nesterov);
+  int32_t (*th_adam)(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps, double weight_decay, int32_t decoupled, double correction1, double correction2);
   int32_t (*th_clip_grad_norm)(float *norm, const double *host_table, int32_t count, double max_norm);
   int32_t (*th_gather_images)(float *out, const uint8_t *host_images, const int32_t *host_plan, int32_t count, int32_t channels, int32_t height, int32_t width);
 } kernel_table;
@@ -264,12 +264,12 @@ int32_t th_permutation(int32_t *host_out, int32_t n, int32_t seed, int32_t strea
   return active->th_permutation(host_out, n, seed, stream);
 }
 
-int32_t th_sgd(const double *host_table, int32_t count, double lr, double momentum, double weight_decay) {
-  return active->th_sgd(host_table, count, lr, momentum, weight_decay);
+int32_t th_sgd(const double *host_table, int32_t count, double lr, double momentum, double weight_decay, int32_t nesterov) {
+  return active->th_sgd(host_table, count, lr, momentum, weight_decay, nesterov);
 }
 
-int32_t th_adam(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps, double weight_decay, double correction1, double correction2) {
-  return active->th_adam(host_table, count, lr, beta1, beta2, eps, weight_decay, correction1, correction2);
+int32_t th_adam(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps, double weight_decay, int32_t decoupled, double correction1, double correction2) {
+  return active->th_adam(host_table, count, lr, beta1, beta2, eps, weight_decay, decoupled, correction1, correction2);
 }
 
 int32_t th_clip_grad_norm(float *norm, const double *host_table, int32_t count, double max_norm) {
