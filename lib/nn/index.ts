@@ -8,6 +8,9 @@ export { BatchNorm1d, BatchNorm2d, type BatchNormModuleOptions, LayerNorm, type 
 export { Dropout, Flatten, ReLU, Sigmoid, SoftmaxLoss, Tanh } from "./activation.ts";
 export {
   type CellOptions,
+  GRU,
+  GRUCell,
+  type GRUOptions,
   LSTM,
   LSTMCell,
   type LSTMCellOptions,
