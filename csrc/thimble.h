@@ -282,8 +282,9 @@ TH_KERNEL int32_t th_embedding_backward(float *dtable, const float *dy, const in
 
 /* One layer over a whole sequence, all arrays contiguous: x (steps, batch, inputs), w_ih (inputs, gates), w_hh (hidden, gates),
    bias_ih and bias_hh (gates; both NULL for none), h0 and c0 (batch, hidden; NULL for zeros), with gates = hidden, or for an
-   LSTM 4 · hidden in the order i, f, g, o, for a GRU 3 · hidden in the order r, z, n. states (steps + 1, batch, hidden) gets h0 and then the output of each step; it is
-   kept for the backward pass. steps, inputs and hidden are at least 1. Gradients that are not needed may be NULL. */
+   LSTM 4 · hidden in the order i, f, g, o, or for a GRU 3 · hidden in the order r, z, n. states (steps + 1, batch, hidden) gets
+   h0 and then the output of each step; it is kept for the backward pass. steps, inputs and hidden are at least 1. Gradients that
+   are not needed may be NULL. */
 
 /** states[t + 1] = act(x[t] · w_ih + bias_ih + states[t] · w_hh + bias_hh); act is ReLU if `relu`, else tanh. */
 TH_KERNEL int32_t th_rnn(float *states, const float *x, const float *h0, const float *w_ih, const float *w_hh,

@@ -27,7 +27,7 @@ struct th_recurrent {
   const float *h0, *c0, *bias_ih, *bias_hh; /* may be NULL */
   const float *states, *cells;              /* (steps + 1, batch, hidden); cells may be NULL */
   float *gate; /* (steps, batch, gates · hidden): before the activation, or that gradient */
-  /* GRU only, else NULL (steps, batch, hidden): the state's share of the last gate, which `gate` then lacks. Backward: the
+  /* GRU only, else NULL: (steps, batch, hidden): the state's share of the last gate, which `gate` then lacks. Backward: the
      gradient of the inputs' share of it, while `gate` gets that of the state's share. */
   float *product;
   th_cell *cell;
@@ -36,7 +36,7 @@ struct th_recurrent {
   /* Backward only. */
   const float *dy, *dc_last;
   float *dx, *dh0, *dc0, *dw_ih, *dw_hh;
-  float *dbias, *dbias_hh; /* of either bias; dbias_hh only where there is `product` */
+  float *dbias, *dbias_hh; /* of either bias; with `product`, of bias_ih and of bias_hh */
   float *dh, *dc;          /* (batch, hidden): what step t + 1 hands to step t; dh may be dh0 */
 };
 
