@@ -8,6 +8,9 @@ export { BatchNorm1d, BatchNorm2d, type BatchNormModuleOptions, LayerNorm, type 
 export { Dropout, Flatten, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, SoftmaxLoss, Softplus, Tanh } from "./activation.ts";
 export {
   type CellOptions,
+  GRU,
+  GRUCell,
+  type GRUOptions,
   LSTM,
   LSTMCell,
   type LSTMCellOptions,

@@ -11,6 +11,6 @@ export * from "./shape.ts";
 export * from "./conv.ts";
 export * from "./norm.ts";
 export * from "./embedding.ts";
-export { lstm, type LSTMState, type Nonlinearity, type RecurrentWeights, rnn } from "./recurrent.ts";
+export { gru, lstm, type LSTMState, type Nonlinearity, type RecurrentWeights, rnn } from "./recurrent.ts";
 export * from "./dropout.ts";
 export * from "./move.ts";
