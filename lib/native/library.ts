@@ -82,12 +82,12 @@ function missing(kind: LibraryKind, candidates: readonly string[]): ThimbleError
   const variable = kind === "cpu" ? "THIMBLE_LIBRARY" : "THIMBLE_CUDA_LIBRARY";
   const named = process.env[variable] ? `${variable} names it; without it the one in build/ is taken. ` : "";
   if (kind === "cpu") {
-    if (existsSync(join(root, "csrc")))
-      return new LibraryError("thimble", `the native library was not built: ${looked}`, { hint: named + rebuild });
-    const hint = `${named}Set THIMBLE_LIBRARY to the path of build/libthimble_cpu.${extension} in thimble's folder`;
-    return new LibraryError("thimble", `a bundled script does not know where the native library is: ${looked}`, {
-      hint,
-    });
+    const bundled = !existsSync(join(root, "csrc"));
+    const embed = `Write import "thimble/embed" in the script, or set ${variable} to build/libthimble_cpu.${extension} in thimble's folder`;
+    const hint = named + (bundled ? embed : rebuild);
+    if (named !== "") return new LibraryError("thimble", `there is no native library: ${looked}`, { hint });
+    if (bundled) return new LibraryError("thimble", `a bundled script has no native library: ${looked}`, { hint });
+    return new LibraryError("thimble", `the native library was not built: ${looked}`, { hint });
   }
   return new DeviceUnavailableError("cuda", `there is no CUDA library: ${looked}`, {
     hint: `${named}Build it with 'npm run build -- --${emulated() ? "emulated" : "cuda"}', use cpu(), or ask cuda.isAvailable() first`,

@@ -1,6 +1,6 @@
 /** `doctor` and `build` as a user runs them, on machines that lack something. */
 import { expect, test } from "bun:test";
-import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -30,7 +30,7 @@ test("doctor ends with 1 when the library cannot be loaded, and says why", () =>
   const missing = doctor({ THIMBLE_LIBRARY: "nowhere/libthimble_cpu.so" });
   expect(missing.exitCode).toBe(1);
   expect(missing.stdout).toContain("nowhere/libthimble_cpu.so (not there)");
-  expect(missing.stdout).toContain("the native library was not built");
+  expect(missing.stdout).toContain("there is no native library");
   const other = doctor({ THIMBLE_LIBRARY: join(root, "package.json") });
   expect(other.exitCode).toBe(1);
   expect(other.stdout).toContain("cannot be loaded");
@@ -58,3 +58,34 @@ test("THIMBLE_SKIP_BUILD leaves the build out at install time, and says so", () 
   expect(exitCode).toBe(0);
   expect(stdout).toContain("was not built");
 });
+
+test("a program of one file: with thimble/embed it has the native library, without it the error says so", () => {
+  mkdirSync(join(root, "build"), { recursive: true });
+  const folder = mkdtempSync(join(root, "build/bundle-"));
+  const away = mkdtempSync(join(tmpdir(), "thimble-away-"));
+  const bun = (args: string[]) => run([process.execPath, "build", ...args]);
+  const start = (...command: string[]) => {
+    const { THIMBLE_LIBRARY: _, ...env } = process.env;
+    const { stdout, stderr, exitCode } = Bun.spawnSync(command, { cwd: away, env });
+    return { stdout: String(stdout), stderr: String(stderr), exitCode };
+  };
+  try {
+    const script = join(folder, "main.ts");
+    const program = 'import { tensor } from "thimble";\nconsole.log(tensor([1, 2]).mul(2).toArray().join());\n';
+    writeFileSync(script, `import "thimble/embed";\n${program}`);
+    expect(bun(["--compile", script, "--outfile", join(away, "app")]).exitCode).toBe(0);
+    expect(start(join(away, "app"))).toEqual({ stdout: "2,4\n", stderr: "", exitCode: 0 });
+    expect(bun([script, "--target", "bun", "--outdir", join(away, "out")]).exitCode).toBe(0);
+    expect(start(process.execPath, "out/main.js")).toEqual({ stdout: "2,4\n", stderr: "", exitCode: 0 });
+
+    writeFileSync(script, program);
+    expect(bun([script, "--target", "bun", "--outdir", join(away, "bare")]).exitCode).toBe(0);
+    const { stderr, exitCode } = start(process.execPath, "bare/main.js");
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain("a bundled script has no native library");
+    expect(stderr).toContain('Write import "thimble/embed" in the script');
+  } finally {
+    rmSync(folder, { recursive: true });
+    rmSync(away, { recursive: true });
+  }
+}, 60_000);
