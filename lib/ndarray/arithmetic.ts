@@ -105,11 +105,12 @@ export interface ReduceOptions {
 
 /** What a reduction was given as options: `sum(0)` is short for `sum({ axes: 0 })`. */
 export function readReduction(operation: string, options: Axes | ReduceOptions): ReduceOptions {
-  if (typeof options === "number" || isList(options)) return { axes: options };
+  if (isAxes(options)) return { axes: options };
   return checkOptions(operation, options, ["axes", "keepDims"]);
 }
 
-const isList = (value: Axes | ReduceOptions): value is readonly number[] => Array.isArray(value);
+/** Whether options are axes alone. */
+export const isAxes = (value: Axes | ReduceOptions): value is Axes => typeof value === "number" || Array.isArray(value);
 
 /** Reduces axes. The sum is multiplied by `scale`. */
 export function reduce(op: Reduce, a: NDArray, { axes, keepDims = false }: ReduceOptions = {}, scale = 1): NDArray {
@@ -133,7 +134,8 @@ export function reduce(op: Reduce, a: NDArray, { axes, keepDims = false }: Reduc
     const isReduced = reduced.includes(axis);
     if (!isReduced || keepDims) outShape.push(isReduced ? 1 : a.shape[axis]!);
   }
-  const out = NDArray.empty(outShape, { dtype: op === "argMax" ? "int32" : a.dtype, device: a.device });
+  const isIndex = op === "argMax" || op === "argMin";
+  const out = NDArray.empty(outShape, { dtype: isIndex ? "int32" : a.dtype, device: a.device });
   if (a.size === 0) return emptyReduction(op, a, out, scale);
   const backend = a.device.backend;
   const status = backend.th_reduce(
@@ -152,8 +154,10 @@ export function reduce(op: Reduce, a: NDArray, { axes, keepDims = false }: Reduc
 /** The identity of the operation, where it has one. */
 function emptyReduction(op: Reduce, a: NDArray, out: NDArray, scale: number): NDArray {
   if (out.size === 0) return out;
-  if (op === "max" || op === "argMax")
-    throw new ShapeError(op, "there is no maximum of no elements", { shapes: [a.shape] });
+  if (op !== "sum" && op !== "logSumExp") {
+    const extreme = op === "max" || op === "argMax" ? "maximum" : "minimum";
+    throw new ShapeError(op, `there is no ${extreme} of no elements`, { shapes: [a.shape] });
+  }
   const sum = Number.isFinite(scale) ? 0 : NaN; // a mean over no elements is 0 / 0
   out.fill(op, op === "logSumExp" ? -Infinity : sum);
   return out;
@@ -251,10 +255,14 @@ declare module "./ndarray.ts" {
     mean(options?: Axes | ReduceOptions): NDArray;
     /** The maximum over the axes, as {@link sum}. @throws ShapeError over no elements. */
     max(options?: Axes | ReduceOptions): NDArray;
+    /** The minimum over the axes, as {@link sum}. @throws ShapeError over no elements. */
+    min(options?: Axes | ReduceOptions): NDArray;
     /** log Σ exp over the axes, as {@link sum}. */
     logSumExp(options?: Axes | ReduceOptions): NDArray;
     /** int32 indices of the first maximum, counted row-major over the reduced axes. */
     argMax(options?: Axes | ReduceOptions): NDArray;
+    /** int32 indices of the first minimum, counted row-major over the reduced axes. */
+    argMin(options?: Axes | ReduceOptions): NDArray;
     /** Matrix product over the last two axes, with broadcast batch axes. */
     matmul(other: NDArray): NDArray;
     /** Zeros around: [before, after] for each axis. */
@@ -272,7 +280,7 @@ for (const op of ["neg", "exp", "log", "sqrt", "tanh", "relu", "sigmoid", "abs"]
     return unary(op, this);
   };
 }
-for (const op of ["sum", "max", "logSumExp", "argMax"] as const) {
+for (const op of ["sum", "max", "min", "logSumExp", "argMax", "argMin"] as const) {
   NDArray.prototype[op] = function (options = {}) {
     return reduce(op, this, readReduction(op, options));
   };
