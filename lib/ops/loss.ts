@@ -96,11 +96,7 @@ function weightedBinaryCrossEntropy(logits: Tensor, target: Tensor, posWeight: T
         ? binary("mul", binary("sub", negatives(t), binary("mul", unary("sigmoid", minus), factor(t, over))), g)
         : null,
       needs[1]
-        ? binary(
-            "mul",
-            binary("sub", binary("mul", binary("add", unary("relu", minus), softplusRest(x)), over), x),
-            g,
-          )
+        ? binary("mul", binary("sub", binary("mul", binary("add", unary("relu", minus), softplusRest(x)), over), x), g)
         : null,
     ];
   });

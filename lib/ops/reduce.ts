@@ -88,15 +88,15 @@ export interface VarianceOptions extends ReduceOptions {
 function deviations(name: string, a: Tensor, options: Axes | VarianceOptions) {
   checkFloat(name, a);
   const given: VarianceOptions = isAxes(options) ? { axes: options } : options;
-  const { axes, keepDims, correction = 1 } = checkOptions(name, given, ["axes", "keepDims", "correction"]);
+  const { correction = 1, ...reduction } = checkOptions(name, given, ["axes", "keepDims", "correction"]);
   checkNumber(name, "the correction", correction, 0);
-  const reduced = reducedAxes(name, axes, a.shape);
+  const reduced = reducedAxes(name, reduction.axes, a.shape);
   const count = reduced.reduce((n, axis) => n * a.shape[axis]!, 1);
   const scale = 1 / Math.max(0, count - correction);
   const center = meanOf(a.data, { axes: reduced, keepDims: true });
   const d = binary("sub", a.data, center);
   const squares = binary("mul", d, d);
-  const y = reduce("sum", squares, { axes: reduced, keepDims }, scale);
+  const y = reduce("sum", squares, reduction, scale);
   center.dispose();
   squares.dispose();
   return { axes: reduced, scale, d, y };
