@@ -17,21 +17,33 @@ typedef struct {
 /** m ≤ COLUMNS lines of n elements of type T, added up as a `total`. */
 #define DEFINE_SUM_LINES(name, T, total)                                                                               \
   TH_INLINE void name(T *restrict out, const T *restrict in, ptrdiff_t n, ptrdiff_t m, steps s) {                      \
-    total sums[COLUMNS] = {0};                                                                                         \
+    total sums[COLUMNS];                                                                                               \
+    for (ptrdiff_t j = 0; j < m; j++) sums[j] = 0;                                                                     \
     for (ptrdiff_t i = 0; i < n; i++, out += s.along[0], in += s.along[1])                                             \
       _Pragma("omp simd") for (ptrdiff_t j = 0; j < m; j++) {                                                          \
         sums[j] += (total)in[j * s.across[1]];                                                                         \
         out[j * s.across[0]] = (T)sums[j];                                                                             \
       }                                                                                                                \
+  }                                                                                                                    \
+  TH_INLINE void name##_of_one(T *restrict out, const T *restrict in, ptrdiff_t n, steps s) {                          \
+    total sum = 0;                                                                                                     \
+    for (ptrdiff_t i = 0; i < n; i++) out[i * s.along[0]] = (T)(sum += (total)in[i * s.along[1]]);                     \
   }
 DEFINE_SUM_LINES(sum_floats, float, double)
 DEFINE_SUM_LINES(sum_ints, uint32_t, uint32_t) /* wraps */
 
 static void sum_lines(th_word *out, const th_word *in, ptrdiff_t n, ptrdiff_t m, steps s, int32_t dtype) {
-  if (dtype == TH_DTYPE_INT32) sum_ints(out, in, n, m, s);
-  else if (s.across[0] == 1 && s.across[1] == 1)
-    sum_floats((float *)out, (const float *)in, n, m, (steps){{s.along[0], s.along[1]}, {1, 1}});
-  else sum_floats((float *)out, (const float *)in, n, m, s);
+  if (dtype == TH_DTYPE_INT32) {
+    if (m == 1) sum_ints_of_one(out, in, n, s);
+    else sum_ints(out, in, n, m, s);
+    return;
+  }
+  float *to = (float *)out;
+  const float *from = (const float *)in;
+  if (m == 1) sum_floats_of_one(to, from, n, s);
+  else if (s.across[0] == 1 && s.across[1] == 1) sum_floats(to, from, n, m, (steps){{s.along[0], s.along[1]}, {1, 1}});
+  else if (m == ROWS) sum_floats(to, from, n, ROWS, s); /* sums in registers */
+  else sum_floats(to, from, n, m, s);
 }
 
 int32_t th_cum_sum(void *out, const void *in, const int32_t *layout, int32_t dtype) {

@@ -23,14 +23,24 @@ static const double GRAIN = 16384; /* elements worth a thread */
     }                                                                                                                  \
   } while (0)
 
+/** Whether all of n indices are in [0, size): a vector at a time, since almost always they are. */
+static int are_inside(const int32_t *ids, ptrdiff_t n, int32_t size) {
+  int32_t outside = 0;
+#pragma omp simd reduction(| : outside)
+  for (ptrdiff_t i = 0; i < n; i++) outside |= (ids[i] < 0) | (ids[i] >= size);
+  return !outside;
+}
+
 int32_t th_gather(void *out, const void *in, const int32_t *ids, const int32_t *layout, int32_t size, int32_t stride) {
   const th_layout l = th_read_layout(layout, 1, 0, layout[0]);
   const ptrdiff_t apart = stride;
   const th_word *from = in;
   th_word *to = out;
-  for (ptrdiff_t i = 0; i < l.count; i++)
-    if (ids[i] < 0 || ids[i] >= size)
-      return th_fail(TH_STATUS_INDEX, "index %d at position %td is outside the axis of %d elements", ids[i], i, size);
+  if (!are_inside(ids, l.count, size)) {
+    ptrdiff_t i = 0;
+    while (ids[i] >= 0 && ids[i] < size) i++;
+    return th_fail(TH_STATUS_INDEX, "index %d at position %td is outside the axis of %d elements", ids[i], i, size);
+  }
   const int parts = th_threads_for((double)l.count, GRAIN);
   TH_PARALLEL_FOR(parts, part, parts, {
     FOR_PLACES(&l, i, at, th_split(l.count, part, parts), th_split(l.count, part + 1, parts),

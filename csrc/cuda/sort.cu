@@ -53,7 +53,7 @@ int32_t sort_rows(uint32_t *values, int32_t *indices, const uint32_t *in, uint32
 
 int32_t th_sort(void *values, int32_t *indices, const void *in, int32_t rows, int32_t cols, int32_t count,
                 int32_t descending, int32_t dtype) {
-  enum : int64_t { MOST_KEYS = (int64_t)1 << 26 };
+  constexpr int64_t MOST_KEYS = (int64_t)1 << 26;
   if (rows == 0 || count == 0) return TH_STATUS_OK;
   int64_t room = 2;
   while (room < cols) room *= 2;
