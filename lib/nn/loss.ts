@@ -5,7 +5,7 @@
 import type { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError } from "../native/errors.ts";
 import { tidy } from "../ndarray/scope.ts";
-import { abs, mul, sub } from "../ops/elementwise.ts";
+import { abs, pow, sub } from "../ops/elementwise.ts";
 import {
   binaryCrossEntropy,
   checkPosWeight,
@@ -54,8 +54,7 @@ export class MSELoss extends ElementwiseLoss {
   }
 
   protected override losses(prediction: Tensor, target: Tensor): Tensor {
-    const difference = sub(prediction, target);
-    return mul(difference, difference);
+    return pow(sub(prediction, target), 2);
   }
 }
 

@@ -2,6 +2,7 @@
 import { record } from "../autograd/record.ts";
 import type { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError, ShapeError } from "../native/errors.ts";
+import type { Unary } from "../native/symbols.gen.ts";
 import { binary, unary } from "../ndarray/arithmetic.ts";
 import { broadcastShapes, sameShape } from "../ndarray/layout.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";
@@ -39,23 +40,28 @@ export function checkSameShape(operation: string, prediction: Tensor, target: Te
   });
 }
 
+/** Operations with a number one after another, each over the result of the last one. */
+function inTurn(x: NDArray, ...steps: readonly [op: Unary, p?: number][]): NDArray {
+  return steps.reduce((y, [op, p]) => {
+    const next = unary(op, y, p, overGradient);
+    y.dispose();
+    return next;
+  }, x.alias()); // the second owner of x, which is therefore not written over
+}
+
 /** Half the square of each element up to |a| = delta, and beyond it the line that goes on from there (Huber, 1964). */
 export function huber(a: Tensor, delta: number): Tensor {
-  const [y, slope] = tidy(() => {
-    const negated = unary("maximumScalar", unary("neg", unary("maximumScalar", a.data, -delta)), -delta);
-    const c = unary("neg", negated, 0, overGradient); // a within [-delta, delta]
-    return [binary("mul", c, binary("add", a.data, unary("mulScalar", c, -0.5))), c] as const; // c · (a - c / 2)
-  });
-  const result = record("huber", y, [a], [slope], (g, { saved: [c] }) => [binary("mul", g, c, 0, overGradient)]);
-  slope.dispose(); // the tape has it now
+  const clamped = inTurn(a.data, ["maximumScalar", -delta], ["neg"], ["maximumScalar", -delta], ["neg"]);
+  using half = unary("mulScalar", clamped, -0.5);
+  using rest = binary("add", half, a.data, 0, overGradient);
+  const y = binary("mul", rest, clamped); // c · (a - c / 2)
+  const result = record("huber", y, [a], [clamped], (g, { saved: [c] }) => [binary("mul", g, c, 0, overGradient)]);
+  clamped.dispose(); // the tape has it now
   return result;
 }
 
 /** log(1 + e^(-|x|)), between 0 and log 2: what is left of log(1 + e^x) above max(x, 0). */
-function softplusRest(x: NDArray): NDArray {
-  const e = unary("exp", unary("neg", unary("abs", x), 0, overGradient), 0, overGradient);
-  return unary("log", unary("addScalar", e, 1, overGradient), 0, overGradient);
-}
+const softplusRest = (x: NDArray) => inTurn(x, ["abs"], ["neg"], ["exp"], ["addScalar", 1], ["log"]);
 
 /**
  * -t · log σ(x) - (1 - t) · log(1 - σ(x)) of logits x and targets t of one shape, computed without overflow; the first term
@@ -64,8 +70,8 @@ function softplusRest(x: NDArray): NDArray {
 export function binaryCrossEntropy(logits: Tensor, target: Tensor, posWeight: Tensor | null): Tensor {
   if (posWeight !== null) return weightedBinaryCrossEntropy(logits, target, posWeight);
   const y = tidy(() => {
-    const linear = binary("sub", unary("relu", logits.data), binary("mul", logits.data, target.data), 0, overGradient);
-    return binary("add", linear, softplusRest(logits.data), 0, overGradient);
+    const known = binary("sub", unary("relu", logits.data), binary("mul", logits.data, target.data), 0, overGradient);
+    return binary("add", softplusRest(logits.data), known, 0, overGradient);
   });
   const saved = [logits.data, target.data] as const;
   return record("binaryCrossEntropy", y, [logits, target], saved, (g, { saved: [x, t], needs }) => [
