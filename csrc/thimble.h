@@ -28,7 +28,7 @@
 extern "C" {
 #endif
 
-#define TH_ABI_VERSION 6
+#define TH_ABI_VERSION 7
 #define TH_MAX_NDIM 16
 
 /* TH_API: compiled once. TH_KERNEL: arithmetic, compiled once for each instruction set (see csrc/cpu/dispatch.gen.c). */
@@ -115,6 +115,17 @@ typedef enum {
   TH_UNARY_MAXIMUM_SCALAR = 14, /* max(x, p), NaN wins */
   TH_UNARY_EQUAL_SCALAR = 15,   /* x == p ? 1 : 0 */
   TH_UNARY_GREATER_SCALAR = 16, /* x > p ? 1 : 0 */
+  TH_UNARY_MINIMUM_SCALAR = 17, /* min(x, p), NaN wins */
+  TH_UNARY_NOT_EQUAL_SCALAR = 18,
+  TH_UNARY_LESS_SCALAR = 19,
+  TH_UNARY_LESS_EQUAL_SCALAR = 20,
+  TH_UNARY_GREATER_EQUAL_SCALAR = 21,
+  TH_UNARY_SIN = 22,
+  TH_UNARY_COS = 23,
+  TH_UNARY_GELU = 24,       /* x · Φ(x), Φ the normal distribution */
+  TH_UNARY_SILU = 25,       /* x · sigmoid(x) */
+  TH_UNARY_SOFTPLUS = 26,   /* log(1 + exp(x)) */
+  TH_UNARY_LEAKY_RELU = 27, /* x < 0 ? p · x : x */
 } th_unary_op;
 
 typedef enum {
@@ -133,6 +144,15 @@ typedef enum {
   TH_BINARY_POW_BACKWARD = 12,     /* (g, x): g · p · x^(p - 1), zero where p is zero */
   TH_BINARY_MAXIMUM_BACKWARD = 13, /* (a, b): the share of the gradient that a gets: 1, 1/2 on a tie, 0 */
   TH_BINARY_EXP_SUB = 14,          /* (x, y): exp(x - y), and 1 where both are the same infinity */
+  TH_BINARY_MINIMUM = 15,          /* NaN wins */
+  TH_BINARY_NOT_EQUAL = 16,
+  TH_BINARY_GREATER_EQUAL = 17,
+  TH_BINARY_GELU_BACKWARD = 18,       /* (g, x): g · (Φ(x) + x · φ(x)) */
+  TH_BINARY_SILU_BACKWARD = 19,       /* (g, x): g · s · (1 + x · (1 - s)), s = sigmoid(x) */
+  TH_BINARY_SOFTPLUS_BACKWARD = 20,   /* (g, x): g · sigmoid(x) */
+  TH_BINARY_LEAKY_RELU_BACKWARD = 21, /* (g, x): x > 0 ? g : p · g */
+  TH_BINARY_LESS = 22,
+  TH_BINARY_LESS_EQUAL = 23,
 } th_binary_op;
 
 /** out[…] = value. layout: out. */
@@ -141,13 +161,17 @@ TH_KERNEL int32_t th_fill(void *out, const int32_t *layout, double value, int32_
 TH_KERNEL int32_t th_copy(void *out, const void *in, const int32_t *layout);
 /** out[…] = in[…] converted from th_dtype `from` to `to`; floats are truncated towards zero, and saturate; NaN gives 0. */
 TH_KERNEL int32_t th_cast(void *out, const void *in, const int32_t *layout, int32_t from, int32_t to);
-/** out[…] = op(in[…], p). Both have the dtype; int32 takes NEG, ABS, ADD_SCALAR, MUL_SCALAR, RSUB_SCALAR,
-    MAXIMUM_SCALAR, EQUAL_SCALAR, GREATER_SCALAR and wraps on overflow. layout: out, in. `out` may be `in` at the same layout. */
+/** out[…] = op(in[…], p). Both have the dtype; int32 takes NEG, ABS, ADD_SCALAR, MUL_SCALAR, RSUB_SCALAR, MAXIMUM_SCALAR,
+    MINIMUM_SCALAR and comparisons, and wraps on overflow. layout: out, in. `out` may be `in` at the same layout. */
 TH_KERNEL int32_t th_unary(void *out, const void *in, const int32_t *layout, int32_t op, int32_t dtype, double p);
-/** out[…] = op(a[…], b[…]). int32 takes ADD, SUB, MUL, MAXIMUM, EQUAL, GREATER and wraps on overflow. layout: out, a, b.
+/** out[…] = op(a[…], b[…]). int32 takes ADD, SUB, MUL, MAXIMUM, MINIMUM and comparisons, and wraps on overflow. layout: out, a, b.
     `out` may be `a` or `b` at the same layout. */
 TH_KERNEL int32_t th_binary(void *out, const void *a, const void *b, const int32_t *layout, int32_t op, int32_t dtype,
                             double p);
+/** out[…] = condition[…] is not zero ? a[…] : b[…], any 4-byte elements; `dtype` is the condition's. layout: out, condition,
+    a, b. `out` overlaps none of them. */
+TH_KERNEL int32_t th_where(void *out, const void *condition, const void *a, const void *b, const int32_t *layout,
+                           int32_t dtype);
 /** x[i] *= *factor for n contiguous elements, `factor` a scalar on the device. */
 TH_KERNEL int32_t th_scale(float *x, const float *factor, int32_t n);
 
@@ -355,14 +379,16 @@ TH_KERNEL int32_t th_permutation(int32_t *host_out, int32_t n, int32_t seed, int
    On a processor the steps take subnormal numbers as zero. */
 
 /** rows {parameter, gradient, momentum buffer (0 when momentum is 0), n}:
-    g += weight_decay · p; buffer = momentum · buffer + g; p -= lr · buffer. */
-TH_KERNEL int32_t th_sgd(const double *host_table, int32_t count, double lr, double momentum, double weight_decay);
+    g += weight_decay · p; buffer = momentum · buffer + g; p -= lr · buffer, or with `nesterov` p -= lr · (g + momentum · buffer). */
+TH_KERNEL int32_t th_sgd(const double *host_table, int32_t count, double lr, double momentum, double weight_decay,
+                         int32_t nesterov);
 /** rows {parameter, gradient, first moment, second moment, n}. Adam (Kingma and Ba, 2015) with weight_decay · p added to the
-    gradient; correction1 = 1 - beta1^t, correction2 = 1 - beta2^t; p -= lr · (m / correction1) / (√(v / correction2) + eps). */
+    gradient, or with `decoupled` lr · weight_decay · p taken from the parameter first (Loshchilov and Hutter, 2019);
+    correction1 = 1 - beta1^t, correction2 = 1 - beta2^t; p -= lr · (m / correction1) / (√(v / correction2) + eps). */
 TH_KERNEL int32_t th_adam(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps,
-                          double weight_decay, double correction1, double correction2);
+                          double weight_decay, int32_t decoupled, double correction1, double correction2);
 /** rows {gradient, n}. norm (1) = the Euclidean norm of all gradients together, which are then multiplied by
-    max_norm / (norm + 1e-6) where that is below 1. */
+    max_norm / (norm + 1e-6) where that is below 1, or NaN. */
 TH_KERNEL int32_t th_clip_grad_norm(float *norm, const double *host_table, int32_t count, double max_norm);
 
 /* --------------------------------------------------------------------------------------------------- images */

@@ -14,7 +14,7 @@
 
 #include "../thimble.h"
 
-enum { TH_MAX_OPERANDS = 3 };
+enum { TH_MAX_OPERANDS = 4 };
 
 typedef struct {
   int ndim;        /* 0 for a single element */

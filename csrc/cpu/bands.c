@@ -73,6 +73,7 @@ static void visit(const plan *p, int operands, void *const pointers[], th_chunk_
     chunk.out = p->form[0] == AS_IT_IS ? at[0] : buffers[0];
     chunk.a = p->form[1] == PACKED ? buffers[1] : at[1];
     chunk.b = p->form[2] == PACKED ? buffers[2] : at[2];
+    chunk.c = p->form[3] == PACKED ? buffers[3] : at[3];
     loop(&chunk);
     if (p->form[0] == PACKED) th_copy_row(buffers[0], at[0], p->stride[0], n, 1);
     if (p->form[0] == STREAMED) th_stream(at[0], buffers[0], n);

@@ -8,6 +8,7 @@
   int32_t th_cast_##ISA(void *out, const void *in, const int32_t *layout, int32_t from, int32_t to); \
   int32_t th_unary_##ISA(void *out, const void *in, const int32_t *layout, int32_t op, int32_t dtype, double p); \
   int32_t th_binary_##ISA(void *out, const void *a, const void *b, const int32_t *layout, int32_t op, int32_t dtype, double p); \
+  int32_t th_where_##ISA(void *out, const void *condition, const void *a, const void *b, const int32_t *layout, int32_t dtype); \
   int32_t th_scale_##ISA(float *x, const float *factor, int32_t n); \
   int32_t th_reduce_##ISA(void *out, const void *in, const int32_t *layout, int32_t reduced, int32_t op, int32_t dtype, double scale); \
   int32_t th_matmul_##ISA(float *c, const float *a, const float *b, const float *bias, const int32_t *shape); \
@@ -38,8 +39,8 @@
   int32_t th_normal_##ISA(float *out, int32_t n, double mean, double std, int32_t seed, int32_t stream); \
   int32_t th_dropout_##ISA(float *out, const float *in, int32_t n, double p, int32_t seed, int32_t stream); \
   int32_t th_permutation_##ISA(int32_t *host_out, int32_t n, int32_t seed, int32_t stream); \
-  int32_t th_sgd_##ISA(const double *host_table, int32_t count, double lr, double momentum, double weight_decay); \
-  int32_t th_adam_##ISA(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps, double weight_decay, double correction1, double correction2); \
+  int32_t th_sgd_##ISA(const double *host_table, int32_t count, double lr, double momentum, double weight_decay, int32_t nesterov); \
+  int32_t th_adam_##ISA(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps, double weight_decay, int32_t decoupled, double correction1, double correction2); \
   int32_t th_clip_grad_norm_##ISA(float *norm, const double *host_table, int32_t count, double max_norm); \
   int32_t th_gather_images_##ISA(float *out, const uint8_t *host_images, const int32_t *host_plan, int32_t count, int32_t channels, int32_t height, int32_t width);
 
@@ -49,6 +50,7 @@
   th_cast_##ISA, \
   th_unary_##ISA, \
   th_binary_##ISA, \
+  th_where_##ISA, \
   th_scale_##ISA, \
   th_reduce_##ISA, \
   th_matmul_##ISA, \
@@ -91,6 +93,7 @@ typedef struct {
   int32_t (*th_cast)(void *out, const void *in, const int32_t *layout, int32_t from, int32_t to);
   int32_t (*th_unary)(void *out, const void *in, const int32_t *layout, int32_t op, int32_t dtype, double p);
   int32_t (*th_binary)(void *out, const void *a, const void *b, const int32_t *layout, int32_t op, int32_t dtype, double p);
+  int32_t (*th_where)(void *out, const void *condition, const void *a, const void *b, const int32_t *layout, int32_t dtype);
   int32_t (*th_scale)(float *x, const float *factor, int32_t n);
   int32_t (*th_reduce)(void *out, const void *in, const int32_t *layout, int32_t reduced, int32_t op, int32_t dtype, double scale);
   int32_t (*th_matmul)(float *c, const float *a, const float *b, const float *bias, const int32_t *shape);
@@ -121,8 +124,8 @@ typedef struct {
   int32_t (*th_normal)(float *out, int32_t n, double mean, double std, int32_t seed, int32_t stream);
   int32_t (*th_dropout)(float *out, const float *in, int32_t n, double p, int32_t seed, int32_t stream);
   int32_t (*th_permutation)(int32_t *host_out, int32_t n, int32_t seed, int32_t stream);
-  int32_t (*th_sgd)(const double *host_table, int32_t count, double lr, double momentum, double weight_decay);
-  int32_t (*th_adam)(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps, double weight_decay, double correction1, double correction2);
+  int32_t (*th_sgd)(const double *host_table, int32_t count, double lr, double momentum, double weight_decay, int32_t nesterov);
+  int32_t (*th_adam)(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps, double weight_decay, int32_t decoupled, double correction1, double correction2);
   int32_t (*th_clip_grad_norm)(float *norm, const double *host_table, int32_t count, double max_norm);
   int32_t (*th_gather_images)(float *out, const uint8_t *host_images, const int32_t *host_plan, int32_t count, int32_t channels, int32_t height, int32_t width);
 } kernel_table;
@@ -163,6 +166,10 @@ int32_t th_unary(void *out, const void *in, const int32_t *layout, int32_t op, i
 
 int32_t th_binary(void *out, const void *a, const void *b, const int32_t *layout, int32_t op, int32_t dtype, double p) {
   return active->th_binary(out, a, b, layout, op, dtype, p);
+}
+
+int32_t th_where(void *out, const void *condition, const void *a, const void *b, const int32_t *layout, int32_t dtype) {
+  return active->th_where(out, condition, a, b, layout, dtype);
 }
 
 int32_t th_scale(float *x, const float *factor, int32_t n) {
@@ -285,12 +292,12 @@ int32_t th_permutation(int32_t *host_out, int32_t n, int32_t seed, int32_t strea
   return active->th_permutation(host_out, n, seed, stream);
 }
 
-int32_t th_sgd(const double *host_table, int32_t count, double lr, double momentum, double weight_decay) {
-  return active->th_sgd(host_table, count, lr, momentum, weight_decay);
+int32_t th_sgd(const double *host_table, int32_t count, double lr, double momentum, double weight_decay, int32_t nesterov) {
+  return active->th_sgd(host_table, count, lr, momentum, weight_decay, nesterov);
 }
 
-int32_t th_adam(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps, double weight_decay, double correction1, double correction2) {
-  return active->th_adam(host_table, count, lr, beta1, beta2, eps, weight_decay, correction1, correction2);
+int32_t th_adam(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps, double weight_decay, int32_t decoupled, double correction1, double correction2) {
+  return active->th_adam(host_table, count, lr, beta1, beta2, eps, weight_decay, decoupled, correction1, correction2);
 }
 
 int32_t th_clip_grad_norm(float *norm, const double *host_table, int32_t count, double max_norm) {

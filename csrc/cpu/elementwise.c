@@ -7,13 +7,14 @@
 #include <string.h>
 
 #include "../common/elementwise.h"
-#include "../common/vmath.h"
 
 #define TH_EXP th_expf
 #define TH_LOG th_logf
 #define TH_TANH th_tanhf
 #define TH_SIGMOID th_sigmoidf
 #define TH_POW powf
+#define TH_SIN(x) th_sine(x, 0)
+#define TH_COS(x) th_sine(x, 1)
 
 /* One thread should have about this many elements; a transcendental function is worth four cheap operations. */
 static const double GRAIN = 16384, HEAVY_GRAIN = 4096;
@@ -71,7 +72,7 @@ INT_BINARY(INT_BINARY_LOOP)
 #define FLOAT_BINARY_ENTRY(NAME, EXPRESSION) [TH_BINARY_##NAME] = float_binary_##NAME,
 #define INT_UNARY_ENTRY(NAME, EXPRESSION) [TH_UNARY_##NAME] = int_unary_##NAME,
 #define INT_BINARY_ENTRY(NAME, EXPRESSION) [TH_BINARY_##NAME] = int_binary_##NAME,
-enum { UNARY_OPS = TH_UNARY_GREATER_SCALAR + 1, BINARY_OPS = TH_BINARY_EXP_SUB + 1 };
+enum { UNARY_OPS = TH_UNARY_LEAKY_RELU + 1, BINARY_OPS = TH_BINARY_LESS_EQUAL + 1 };
 static const th_chunk_loop unary_loops[2][UNARY_OPS] = {
     [TH_DTYPE_FLOAT32] = {FLOAT_UNARY(FLOAT_UNARY_ENTRY)},
     [TH_DTYPE_INT32] = {INT_UNARY(INT_UNARY_ENTRY)},
@@ -114,6 +115,24 @@ static th_chunk_loop power_loop(float exponent, int backward, th_chunk_loop othe
     if (powers[i].exponent == exponent) return backward ? powers[i].backward : powers[i].forward;
   return otherwise;
 }
+
+/* -------------------------------------------------------------------------------------------- large angles */
+
+/** A loop for arguments some of which th_sine does not take. */
+#define WAVE_LOOP(NAME, SMALL, LARGE)                                                                                  \
+  static void wave_##NAME(const th_chunk *chunk) {                                                                     \
+    const ptrdiff_t n = chunk->n;                                                                                      \
+    const float *in = chunk->a;                                                                                        \
+    float *result = chunk->out;                                                                                        \
+    int beyond = 0;                                                                                                    \
+    _Pragma("omp simd reduction(| : beyond)") for (ptrdiff_t i = 0; i < n; i++) beyond |=                              \
+        !(fabsf(in[i]) <= TH_TRIG_MAX);                                                                                \
+    if (!beyond) float_unary_##NAME(chunk);                                                                            \
+    else                                                                                                               \
+      for (ptrdiff_t i = 0; i < n; i++) result[i] = fabsf(in[i]) <= TH_TRIG_MAX ? SMALL(in[i]) : LARGE(in[i]);         \
+  }
+WAVE_LOOP(SIN, TH_SIN, sinf)
+WAVE_LOOP(COS, TH_COS, cosf)
 
 /* ------------------------------------------------------------------------------------------------ kernels */
 
@@ -163,6 +182,14 @@ static void to_float_loop(const th_chunk *chunk) {
   for (ptrdiff_t i = 0; i < n; i++) result[i] = (float)in[i];
 }
 
+static void where_loop(const th_chunk *chunk) {
+  const ptrdiff_t n = chunk->n;
+  const th_word value_bits = *(const th_word *)chunk->context, *condition = chunk->a, *a = chunk->b, *b = chunk->c;
+  th_word *result = chunk->out;
+#pragma omp simd
+  for (ptrdiff_t i = 0; i < n; i++) result[i] = condition[i] & value_bits ? a[i] : b[i];
+}
+
 int32_t th_fill(void *out, const int32_t *layout, double value, int32_t dtype) {
   const th_layout l = elements_of(layout, 1);
   const scalar p = scalar_of(value, dtype);
@@ -187,9 +214,11 @@ int32_t th_unary(void *out, const void *in, const int32_t *layout, int32_t op, i
   const th_layout l = elements_of(layout, 2);
   const scalar context = scalar_of(p, dtype);
   const int heavy = op == TH_UNARY_EXP || op == TH_UNARY_LOG || op == TH_UNARY_TANH || op == TH_UNARY_SIGMOID ||
-                    op == TH_UNARY_POW_SCALAR;
+                    op == TH_UNARY_POW_SCALAR || (op >= TH_UNARY_SIN && op <= TH_UNARY_SOFTPLUS);
   th_chunk_loop loop = unary_loops[dtype][op];
   if (op == TH_UNARY_POW_SCALAR) loop = power_loop(context.f, 0, loop);
+  if (op == TH_UNARY_SIN) loop = wave_SIN;
+  if (op == TH_UNARY_COS) loop = wave_COS;
   th_for_chunks(&l, 2, (void *[]){out, (void *)in}, loop, &context, heavy ? HEAVY_GRAIN : GRAIN);
   return TH_STATUS_OK;
 }
@@ -198,10 +227,18 @@ int32_t th_binary(void *out, const void *a, const void *b, const int32_t *layout
   if (op == TH_BINARY_POW_BACKWARD && p == 0) return th_fill(out, layout, 0, dtype);
   const th_layout l = elements_of(layout, 3);
   const scalar context = scalar_of(p, dtype);
-  const int heavy = op == TH_BINARY_POW_BACKWARD || op == TH_BINARY_EXP_SUB;
+  const int heavy = op == TH_BINARY_POW_BACKWARD || op == TH_BINARY_EXP_SUB ||
+                    (op >= TH_BINARY_GELU_BACKWARD && op <= TH_BINARY_SOFTPLUS_BACKWARD);
   th_chunk_loop loop = binary_loops[dtype][op];
   if (op == TH_BINARY_POW_BACKWARD) loop = power_loop(context.f - 1, 1, loop);
   th_for_chunks(&l, 3, (void *[]){out, (void *)a, (void *)b}, loop, &context, heavy ? HEAVY_GRAIN : GRAIN);
+  return TH_STATUS_OK;
+}
+
+int32_t th_where(void *out, const void *condition, const void *a, const void *b, const int32_t *layout, int32_t dtype) {
+  const th_layout l = elements_of(layout, 4);
+  const th_word value_bits = dtype == TH_DTYPE_FLOAT32 ? 0x7fffffff : 0xffffffff; /* -0 is zero too */
+  th_for_chunks(&l, 4, (void *[]){out, (void *)condition, (void *)a, (void *)b}, where_loop, &value_bits, GRAIN);
   return TH_STATUS_OK;
 }
 

@@ -4,6 +4,7 @@
 #define th_cast TH_ISA_NAME(th_cast)
 #define th_unary TH_ISA_NAME(th_unary)
 #define th_binary TH_ISA_NAME(th_binary)
+#define th_where TH_ISA_NAME(th_where)
 #define th_scale TH_ISA_NAME(th_scale)
 #define th_reduce TH_ISA_NAME(th_reduce)
 #define th_matmul TH_ISA_NAME(th_matmul)

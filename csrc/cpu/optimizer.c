@@ -85,6 +85,7 @@ static void visit_all(const double *table, int32_t count, int arrays, stretch st
 
 typedef struct {
   float lr, momentum, weight_decay;
+  int nesterov;
 } sgd_options;
 
 static void sgd_step(float *const arrays[], ptrdiff_t n, const void *context) {
@@ -98,14 +99,15 @@ static void sgd_step(float *const arrays[], ptrdiff_t n, const void *context) {
   }
 #pragma omp simd
   for (ptrdiff_t i = 0; i < n; i++) {
-    const float moved = o.momentum * buffer[i] + (g[i] + o.weight_decay * p[i]);
+    const float gradient = g[i] + o.weight_decay * p[i], moved = o.momentum * buffer[i] + gradient;
     buffer[i] = moved;
-    p[i] -= o.lr * moved;
+    p[i] -= o.lr * (o.nesterov ? gradient + o.momentum * moved : moved);
   }
 }
 
-int32_t th_sgd(const double *host_table, int32_t count, double lr, double momentum, double weight_decay) {
-  const sgd_options o = {(float)lr, (float)momentum, (float)weight_decay};
+int32_t th_sgd(const double *host_table, int32_t count, double lr, double momentum, double weight_decay,
+               int32_t nesterov) {
+  const sgd_options o = {(float)lr, (float)momentum, (float)weight_decay, nesterov};
   visit_all(host_table, count, 3, sgd_step, &o);
   return TH_STATUS_OK;
 }
@@ -113,7 +115,8 @@ int32_t th_sgd(const double *host_table, int32_t count, double lr, double moment
 /* --------------------------------------------------------------------------------------------------- adam */
 
 typedef struct {
-  float beta1, beta2, rest1, rest2, eps, weight_decay;
+  float beta1, beta2, rest1, rest2, eps;
+  float weight_decay, keep;     /* what goes into the gradient, and what stays of the parameter */
   float step, root_correction2; /* lr / correction1, 1 / √correction2 */
 } adam_options;
 
@@ -127,14 +130,21 @@ static void adam_step(float *const arrays[], ptrdiff_t n, const void *context) {
     const float first = o.beta1 * m[i] + o.rest1 * g, second = o.beta2 * v[i] + o.rest2 * (g * g);
     m[i] = first;
     v[i] = second;
-    p[i] -= o.step * first / (sqrtf(second) * o.root_correction2 + o.eps);
+    p[i] = o.keep * p[i] - o.step * first / (sqrtf(second) * o.root_correction2 + o.eps);
   }
 }
 
 int32_t th_adam(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps,
-                double weight_decay, double correction1, double correction2) {
-  const adam_options o = {(float)beta1, (float)beta2,        (float)(1 - beta1),        (float)(1 - beta2),
-                          (float)eps,   (float)weight_decay, (float)(lr / correction1), (float)(1 / sqrt(correction2))};
+                double weight_decay, int32_t decoupled, double correction1, double correction2) {
+  const adam_options o = {(float)beta1,
+                          (float)beta2,
+                          (float)(1 - beta1),
+                          (float)(1 - beta2),
+                          (float)eps,
+                          decoupled ? 0 : (float)weight_decay,
+                          decoupled ? (float)(1 - lr * weight_decay) : 1,
+                          (float)(lr / correction1),
+                          (float)(1 / sqrt(correction2))};
   visit_all(host_table, count, 4, adam_step, &o);
   return TH_STATUS_OK;
 }
@@ -176,6 +186,6 @@ int32_t th_clip_grad_norm(float *norm, const double *host_table, int32_t count, 
   for (int part = 0; part < parts; part++) squares += partial[part];
   *norm = (float)sqrt(squares);
   const float factor = (float)(max_norm / (sqrt(squares) + 1e-6));
-  if (factor < 1) visit_all(host_table, count, 1, scale_step, &factor);
+  if (!(factor >= 1)) visit_all(host_table, count, 1, scale_step, &factor);
   return TH_STATUS_OK;
 }

@@ -93,7 +93,7 @@ static void run(const plan *p, const th_layout *layout, int operands, void *cons
       if (k > 0 && (p->form[k] == PACKED || (p->form[k] == PACKED_ONCE && start == from)))
         copy_elements(buffers[k], pointers[k], layout, k, start, n, 0);
     }
-    loop(&(th_chunk){n, at[0], at[1], at[2], p->single, context});
+    loop(&(th_chunk){n, at[0], at[1], at[2], at[3], p->single, context});
     if (p->form[0] == PACKED) copy_elements(buffers[0], pointers[0], layout, 0, start, n, 1);
     if (p->form[0] == STREAMED) th_stream((th_word *)pointers[0] + start, streamed, n);
   }

@@ -23,14 +23,14 @@ typedef uint32_t __attribute__((may_alias)) th_word;
 typedef struct {
   ptrdiff_t n;
   void *out;
-  const void *a, *b;
+  const void *a, *b, *c;
   int single; /* 1 or 2: a or b is a single element, for all n; only of binary operations */
   const void *context;
 } th_chunk;
 
 typedef void (*th_chunk_loop)(const th_chunk *chunk);
 
-/** Calls loop for all elements of operands {out, a, b} (`operands` of them). `grain`: elements worth a thread. */
+/** Calls loop for all elements of operands {out, a, b, c} (`operands` of them). `grain`: elements worth a thread. */
 void TH_ISA_NAME(th_for_chunks)(const th_layout *layout, int operands, void *const pointers[], th_chunk_loop loop,
                                 const void *context, double grain);
 #define th_for_chunks TH_ISA_NAME(th_for_chunks)

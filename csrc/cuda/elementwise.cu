@@ -20,6 +20,8 @@ TH_DEVICE float sigmoid(float x) { return 1 / (1 + expf(-x)); }
 #define TH_TANH tanhf
 #define TH_SIGMOID sigmoid
 #define TH_POW power
+#define TH_SIN sinf
+#define TH_COS cosf
 
 #define UNARY_FUNCTOR(PREFIX, TYPE, NAME, EXPRESSION)                                                                  \
   struct PREFIX##_##NAME {                                                                                             \
@@ -157,6 +159,24 @@ int32_t th_binary(void *out, const void *a, const void *b, const int32_t *layout
     switch (op) { INT_BINARY(INT_BINARY_CASE) }
   }
   return unsupported("th_binary", op, dtype);
+}
+
+static __global__ void choose(uint32_t *out, const uint32_t *condition, const uint32_t *a, const uint32_t *b,
+                              th_axes<4> axes, uint32_t value_bits) {
+  for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < axes.count; i += gridDim.x * blockDim.x) {
+    int32_t at[4];
+    th_offsets(axes, i, at);
+    out[at[0]] = condition[at[1]] & value_bits ? a[at[2]] : b[at[3]];
+  }
+}
+
+int32_t th_where(void *out, const void *condition, const void *a, const void *b, const int32_t *layout, int32_t dtype) {
+  const th_layout l = th_elements_of(layout, 4);
+  if (l.count == 0) return TH_STATUS_OK;
+  const uint32_t value_bits = dtype == TH_DTYPE_FLOAT32 ? 0x7fffffff : 0xffffffff; /* -0 is zero too */
+  return th_launch("where", choose, th_blocks_for(l.count), TH_BLOCK, static_cast<uint32_t *>(out),
+                   static_cast<const uint32_t *>(condition), static_cast<const uint32_t *>(a),
+                   static_cast<const uint32_t *>(b), th_make_axes<4>(l), value_bits);
 }
 
 static __global__ void scale_by(float *x, const float *factor, uint32_t n) {

@@ -65,6 +65,7 @@ template <class Body> TH_DEVICE void for_chunk(const row *rows, uint32_t count, 
 
 struct sgd_options {
   float lr, momentum, weight_decay;
+  int nesterov;
 };
 
 __global__ void sgd_step(const row *rows, uint32_t count, sgd_options o) {
@@ -72,15 +73,17 @@ __global__ void sgd_step(const row *rows, uint32_t count, sgd_options o) {
     float *p = r.arrays[0], *buffer = r.arrays[2];
     float moved = r.arrays[1][i] + o.weight_decay * p[i];
     if (buffer) {
-      moved = o.momentum * buffer[i] + moved;
-      buffer[i] = moved;
+      const float gradient = moved;
+      moved = buffer[i] = o.momentum * buffer[i] + gradient;
+      if (o.nesterov) moved = gradient + o.momentum * moved;
     }
     p[i] -= o.lr * moved;
   });
 }
 
 struct adam_options {
-  float beta1, beta2, rest1, rest2, eps, weight_decay;
+  float beta1, beta2, rest1, rest2, eps;
+  float weight_decay, keep;     /* what goes into the gradient, and what stays of the parameter */
   float step, root_correction2; /* lr / correction1, 1 / √correction2 */
 };
 
@@ -91,7 +94,7 @@ __global__ void adam_step(const row *rows, uint32_t count, adam_options o) {
     const float first = o.beta1 * m[i] + o.rest1 * g, second = o.beta2 * v[i] + o.rest2 * (g * g);
     m[i] = first;
     v[i] = second;
-    p[i] -= o.step * first / (sqrtf(second) * o.root_correction2 + o.eps);
+    p[i] = o.keep * p[i] - o.step * first / (sqrtf(second) * o.root_correction2 + o.eps);
   });
 }
 
@@ -111,7 +114,7 @@ __global__ void find_norm(float *norm, float *factor, const double *squares, uin
   if (threadIdx.x > 0) return;
   *norm = (float)sqrt(sum);
   const float by = (float)(max_norm / (sqrt(sum) + 1e-6));
-  *factor = by < 1 ? by : 1;
+  *factor = by >= 1 ? 1 : by;
 }
 
 __global__ void scale_chunk(const float *factor, const row *rows, uint32_t count) {
@@ -122,19 +125,27 @@ __global__ void scale_chunk(const float *factor, const row *rows, uint32_t count
 
 } // namespace
 
-int32_t th_sgd(const double *host_table, int32_t count, double lr, double momentum, double weight_decay) {
+int32_t th_sgd(const double *host_table, int32_t count, double lr, double momentum, double weight_decay,
+               int32_t nesterov) {
   const parameter_list list(host_table, count, 3);
   TH_TRY(list.status());
   return th_launch("sgd_step", sgd_step, list.chunks(), TH_BLOCK, list.rows(), list.count(),
-                   sgd_options{(float)lr, (float)momentum, (float)weight_decay});
+                   sgd_options{(float)lr, (float)momentum, (float)weight_decay, nesterov});
 }
 
 int32_t th_adam(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps,
-                double weight_decay, double correction1, double correction2) {
+                double weight_decay, int32_t decoupled, double correction1, double correction2) {
   const parameter_list list(host_table, count, 4);
   TH_TRY(list.status());
-  const adam_options o = {(float)beta1, (float)beta2,        (float)(1 - beta1),        (float)(1 - beta2),
-                          (float)eps,   (float)weight_decay, (float)(lr / correction1), (float)(1 / sqrt(correction2))};
+  const adam_options o = {(float)beta1,
+                          (float)beta2,
+                          (float)(1 - beta1),
+                          (float)(1 - beta2),
+                          (float)eps,
+                          decoupled ? 0 : (float)weight_decay,
+                          decoupled ? (float)(1 - lr * weight_decay) : 1,
+                          (float)(lr / correction1),
+                          (float)(1 / sqrt(correction2))};
   return th_launch("adam_step", adam_step, list.chunks(), TH_BLOCK, list.rows(), list.count(), o);
 }
 

@@ -36,7 +36,7 @@ enum { SPATIAL = 8192, CHANNELS = 16, ELEMENTS = SPATIAL * CHANNELS, TOKENS = 70
   RUN("cross entropy + gradient, 700 x 10000", th_cross_entropy(dbias, y, x, ids, TOKENS, WORDS))                      \
   RUN("cross entropy + gradient, 128 x 10", th_cross_entropy(dbias, y, x, labels, 128, 10))                            \
   RUN("softmax, 700 x 10000", th_softmax(y, x, TOKENS, WORDS, 0))                                                      \
-  RUN("Adam, 432000", th_adam(adam_table, 1, 1e-3, 0.9, 0.999, 1e-8, 0, 0.1, 0.001))                                   \
+  RUN("Adam, 432000", th_adam(adam_table, 1, 1e-3, 0.9, 0.999, 1e-8, 0, 0, 0.1, 0.001))                                \
   RUN("clip, 432000", th_clip_grad_norm(dbias, clip_table, 1, 1))                                                      \
   RUN("embedding, 700 of 10000 x 200", th_embedding(y, x, ids, TOKENS, 200, WORDS))                                    \
   RUN("its gradient, 700 of 10000 x 200", th_embedding_backward(z, y, ids, TOKENS, 200, WORDS))                        \

@@ -9,7 +9,7 @@ static const int sizes[LISTS] = {1, 0, 17, 70001, 3, 1000};
 
 static double number_of(const void *pointer) { return (double)(uintptr_t)pointer; }
 
-static void check_sgd(double momentum, double weight_decay) {
+static void check_sgd(double momentum, double weight_decay, int nesterov) {
   double table[LISTS * 4];
   float *p[LISTS], *g[LISTS], *buffer[LISTS], *p2[LISTS], *b2[LISTS];
   for (int i = 0; i < LISTS; i++) {
@@ -18,13 +18,13 @@ static void check_sgd(double momentum, double weight_decay) {
     const double row[] = {number_of(p[i]), number_of(g[i]), momentum != 0 ? number_of(buffer[i]) : 0, sizes[i]};
     for (int k = 0; k < 4; k++) table[4 * i + k] = row[k];
   }
-  th_sgd(table, LISTS, 0.1, momentum, weight_decay);
+  th_sgd(table, LISTS, 0.1, momentum, weight_decay, nesterov);
   for (int i = 0; i < LISTS; i++) {
     for (int j = 0; j < sizes[i]; j++) {
-      const double step =
-          (momentum != 0 ? momentum * (double)b2[i][j] : 0) + (double)g[i][j] + weight_decay * (double)p2[i][j];
+      const double gradient = (double)g[i][j] + weight_decay * (double)p2[i][j];
+      const double step = (momentum != 0 ? momentum * (double)b2[i][j] : 0) + gradient;
       if (momentum != 0) b2[i][j] = (float)step;
-      p2[i][j] = (float)((double)p2[i][j] - 0.1 * step);
+      p2[i][j] = (float)((double)p2[i][j] - 0.1 * (nesterov ? gradient + momentum * step : step));
     }
     check_close(p[i], p2[i], sizes[i], 3e-7, "SGD parameter %d", i);
     check_close(buffer[i], b2[i], sizes[i], 3e-7, "SGD momentum buffer %d", i);
@@ -33,13 +33,14 @@ static void check_sgd(double momentum, double weight_decay) {
 }
 
 TEST_SUITE(sgd) {
-  check_sgd(0, 0);
-  check_sgd(0.9, 0);
-  check_sgd(0.9, 0.01);
-  check_sgd(0, 0.01);
+  check_sgd(0, 0, 0);
+  check_sgd(0.9, 0, 0);
+  check_sgd(0.9, 0.01, 0);
+  check_sgd(0, 0.01, 0);
+  check_sgd(0.9, 0.01, 1);
 }
 
-TEST_SUITE(adam) {
+static void check_adam(int decoupled) {
   const double lr = 0.01, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, decay = 0.02;
   double table[LISTS * 5];
   float *p[LISTS], *g[LISTS], *m[LISTS], *v[LISTS], *p2[LISTS], *m2[LISTS], *v2[LISTS];
@@ -53,10 +54,11 @@ TEST_SUITE(adam) {
   }
   for (int step = 1; step <= 2; step++) {
     const double c1 = 1 - pow(beta1, step), c2 = 1 - pow(beta2, step);
-    th_adam(table, LISTS, lr, beta1, beta2, eps, decay, c1, c2);
+    th_adam(table, LISTS, lr, beta1, beta2, eps, decay, decoupled, c1, c2);
     for (int i = 0; i < LISTS; i++) {
       for (int j = 0; j < sizes[i]; j++) {
-        const double gradient = (double)g[i][j] + decay * (double)p2[i][j];
+        const double gradient = (double)g[i][j] + (decoupled ? 0 : decay * (double)p2[i][j]);
+        if (decoupled) p2[i][j] = (float)((double)p2[i][j] * (1 - lr * decay));
         m2[i][j] = (float)(beta1 * (double)m2[i][j] + (1 - beta1) * gradient);
         v2[i][j] = (float)(beta2 * (double)v2[i][j] + (1 - beta2) * gradient * gradient);
         p2[i][j] = (float)((double)p2[i][j] - lr * ((double)m2[i][j] / c1) / (sqrt((double)v2[i][j] / c2) + eps));
@@ -69,12 +71,17 @@ TEST_SUITE(adam) {
   for (int i = 0; i < LISTS; i++) free(p[i]), free(g[i]), free(m[i]), free(v[i]), free(p2[i]), free(m2[i]), free(v2[i]);
 }
 
+TEST_SUITE(adam) {
+  check_adam(0);
+  check_adam(1);
+}
+
 /** Subnormal numbers are taken as zero, within the kernels only. The emulated device, like a real one, keeps them. */
 TEST_SUITE(subnormal_parameters) {
   float *p = test_floats(2), *g = test_floats(2), *m = test_floats(2), *v = test_floats(2);
   for (int i = 0; i < 2; i++) p[i] = i ? 1 : 1e-40f, g[i] = m[i] = v[i] = 0;
   const double adam[] = {number_of(p), number_of(g), number_of(m), number_of(v), 2};
-  th_adam(adam, 1, 0.1, 0.9, 0.999, 1e-8, 1e-3, 0.1, 0.001);
+  th_adam(adam, 1, 0.1, 0.9, 0.999, 1e-8, 1e-3, 0, 0.1, 0.001);
   check(test_settled(TH_STATUS_OK) == TH_STATUS_OK && fabsf(p[0]) < 1e-35f && p[1] < 1, "Adam: %g and %g", (double)p[0],
         (double)p[1]);
 #ifndef TH_EMULATED
@@ -103,7 +110,10 @@ TEST_SUITE(clip_grad_norm) {
       free(g[i]), free(expected[i]);
     }
   }
-  float norm = NAN;
+  float norm = NAN, unclean[] = {NAN, 200};
+  const double unclean_row[] = {number_of(unclean), 2};
+  th_clip_grad_norm(&norm, unclean_row, 1, 1);
+  check(isnan(norm) && isnan(unclean[0]) && isnan(unclean[1]), "gradients with a norm that is NaN become NaN");
   th_clip_grad_norm(&norm, NULL, 0, 1);
   check(norm == 0, "the norm of nothing");
 }

@@ -3,6 +3,7 @@
  */
 import { ArgumentError, AutogradError, DeviceError, DTypeError, formatShape } from "../native/errors.ts";
 import { binary } from "../ndarray/arithmetic.ts";
+import "../ndarray/methods.ts";
 import type { Device } from "../ndarray/device.ts";
 import type { DType, TypedArrayOf } from "../ndarray/dtype.ts";
 import { formatElements, inspect } from "../ndarray/format.ts";

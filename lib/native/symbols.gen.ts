@@ -4,7 +4,7 @@ import type { Pointer } from "bun:ffi";
 /** Native memory: a pointer, or a typed array whose memory is passed for the length of the call; null for none. */
 export type Address = Pointer | NodeJS.TypedArray | null;
 
-export const ABI_VERSION = 6;
+export const ABI_VERSION = 7;
 export const MAX_NDIM = 16;
 
 export const Status = {
@@ -55,6 +55,17 @@ export const Unary = {
   maximumScalar: 14,
   equalScalar: 15,
   greaterScalar: 16,
+  minimumScalar: 17,
+  notEqualScalar: 18,
+  lessScalar: 19,
+  lessEqualScalar: 20,
+  greaterEqualScalar: 21,
+  sin: 22,
+  cos: 23,
+  gelu: 24,
+  silu: 25,
+  softplus: 26,
+  leakyRelu: 27,
 } as const;
 export type Unary = keyof typeof Unary;
 
@@ -74,6 +85,15 @@ export const Binary = {
   powBackward: 12,
   maximumBackward: 13,
   expSub: 14,
+  minimum: 15,
+  notEqual: 16,
+  greaterEqual: 17,
+  geluBackward: 18,
+  siluBackward: 19,
+  softplusBackward: 20,
+  leakyReluBackward: 21,
+  less: 22,
+  lessEqual: 23,
 } as const;
 export type Binary = keyof typeof Binary;
 
@@ -142,6 +162,7 @@ export const symbols = {
   th_cast: { args: ["ptr", "ptr", "ptr", "i32", "i32"], returns: "i32" },
   th_unary: { args: ["ptr", "ptr", "ptr", "i32", "i32", "f64"], returns: "i32" },
   th_binary: { args: ["ptr", "ptr", "ptr", "ptr", "i32", "i32", "f64"], returns: "i32" },
+  th_where: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "i32"], returns: "i32" },
   th_scale: { args: ["ptr", "ptr", "i32"], returns: "i32" },
   th_reduce: { args: ["ptr", "ptr", "ptr", "i32", "i32", "i32", "f64"], returns: "i32" },
   th_matmul: { args: ["ptr", "ptr", "ptr", "ptr", "ptr"], returns: "i32" },
@@ -172,8 +193,8 @@ export const symbols = {
   th_normal: { args: ["ptr", "i32", "f64", "f64", "i32", "i32"], returns: "i32" },
   th_dropout: { args: ["ptr", "ptr", "i32", "f64", "i32", "i32"], returns: "i32" },
   th_permutation: { args: ["ptr", "i32", "i32", "i32"], returns: "i32" },
-  th_sgd: { args: ["ptr", "i32", "f64", "f64", "f64"], returns: "i32" },
-  th_adam: { args: ["ptr", "i32", "f64", "f64", "f64", "f64", "f64", "f64", "f64"], returns: "i32" },
+  th_sgd: { args: ["ptr", "i32", "f64", "f64", "f64", "i32"], returns: "i32" },
+  th_adam: { args: ["ptr", "i32", "f64", "f64", "f64", "f64", "f64", "i32", "f64", "f64"], returns: "i32" },
   th_clip_grad_norm: { args: ["ptr", "ptr", "i32", "f64"], returns: "i32" },
   th_gather_images: { args: ["ptr", "ptr", "ptr", "i32", "i32", "i32", "i32"], returns: "i32" },
 } as const;
@@ -202,6 +223,7 @@ export interface Backend {
   th_cast(out: Address, in_: Address, layout: Address, from: number, to: number): number;
   th_unary(out: Address, in_: Address, layout: Address, op: number, dtype: number, p: number): number;
   th_binary(out: Address, a: Address, b: Address, layout: Address, op: number, dtype: number, p: number): number;
+  th_where(out: Address, condition: Address, a: Address, b: Address, layout: Address, dtype: number): number;
   th_scale(x: Address, factor: Address, n: number): number;
   th_reduce(out: Address, in_: Address, layout: Address, reduced: number, op: number, dtype: number, scale: number): number;
   th_matmul(c: Address, a: Address, b: Address, bias: Address, shape: Address): number;
@@ -232,8 +254,8 @@ export interface Backend {
   th_normal(out: Address, n: number, mean: number, std: number, seed: number, stream: number): number;
   th_dropout(out: Address, in_: Address, n: number, p: number, seed: number, stream: number): number;
   th_permutation(hostOut: Address, n: number, seed: number, stream: number): number;
-  th_sgd(hostTable: Address, count: number, lr: number, momentum: number, weightDecay: number): number;
-  th_adam(hostTable: Address, count: number, lr: number, beta1: number, beta2: number, eps: number, weightDecay: number, correction1: number, correction2: number): number;
+  th_sgd(hostTable: Address, count: number, lr: number, momentum: number, weightDecay: number, nesterov: number): number;
+  th_adam(hostTable: Address, count: number, lr: number, beta1: number, beta2: number, eps: number, weightDecay: number, decoupled: number, correction1: number, correction2: number): number;
   th_clip_grad_norm(norm: Address, hostTable: Address, count: number, maxNorm: number): number;
   th_gather_images(out: Address, hostImages: Address, hostPlan: Address, count: number, channels: number, height: number, width: number): number;
 }

@@ -1,15 +1,13 @@
 /**
  * Arithmetic on arrays: one function for each shape of kernel (unary, binary, reduce, matmul), which validates,
- * promotes dtypes as PyTorch does, chooses the result's layout, and makes one native call. The methods of NDArray at
- * the end of the file are one-liners over them.
+ * promotes dtypes as PyTorch does, chooses the result's layout, and makes one native call.
  */
-import { ArgumentError, formatShape, ShapeError } from "../native/errors.ts";
+import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { Binary, Reduce, Unary } from "../native/symbols.gen.ts";
 import { dtypeCode, isInt32 } from "./dtype.ts";
 import * as layout from "./layout.ts";
 import type { Range } from "./views.ts";
-import { matmul } from "./matmul.ts";
 import { NDArray } from "./ndarray.ts";
 import { describe, sameDevice } from "./operands.ts";
 import { checkOptions } from "./options.ts";
@@ -22,10 +20,27 @@ const INT32_UNARY = new Set<Unary>([
   "mulScalar",
   "rsubScalar",
   "maximumScalar",
+  "minimumScalar",
   "equalScalar",
+  "notEqualScalar",
+  "lessScalar",
+  "lessEqualScalar",
   "greaterScalar",
+  "greaterEqualScalar",
 ]);
-const INT32_BINARY = new Set<Binary>(["add", "sub", "mul", "maximum", "equal", "greater"]);
+const INT32_BINARY = new Set<Binary>([
+  "add",
+  "sub",
+  "mul",
+  "maximum",
+  "minimum",
+  "equal",
+  "notEqual",
+  "less",
+  "lessEqual",
+  "greater",
+  "greaterEqual",
+]);
 
 /** What a kernel may do with its first operand. */
 interface InPlace {
@@ -81,16 +96,51 @@ const WITH_NUMBER = {
   mul: (a: NDArray, p: number) => unary("mulScalar", a, p),
   div: (a: NDArray, p: number) => unary("divScalar", a, p),
   maximum: (a: NDArray, p: number) => unary("maximumScalar", a, p),
+  minimum: (a: NDArray, p: number) => unary("minimumScalar", a, p),
   equal: (a: NDArray, p: number) => unary("equalScalar", a, p),
+  notEqual: (a: NDArray, p: number) => unary("notEqualScalar", a, p),
+  less: (a: NDArray, p: number) => unary("lessScalar", a, p),
+  lessEqual: (a: NDArray, p: number) => unary("lessEqualScalar", a, p),
   greater: (a: NDArray, p: number) => unary("greaterScalar", a, p),
+  greaterEqual: (a: NDArray, p: number) => unary("greaterEqualScalar", a, p),
 } satisfies Partial<Record<Binary, (a: NDArray, p: number) => NDArray>>;
 
 /** Two-sided arithmetic whose right side may be a number. */
 export function combine(op: keyof typeof WITH_NUMBER, a: NDArray, b: Operand): NDArray {
-  if (typeof b === "number") return WITH_NUMBER[op](a, b);
-  if (!(b instanceof NDArray))
-    throw new ArgumentError(op, `an operand must be an array or a number, not ${describe(b)}`);
-  return binary(op, a, b);
+  return typeof b === "number" ? WITH_NUMBER[op](a, b) : binary(op, a, checkArray(op, b));
+}
+
+function checkArray(op: string, value: unknown): NDArray {
+  if (value instanceof NDArray) return value;
+  throw new ArgumentError(op, `an operand must be an array or a number, not ${describe(value)}`);
+}
+
+/** Throws unless `value` is an array or a number. */
+export function checkOperand(op: string, value: Operand): Operand {
+  return typeof value === "number" ? value : checkArray(op, value);
+}
+
+/** condition[i] is not zero ? a[i] : b[i], with broadcasting; int32 with float32 gives float32. */
+export function where(condition: NDArray, a: Operand, b: Operand): NDArray {
+  const isWhole = (side: Operand) => (typeof side === "number" ? isInt32(side) : side.dtype === "int32");
+  const isArray = (side: Operand) => typeof side !== "number";
+  const dtype = isWhole(a) && isWhole(b) && (isArray(a) || isArray(b)) ? "int32" : "float32";
+  const { device } = condition;
+  // Handles of our own, which the end of the function frees.
+  using x = typeof a === "number" ? NDArray.full([], a, { dtype, device }) : a.to({ dtype });
+  using y = typeof b === "number" ? NDArray.full([], b, { dtype, device }) : b.to({ dtype });
+  sameDevice("where", condition, x);
+  sameDevice("where", condition, y);
+  const values = layout.broadcastShapes("where", x.shape, y.shape);
+  const shape = layout.broadcastShapes("where", condition.shape, values);
+  const stretched = (array: NDArray) => layout.broadcastStrides("where", array.shape, array.strides, shape);
+  const out = emptyLike(x.size >= y.size ? x : y, shape);
+  if (out.size === 0) return out;
+  const { backend } = device;
+  const packed = pack(shape, out.strides, stretched(condition), stretched(x), stretched(y));
+  const addresses = [out.pointer, condition.pointer, x.pointer, y.pointer] as const;
+  check(backend.th_where(...addresses, packed, dtypeCode(condition.dtype)), backend, "where");
+  return out;
 }
 
 /** One axis, or several, counted from the end when negative. */
@@ -222,83 +272,3 @@ function emptyLike(model: NDArray, shape: layout.Shape): NDArray {
   out.dispose();
   return permuted;
 }
-
-declare module "./ndarray.ts" {
-  interface NDArray {
-    /** this + other, an array that broadcasts, or a number. */
-    add(other: Operand): NDArray;
-    /** this - other. */
-    sub(other: Operand): NDArray;
-    /** this · other, element by element. */
-    mul(other: Operand): NDArray;
-    /** this / other, as float32. */
-    div(other: Operand): NDArray;
-    /** The larger of each pair. */
-    maximum(other: Operand): NDArray;
-    /** 1 where equal, else 0. */
-    equal(other: Operand): NDArray;
-    /** 1 where this is greater, else 0. */
-    greater(other: Operand): NDArray;
-    /** To the power of a number. */
-    pow(exponent: number): NDArray;
-    neg(): NDArray;
-    exp(): NDArray;
-    log(): NDArray;
-    sqrt(): NDArray;
-    tanh(): NDArray;
-    relu(): NDArray;
-    sigmoid(): NDArray;
-    abs(): NDArray;
-    /** Over the axes, by default all: `sum(0)`, `sum({ axes: [0, 1], keepDims: true })`. */
-    sum(options?: Axes | ReduceOptions): NDArray;
-    /** The mean over the axes, as {@link sum}; NaN over no elements. */
-    mean(options?: Axes | ReduceOptions): NDArray;
-    /** The maximum over the axes, as {@link sum}. @throws ShapeError over no elements. */
-    max(options?: Axes | ReduceOptions): NDArray;
-    /** The minimum over the axes, as {@link sum}. @throws ShapeError over no elements. */
-    min(options?: Axes | ReduceOptions): NDArray;
-    /** log Σ exp over the axes, as {@link sum}. */
-    logSumExp(options?: Axes | ReduceOptions): NDArray;
-    /** int32 indices of the first maximum, counted row-major over the reduced axes. */
-    argMax(options?: Axes | ReduceOptions): NDArray;
-    /** int32 indices of the first minimum, counted row-major over the reduced axes. */
-    argMin(options?: Axes | ReduceOptions): NDArray;
-    /** Matrix product over the last two axes, with broadcast batch axes. */
-    matmul(other: NDArray): NDArray;
-    /** Zeros around: [before, after] for each axis. */
-    pad(widths: readonly (readonly [number, number])[]): NDArray;
-  }
-}
-
-for (const op of ["add", "sub", "mul", "div", "maximum", "equal", "greater"] as const) {
-  NDArray.prototype[op] = function (other) {
-    return combine(op, this, other);
-  };
-}
-for (const op of ["neg", "exp", "log", "sqrt", "tanh", "relu", "sigmoid", "abs"] as const) {
-  NDArray.prototype[op] = function () {
-    return unary(op, this);
-  };
-}
-for (const op of ["sum", "max", "min", "logSumExp", "argMax", "argMin"] as const) {
-  NDArray.prototype[op] = function (options = {}) {
-    return reduce(op, this, readReduction(op, options));
-  };
-}
-NDArray.prototype.pow = function (exponent) {
-  return unary("powScalar", this, exponent);
-};
-NDArray.prototype.mean = function (options = {}) {
-  return mean(this, readReduction("mean", options));
-};
-NDArray.prototype.matmul = function (other) {
-  if (!(other instanceof NDArray))
-    throw new ArgumentError(
-      "matmul",
-      `the operand must be an array, not ${describe(other)}; this is ${formatShape(this.shape)}`,
-    );
-  return matmul(this, other);
-};
-NDArray.prototype.pad = function (widths) {
-  return pad(this, widths);
-};

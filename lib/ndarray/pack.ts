@@ -5,10 +5,10 @@ import { MAX_NDIM } from "../native/symbols.gen.ts";
 import type { Shape } from "./layout.ts";
 
 // One scratch array for all calls, on a buffer of its own: a small typed array would lie in the garbage-collected heap.
-const scratch = new Int32Array(new ArrayBuffer(4 * (1 + 4 * MAX_NDIM)));
+const scratch = new Int32Array(new ArrayBuffer(4 * (1 + 5 * MAX_NDIM)));
 
-/** The layout of up to three operands, valid until the next call. */
-export function pack(shape: Shape, first: Shape, second?: Shape, third?: Shape): Int32Array {
+/** The layout of up to four operands, valid until the next call. */
+export function pack(shape: Shape, first: Shape, second?: Shape, third?: Shape, fourth?: Shape): Int32Array {
   const ndim = shape.length;
   scratch[0] = ndim;
   for (let i = 0; i < ndim; i++) {
@@ -16,6 +16,7 @@ export function pack(shape: Shape, first: Shape, second?: Shape, third?: Shape):
     scratch[1 + ndim + i] = first[i]!;
     if (second !== undefined) scratch[1 + 2 * ndim + i] = second[i]!;
     if (third !== undefined) scratch[1 + 3 * ndim + i] = third[i]!;
+    if (fourth !== undefined) scratch[1 + 4 * ndim + i] = fourth[i]!;
   }
   return scratch;
 }

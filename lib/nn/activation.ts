@@ -2,7 +2,7 @@
 import type { Tensor } from "../autograd/tensor.ts";
 import { ShapeError } from "../native/errors.ts";
 import { dropout } from "../ops/dropout.ts";
-import { relu, sigmoid, tanh } from "../ops/elementwise.ts";
+import { gelu, leakyRelu, relu, sigmoid, silu, softplus, tanh } from "../ops/elementwise.ts";
 import { reshape } from "../ops/shape.ts";
 import { checkNumber, checkTensor } from "../ops/support.ts";
 import type { Chain } from "./chain.ts";
@@ -44,6 +44,51 @@ export class Sigmoid extends Stateless {
 
   override forward(x: Tensor): Tensor {
     return sigmoid(x);
+  }
+}
+
+/** x · Φ(x), Φ the normal distribution (Hendrycks and Gimpel, 2016): exact, not the approximation by tanh. */
+export class GELU extends Stateless {
+  static readonly [keepsNothing] = true;
+
+  override forward(x: Tensor): Tensor {
+    return gelu(x);
+  }
+}
+
+/** x · sigmoid(x), also called swish. */
+export class SiLU extends Stateless {
+  static readonly [keepsNothing] = true;
+
+  override forward(x: Tensor): Tensor {
+    return silu(x);
+  }
+}
+
+/** log(1 + exp(x)). */
+export class Softplus extends Stateless {
+  static readonly [keepsNothing] = true;
+
+  override forward(x: Tensor): Tensor {
+    return softplus(x);
+  }
+}
+
+/** x where it is positive, else x times `slope` (default 0.01). */
+export class LeakyReLU extends Module {
+  static readonly [keepsNothing] = true;
+
+  constructor(
+    private readonly slope = 0.01,
+    options: ModuleOptions = {},
+  ) {
+    super();
+    checkModuleOptions("LeakyReLU", options);
+    checkNumber("LeakyReLU", "slope", slope);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return leakyRelu(x, this.slope);
   }
 }
 

@@ -3,15 +3,14 @@
  * x the operand. Shapes: any, with NumPy broadcasting for two operands.
  */
 import { record } from "../autograd/record.ts";
-import { type Tensor, tensor } from "../autograd/tensor.ts";
+import type { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError } from "../native/errors.ts";
 import { binary, combine, unary } from "../ndarray/arithmetic.ts";
-import { isInt32 } from "../ndarray/dtype.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";
-import { tidy } from "../ndarray/scope.ts";
 import { checkNumber, checkTensor, factors, overGradient, unbroadcast } from "./support.ts";
 
-type UnaryName = "neg" | "exp" | "log" | "sqrt" | "tanh" | "relu" | "sigmoid" | "abs";
+type UnaryName =
+  "neg" | "exp" | "log" | "sqrt" | "sin" | "cos" | "tanh" | "relu" | "sigmoid" | "abs" | "gelu" | "silu" | "softplus";
 
 /** What each saves for its gradient, and the gradient from that. */
 const GRADIENTS: Record<UnaryName, { saves: "x" | "y" | "none"; backward: (g: NDArray, saved: NDArray) => NDArray }> = {
@@ -19,10 +18,15 @@ const GRADIENTS: Record<UnaryName, { saves: "x" | "y" | "none"; backward: (g: ND
   exp: { saves: "y", backward: (g, y) => binary("mul", g, y, 0, overGradient) }, // g · y
   log: { saves: "x", backward: (g, x) => binary("div", g, x, 0, overGradient) }, // g / x
   sqrt: { saves: "y", backward: (g, y) => binary("sqrtBackward", g, y, 0, overGradient) }, // g / 2y
+  sin: { saves: "x", backward: (g, x) => binary("mul", g, unary("cos", x), 0, overGradient) }, // g · cos x
+  cos: { saves: "x", backward: (g, x) => binary("mul", g, unary("sin", x)).neg() }, // -g · sin x
   tanh: { saves: "y", backward: (g, y) => binary("tanhBackward", g, y, 0, overGradient) }, // g · (1 - y²)
   relu: { saves: "y", backward: (g, y) => binary("reluBackward", g, y, 0, overGradient) }, // g where y > 0
   sigmoid: { saves: "y", backward: (g, y) => binary("sigmoidBackward", g, y, 0, overGradient) }, // g · y · (1 - y)
   abs: { saves: "x", backward: (g, x) => binary("absBackward", g, x, 0, overGradient) }, // g · sign x
+  gelu: { saves: "x", backward: (g, x) => binary("geluBackward", g, x, 0, overGradient) }, // g · (Φ(x) + x · φ(x))
+  silu: { saves: "x", backward: (g, x) => binary("siluBackward", g, x, 0, overGradient) }, // g · s · (1 + x · (1 - s))
+  softplus: { saves: "x", backward: (g, x) => binary("softplusBackward", g, x, 0, overGradient) }, // g · sigmoid(x)
 };
 
 function elementwise(name: UnaryName): (a: Tensor) => Tensor {
@@ -42,6 +46,10 @@ export const exp = elementwise("exp");
 /** The natural logarithm; -Infinity at 0, NaN below. */
 export const log = elementwise("log");
 export const sqrt = elementwise("sqrt");
+/** The sine of an angle in radians. */
+export const sin = elementwise("sin");
+/** The cosine of an angle in radians. */
+export const cos = elementwise("cos");
 export const tanh = elementwise("tanh");
 /** max(a, 0), with gradient 0 at 0. */
 export const relu = elementwise("relu");
@@ -49,12 +57,27 @@ export const relu = elementwise("relu");
 export const sigmoid = elementwise("sigmoid");
 /** |a|, with gradient 0 at 0. */
 export const abs = elementwise("abs");
+/** a · Φ(a), Φ the normal distribution (Hendrycks and Gimpel, 2016): exact, not the approximation by tanh. */
+export const gelu = elementwise("gelu");
+/** a · sigmoid(a), also called swish. */
+export const silu = elementwise("silu");
+/** log(1 + exp(a)), computed without overflow. */
+export const softplus = elementwise("softplus");
+
+/** a where it is positive, else a times `slope`. */
+export function leakyRelu(a: Tensor, slope = 0.01): Tensor {
+  checkTensor("leakyRelu", a);
+  checkNumber("leakyRelu", "the slope", slope);
+  return record("leakyRelu", unary("leakyRelu", a.data, slope), [a], [a.data], (g, { saved: [x] }) => [
+    binary("leakyReluBackward", g, x, slope, overGradient),
+  ]);
+}
 
 /** A tensor, or a number for all its elements. */
 export type Operand = Tensor | number;
 
 /** The operands with a tensor in front, for operations that commute. Throws unless one is a tensor. */
-function tensorFirst(name: string, a: Operand, b: Operand): [Tensor, Operand] {
+export function tensorFirst(name: string, a: Operand, b: Operand): [Tensor, Operand] {
   const [first, second] = typeof a === "number" ? [b, a] : [a, b];
   if (typeof first === "number") {
     throw new ArgumentError(name, `one operand must be a Tensor, and both are numbers: ${String(a)} and ${String(b)}`);
@@ -125,26 +148,6 @@ export function div(a: Operand, b: Operand): Tensor {
     needs[0] ? unbroadcast(binary("div", g, divisor), shape) : null,
     needs[1] ? unbroadcast(divisorGradient(g, divisor, quotient), divisor.shape) : null,
   ]);
-}
-
-/** The larger of a and b; where they are equal each gets half of the gradient. */
-export function maximum(a: Operand, b: Operand): Tensor {
-  const [left, operand] = tensorFirst("maximum", a, b);
-  if (typeof operand === "number") {
-    const dtype = isInt32(operand) ? left.dtype : "float32";
-    return tidy(() => maximum(left, tensor(operand, { device: left.device, dtype })));
-  }
-  const operands = [left.data, operand.data] as const;
-  return record(
-    "maximum",
-    combine("maximum", ...operands),
-    [left, operand],
-    operands,
-    (g, { saved: [x, y], needs }) => {
-      const first = binary("mul", g, binary("maximumBackward", x, y));
-      return [unbroadcast(first, x.shape), needs[1] ? unbroadcast(binary("sub", g, first), y.shape) : null];
-    },
-  );
 }
 
 /** a to the power of a number: gradient g · p · a^(p - 1). */

@@ -2,6 +2,7 @@
 import "./methods.ts";
 
 export * from "./elementwise.ts";
+export * from "./compare.ts";
 export * from "./reduce.ts";
 export * from "./matmul.ts";
 export { crossEntropy, type CrossEntropyOptions, logSoftmax, softmax } from "./softmax.ts";

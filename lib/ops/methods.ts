@@ -9,6 +9,7 @@ import { conv, type ConvOptions } from "./conv.ts";
 import { cumSum } from "./cum-sum.ts";
 import { dropout } from "./dropout.ts";
 import { embedding } from "./embedding.ts";
+import * as compare from "./compare.ts";
 import * as elementwise from "./elementwise.ts";
 import { gather, indexSelect } from "./gather.ts";
 import { matmul } from "./matmul.ts";
@@ -30,6 +31,19 @@ declare module "../autograd/tensor.ts" {
     div(other: elementwise.Operand): Tensor;
     /** The larger of each pair. */
     maximum(other: elementwise.Operand): Tensor;
+    /** The smaller of each pair. */
+    minimum(other: elementwise.Operand): Tensor;
+    /** At least `min` and at most `max`, by default Infinity. */
+    clamp(min: number, max?: number): Tensor;
+    /** 1 where equal, else 0, without a gradient; so are the other comparisons. */
+    equal(other: elementwise.Operand): Tensor;
+    notEqual(other: elementwise.Operand): Tensor;
+    less(other: elementwise.Operand): Tensor;
+    lessEqual(other: elementwise.Operand): Tensor;
+    greater(other: elementwise.Operand): Tensor;
+    greaterEqual(other: elementwise.Operand): Tensor;
+    /** a where this tensor is not zero, b elsewhere: tensors that broadcast, or numbers. */
+    where(a: elementwise.Operand, b: elementwise.Operand): Tensor;
     /** To the power of a number. */
     pow(exponent: number): Tensor;
     /** -this. */
@@ -38,12 +52,22 @@ declare module "../autograd/tensor.ts" {
     /** The natural logarithm. */
     log(): Tensor;
     sqrt(): Tensor;
+    sin(): Tensor;
+    cos(): Tensor;
     tanh(): Tensor;
     /** max(this, 0). */
     relu(): Tensor;
     /** 1 / (1 + exp(-this)). */
     sigmoid(): Tensor;
     abs(): Tensor;
+    /** this · Φ(this), Φ the normal distribution. */
+    gelu(): Tensor;
+    /** this · sigmoid(this). */
+    silu(): Tensor;
+    /** log(1 + exp(this)). */
+    softplus(): Tensor;
+    /** this where it is positive, else times `slope`, by default 0.01. */
+    leakyRelu(slope?: number): Tensor;
     /** The matrix product over the last two axes, with broadcast batch axes. */
     matmul(other: Tensor): Tensor;
     /** Over the axes, by default all: `sum(0)`, `sum({ axes: [0, 1], keepDims: true })`. */
@@ -132,16 +156,31 @@ Object.assign(Tensor.prototype, {
   sub: method(elementwise.sub),
   mul: method(elementwise.mul),
   div: method(elementwise.div),
-  maximum: method(elementwise.maximum),
+  maximum: method(compare.maximum),
+  minimum: method(compare.minimum),
+  clamp: method(compare.clamp),
+  equal: method(compare.equal),
+  notEqual: method(compare.notEqual),
+  less: method(compare.less),
+  lessEqual: method(compare.lessEqual),
+  greater: method(compare.greater),
+  greaterEqual: method(compare.greaterEqual),
+  where: method(compare.where),
   pow: method(elementwise.pow),
   neg: method(elementwise.neg),
   exp: method(elementwise.exp),
   log: method(elementwise.log),
   sqrt: method(elementwise.sqrt),
+  sin: method(elementwise.sin),
+  cos: method(elementwise.cos),
   tanh: method(elementwise.tanh),
   relu: method(elementwise.relu),
   sigmoid: method(elementwise.sigmoid),
   abs: method(elementwise.abs),
+  gelu: method(elementwise.gelu),
+  silu: method(elementwise.silu),
+  softplus: method(elementwise.softplus),
+  leakyRelu: method(elementwise.leakyRelu),
   matmul: method(matmul),
   sum: method(reductions.sum),
   mean: method(reductions.mean),

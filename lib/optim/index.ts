@@ -1,7 +1,7 @@
 /** Optimizers. */
-export { Adam, type AdamOptions } from "./adam.ts";
+export { Adam, type AdamOptions, AdamW } from "./adam.ts";
 export { clipGradNorm } from "./clip.ts";
-export { Optimizer, type OptimizerState } from "./optimizer.ts";
+export { Optimizer, type OptimizerState, type ParameterGroup, type Trained } from "./optimizer.ts";
 export { SGD, type SGDOptions } from "./sgd.ts";
 export * as schedules from "./schedule.ts";
 export type { Schedule } from "./schedule.ts";

@@ -7,6 +7,8 @@ import { ArgumentError, DeviceError, DTypeError, ShapeError } from "../native/er
 import type { Device } from "../ndarray/device.ts";
 import { sameShape } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
+import { describe } from "../ndarray/operands.ts";
+import { checkOptions } from "../ndarray/options.ts";
 import { untracked } from "../ndarray/scope.ts";
 
 /**
@@ -20,9 +22,32 @@ export interface OptimizerState {
   arrays: Record<string, NDArray>;
 }
 
+/** Parameters with options of their own, where they differ from the optimizer's. */
+export interface ParameterGroup {
+  params: Iterable<Tensor>;
+  /** Stays in proportion to the optimizer's `lr` when that changes. */
+  lr?: number | undefined;
+  weightDecay?: number | undefined;
+}
+
+/** What an optimizer trains: parameters, or groups of them. */
+export type Trained = Iterable<Tensor> | Iterable<ParameterGroup>;
+
+/** A group as {@link Optimizer.step} takes it. */
+interface Group {
+  readonly params: readonly Tensor[];
+  /** How many parameters the groups before it have. */
+  readonly first: number;
+  /** Times the optimizer's `lr`. */
+  readonly scale: number;
+  readonly weightDecay: number;
+}
+
 /** What trains parameters: it updates those that have a gradient. */
 export abstract class Optimizer {
+  /** Those of all groups. */
   readonly params: readonly Tensor[];
+  protected readonly groups: readonly Group[];
   /** Steps that each parameter took: one without a gradient takes none. */
   protected readonly counts: number[];
   #rate = 0;
@@ -36,10 +61,11 @@ export abstract class Optimizer {
     this.#rate = checkNonNegative(this.constructor.name, "lr", value);
   }
 
-  constructor(name: string, params: Iterable<Tensor>, lr: number) {
-    this.params = checkParameters(name, params);
-    if (this.params.length === 0) throw new ArgumentError(name, "the list of parameters is empty");
+  constructor(name: string, params: Trained, lr: number, weightDecay: number) {
     this.lr = lr;
+    this.groups = readGroups(name, params, lr, weightDecay);
+    this.params = checkParameters(name, this.groups.flatMap((group) => group.params)); // prettier-ignore
+    if (this.params.length === 0) throw new ArgumentError(name, "the list of parameters is empty");
     this.counts = this.params.map(() => 0);
   }
 
@@ -94,6 +120,26 @@ export abstract class Optimizer {
     steps.forEach((count, i) => (this.counts[i] = count));
   }
 }
+
+function readGroups(name: string, params: Trained, lr: number, weightDecay: number): Group[] {
+  checkNonNegative(name, "weightDecay", weightDecay);
+  const list = checkList(name, params);
+  if (!list.some(isGroup)) return [{ params: checkParameters(name, list), first: 0, scale: 1, weightDecay }];
+  let first = 0;
+  return list.map((given) => {
+    if (!isGroup(given)) throw new ArgumentError(name, "takes parameters or groups of them, not both");
+    const group = checkOptions(name, given, ["params", "lr", "weightDecay"]);
+    const own = checkNonNegative(name, "a group's lr", group.lr ?? lr);
+    if (lr === 0 && own > 0) throw new ArgumentError(name, `a group's lr of ${own} has no proportion to an lr of 0`);
+    const members = checkParameters(name, group.params);
+    const decay = checkNonNegative(name, "a group's weightDecay", group.weightDecay ?? weightDecay);
+    first += members.length;
+    return { params: members, first: first - members.length, scale: own === lr ? 1 : own / lr, weightDecay: decay };
+  });
+}
+
+const isGroup = (value: unknown): value is ParameterGroup =>
+  typeof value === "object" && value !== null && !(value instanceof Tensor) && "params" in value;
 
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
 
@@ -171,13 +217,16 @@ export class Moments {
   }
 }
 
-export function checkParameters(name: string, params: Iterable<Tensor>): Tensor[] {
-  if (typeof params !== "object" || params === null || !(Symbol.iterator in params)) {
-    throw new ArgumentError(name, "takes a list of parameters, such as model.parameters()");
-  }
-  const list = [...params];
-  for (const param of list) {
-    if (!(param instanceof Tensor)) throw new ArgumentError(name, `a parameter must be a Tensor, not ${String(param)}`);
+function checkList(name: string, params: Iterable<unknown>): unknown[] {
+  if (typeof params === "object" && params !== null && Symbol.iterator in params) return [...params];
+  throw new ArgumentError(name, "takes a list of parameters, such as model.parameters()");
+}
+
+export function checkParameters(name: string, params: Iterable<unknown>): Tensor[] {
+  const list: Tensor[] = [];
+  for (const param of checkList(name, params)) {
+    if (!(param instanceof Tensor))
+      throw new ArgumentError(name, `a parameter must be a Tensor, not ${describe(param)}`);
     if (param.dtype !== "float32") throw new DTypeError(name, `a parameter must be float32, not ${param.dtype}`);
     if (!param.isLeaf) {
       const hint = "Train the tensors that it was computed from, or detach() it";
@@ -188,6 +237,7 @@ export function checkParameters(name: string, params: Iterable<Tensor>): Tensor[
     }
     if (!param.data.isCompact())
       throw new ArgumentError(name, "a parameter must be contiguous: a view cannot be trained");
+    list.push(param);
   }
   if (new Set(list).size !== list.length) throw new ArgumentError(name, "a parameter is listed twice");
   return list;

@@ -114,6 +114,7 @@ export const WORK: { readonly [Name in keyof Backend]?: (...args: Arguments[Name
   th_cast: (_out, _in, layout) => elementwise("cast", layout, 2),
   th_unary: (_out, _in, layout, op) => elementwise(nameOf(Unary, op), layout, 2),
   th_binary: (_out, _a, _b, layout, op) => elementwise(nameOf(Binary, op), layout, 3),
+  th_where: (_out, _condition, _a, _b, layout) => elementwise("where", layout, 4),
   th_scale: (_x, _factor, n) => traffic("scale", `${n}`, 2 * n, n),
   th_reduce(_out, _in, layout, reduced, op) {
     const { shape, elements } = readLayout(layout, 1);

@@ -10,6 +10,7 @@ import { Random } from "../support/random.ts";
 interface Options {
   scalar?: number;
   exponent?: number;
+  slope?: number;
 }
 
 checkFamily<Options>("elementwise", {
@@ -27,6 +28,13 @@ checkFamily<Options>("elementwise", {
   relu: (_, a) => ops.relu(a),
   sigmoid: (_, a) => ops.sigmoid(a),
   abs: (_, a) => ops.abs(a),
+  minimum: ({ scalar }, a, b) => ops.minimum(a, scalar ?? b),
+  sin: (_, a) => ops.sin(a),
+  cos: (_, a) => ops.cos(a),
+  gelu: (_, a) => ops.gelu(a),
+  silu: (_, a) => ops.silu(a),
+  softplus: (_, a) => ops.softplus(a),
+  leakyRelu: ({ slope }, a) => ops.leakyRelu(a, slope),
 });
 
 onEachDevice("elementwise operations", (device) => {
@@ -37,6 +45,7 @@ onEachDevice("elementwise operations", (device) => {
     mul: (a: number, b: number) => a * b,
     div: (a: number, b: number) => a / b,
     maximum: (a: number, b: number) => Math.max(a, b),
+    minimum: (a: number, b: number) => Math.min(a, b),
   };
 
   for (const [name, f] of Object.entries(binary)) {
@@ -59,6 +68,7 @@ onEachDevice("elementwise operations", (device) => {
         mul: [2, -4, 1, 8],
         div: [0, 0, 0, 0],
         maximum: [1, 1, 1, 1],
+        minimum: [1, 1, 1, 1],
       };
       close(x.grad!, { shape: [4], values: expected[op] });
     });

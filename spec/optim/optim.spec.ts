@@ -7,7 +7,7 @@ import { onEachDevice } from "../support/devices.ts";
 import { load, numbers, type Recorded } from "../support/fixtures.ts";
 
 interface OptimizerCase {
-  op: "SGD" | "Adam" | "clipGradNorm";
+  op: "SGD" | "Adam" | "AdamW" | "clipGradNorm";
   options: {
     lr: number;
     momentum?: number;
@@ -15,7 +15,10 @@ interface OptimizerCase {
     beta1?: number;
     beta2?: number;
     eps?: number;
+    nesterov?: boolean;
     maxNorm?: number;
+    /** Options of each parameter, in a group of its own. */
+    groups?: { lr?: number; weightDecay?: number }[];
   };
   parameters: Recorded[];
   /** Of every parameter, for every step; null where it has none. */
@@ -42,7 +45,9 @@ onEachDevice("optimizers", (device) => {
     const gaps = gradients.flat().includes(null) ? ", some without a gradient" : "";
     test(`${op} ${JSON.stringify(options)} takes PyTorch's ten steps${gaps}`, () => {
       const own = parameters.map((p) => recordedTensor(p, device, true));
-      const optimizer = op === "SGD" ? new optim.SGD(own, options) : new optim.Adam(own, options);
+      const { groups, ...rest } = options;
+      const trained = groups?.map(({ lr, weightDecay }, i) => ({ params: [own[i]!], lr, weightDecay })) ?? own;
+      const optimizer = op === "SGD" ? new optim.SGD(trained, rest) : new optim[op as "Adam" | "AdamW"](trained, rest);
       gradients.forEach((step, at) => {
         optimizer.zeroGrad();
         differentiate(own, step);
@@ -135,6 +140,57 @@ onEachDevice("optimizers", (device) => {
       optimizer.step();
     }
     expect(a.toArray()).toEqual([0.25]);
+  });
+
+  test("a group's learning rate follows the optimizer's in proportion, and 0 freezes it", () => {
+    const [a, b, c] = [leaf([1]), leaf([1]), leaf([1])];
+    const optimizer = new optim.SGD([{ params: [a] }, { params: [b], lr: 0.25 }, { params: [c], lr: 0 }], { lr: 0.5 });
+    expect(optimizer.params).toEqual([a, b, c]);
+    for (const lr of [0.5, 0.25]) {
+      optimizer.zeroGrad();
+      optimizer.lr = lr;
+      ops.sum(ops.add(ops.add(a, b), c)).backward();
+      optimizer.step();
+    }
+    expect([a, b, c].map((p) => p.item())).toEqual([0.25, 0.625, 1]);
+  });
+
+  test.each(["SGD", "Adam", "AdamW"] as const)("%s refuses groups that are none", (name) => {
+    const make =
+      (groups: unknown, options = { lr: 0.1 }) =>
+      () =>
+        new optim[name](groups as Tensor[], options);
+    const [a, b] = [leaf([1]), leaf([2])];
+    expect(make([{ params: [a] }, b])).toThrow("parameters or groups of them, not both");
+    expect(make([{ params: [a] }, { params: [a] }])).toThrow("listed twice");
+    expect(make([{ params: [a], rate: 1 }])).toThrow("there is no option 'rate'");
+    expect(make([{ params: [a], lr: -1 }])).toThrow("a group's lr");
+    expect(make([{ params: [a], weightDecay: NaN }])).toThrow("a group's weightDecay");
+    expect(make([{ params: [a], lr: 0.1 }], { lr: 0 })).toThrow("no proportion");
+    expect(make([{ params: a }])).toThrow("takes a list of parameters");
+    expect(make([{ parameters: [a] }])).toThrow("a parameter must be a Tensor");
+    expect(make([{ params: [] }])).toThrow("the list of parameters is empty");
+  });
+
+  test("AdamW decays by 0.01 unless told otherwise, and Nesterov needs momentum", () => {
+    const settled = (options?: optim.AdamOptions): number => {
+      const a = leaf([1]);
+      a.grad = tensor([0], { device });
+      new optim.AdamW([a], options).step();
+      return a.item();
+    };
+    closeNumber(settled(), 1 - 1e-3 * 0.01, { rtol: 1e-7 });
+    closeNumber(settled({ lr: 0.5, weightDecay: undefined }), 1 - 0.5 * 0.01);
+    expect(settled({ weightDecay: 0 })).toBe(1);
+    expect(() => settled(3 as optim.AdamOptions)).toThrow("AdamW: options must be an object");
+    expect(() => new optim.SGD([leaf([1])], { lr: 1, nesterov: true })).toThrow("nesterov needs momentum");
+  });
+
+  test("gradients whose norm is NaN become NaN, as PyTorch's, and none is left unclipped", () => {
+    const a = leaf([0, 0]);
+    a.grad = tensor([NaN, 200], { device });
+    expect(optim.clipGradNorm([a], 1)).toBeNaN();
+    expect(a.grad.toArray()).toEqual([NaN, NaN]);
   });
 
   test("recorded gradients are what the fixtures say", () => {

@@ -70,7 +70,8 @@ function value(depth = 0): unknown {
 const METHODS = new Set(
   (
     "reshape permute transpose broadcastTo slice flip compact isCompact set to toTypedArray toArray item add sub mul div maximum " +
-    "equal greater pow neg exp log sqrt tanh relu sigmoid abs sum mean max min logSumExp argMax argMin matmul pad alias keep dispose " +
+    "minimum clamp where equal notEqual less lessEqual greater greaterEqual pow neg exp log sqrt sin cos tanh relu sigmoid abs " +
+    "gelu silu softplus leakyRelu sum mean max min logSumExp argMax argMin matmul pad alias keep dispose " +
     "variance std cumSum topK sort argSort gather indexSelect " +
     "backward detach softmax logSoftmax dilate undilate split dropout conv toString"
   ).split(" "),

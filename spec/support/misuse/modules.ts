@@ -150,7 +150,7 @@ for (const bytes of [0, -1, NaN, "2", null])
 
 if (cuda.isAvailable()) {
   const far = (): Tensor => tensor(new Float32Array(6), { shape: [2, 3], device: cuda() });
-  for (const op of ["add", "sub", "mul", "div", "maximum", "matmul"] as const) {
+  for (const op of ["add", "sub", "mul", "div", "maximum", "minimum", "less", "matmul"] as const) {
     add(`${op} across devices`, () => ops[op](t23(), far()), new RegExp(`^${op}.*cpu.*cuda.*\\(2, 3\\)`));
   }
   add("stack across devices", () => ops.stack([t23(), far()]), /^stack.*cpu.*cuda/);

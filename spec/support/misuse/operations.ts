@@ -6,7 +6,20 @@ import { add, a23, t23, t, ids, disposed, notTensors, show, wrong } from "./tabl
 const parameter = (): Tensor => tensor([1, 2], { requiresGrad: true });
 
 // ----------------------------------------------------------------------------------------------------- elementwise
-for (const op of ["add", "sub", "mul", "div", "maximum"] as const) {
+for (const op of [
+  "add",
+  "sub",
+  "mul",
+  "div",
+  "maximum",
+  "minimum",
+  "equal",
+  "notEqual",
+  "less",
+  "lessEqual",
+  "greater",
+  "greaterEqual",
+] as const) {
   add(`${op} of shapes that do not broadcast`, () => ops[op](t23(), t(2)), new RegExp(`^${op}.*\\(2, 3\\).*\\(2,\\)`));
   add(
     `${op} of NDArrays that do not broadcast`,

@@ -1,0 +1,123 @@
+/** Installs arithmetic as methods of NDArray: one-liners over arithmetic.ts and matmul.ts. */
+import { ArgumentError, formatShape } from "../native/errors.ts";
+import {
+  type Axes,
+  checkOperand,
+  combine,
+  mean,
+  type Operand,
+  pad,
+  readReduction,
+  reduce,
+  type ReduceOptions,
+  unary,
+  where,
+} from "./arithmetic.ts";
+import { matmul } from "./matmul.ts";
+import { NDArray } from "./ndarray.ts";
+import { describe } from "./operands.ts";
+
+declare module "./ndarray.ts" {
+  interface NDArray {
+    /** this + other, an array that broadcasts, or a number. */
+    add(other: Operand): NDArray;
+    /** this - other. */
+    sub(other: Operand): NDArray;
+    /** this · other, element by element. */
+    mul(other: Operand): NDArray;
+    /** this / other, as float32. */
+    div(other: Operand): NDArray;
+    /** The larger of each pair. */
+    maximum(other: Operand): NDArray;
+    /** The smaller of each pair. */
+    minimum(other: Operand): NDArray;
+    /** 1 where equal, else 0; so are the other comparisons. */
+    equal(other: Operand): NDArray;
+    notEqual(other: Operand): NDArray;
+    less(other: Operand): NDArray;
+    lessEqual(other: Operand): NDArray;
+    greater(other: Operand): NDArray;
+    greaterEqual(other: Operand): NDArray;
+    /** a where this array is not zero, b elsewhere: arrays that broadcast, or numbers. */
+    where(a: Operand, b: Operand): NDArray;
+    /** To the power of a number. */
+    pow(exponent: number): NDArray;
+    neg(): NDArray;
+    exp(): NDArray;
+    log(): NDArray;
+    sqrt(): NDArray;
+    sin(): NDArray;
+    cos(): NDArray;
+    tanh(): NDArray;
+    relu(): NDArray;
+    sigmoid(): NDArray;
+    abs(): NDArray;
+    /** Over the axes, by default all: `sum(0)`, `sum({ axes: [0, 1], keepDims: true })`. */
+    sum(options?: Axes | ReduceOptions): NDArray;
+    /** The mean over the axes, as {@link sum}; NaN over no elements. */
+    mean(options?: Axes | ReduceOptions): NDArray;
+    /** The maximum over the axes, as {@link sum}. @throws ShapeError over no elements. */
+    max(options?: Axes | ReduceOptions): NDArray;
+    /** The minimum over the axes, as {@link sum}. @throws ShapeError over no elements. */
+    min(options?: Axes | ReduceOptions): NDArray;
+    /** log Σ exp over the axes, as {@link sum}. */
+    logSumExp(options?: Axes | ReduceOptions): NDArray;
+    /** int32 indices of the first maximum, counted row-major over the reduced axes. */
+    argMax(options?: Axes | ReduceOptions): NDArray;
+    /** int32 indices of the first minimum, counted row-major over the reduced axes. */
+    argMin(options?: Axes | ReduceOptions): NDArray;
+    /** Matrix product over the last two axes, with broadcast batch axes. */
+    matmul(other: NDArray): NDArray;
+    /** Zeros around: [before, after] for each axis. */
+    pad(widths: readonly (readonly [number, number])[]): NDArray;
+  }
+}
+
+for (const op of [
+  "add",
+  "sub",
+  "mul",
+  "div",
+  "maximum",
+  "minimum",
+  "equal",
+  "notEqual",
+  "less",
+  "lessEqual",
+  "greater",
+  "greaterEqual",
+] as const) {
+  NDArray.prototype[op] = function (other) {
+    return combine(op, this, other);
+  };
+}
+for (const op of ["neg", "exp", "log", "sqrt", "sin", "cos", "tanh", "relu", "sigmoid", "abs"] as const) {
+  NDArray.prototype[op] = function () {
+    return unary(op, this);
+  };
+}
+for (const op of ["sum", "max", "min", "logSumExp", "argMax", "argMin"] as const) {
+  NDArray.prototype[op] = function (options = {}) {
+    return reduce(op, this, readReduction(op, options));
+  };
+}
+NDArray.prototype.where = function (a, b) {
+  return where(this, checkOperand("where", a), checkOperand("where", b));
+};
+NDArray.prototype.pow = function (exponent) {
+  return unary("powScalar", this, exponent);
+};
+NDArray.prototype.mean = function (options = {}) {
+  return mean(this, readReduction("mean", options));
+};
+NDArray.prototype.matmul = function (other) {
+  if (!(other instanceof NDArray))
+    throw new ArgumentError(
+      "matmul",
+      `the operand must be an array, not ${describe(other)}; this is ${formatShape(this.shape)}`,
+    );
+  return matmul(this, other);
+};
+NDArray.prototype.pad = function (widths) {
+  return pad(this, widths);
+};
