@@ -51,7 +51,7 @@ function inTurn(x: NDArray, ...steps: readonly [op: Unary, p?: number][]): NDArr
 
 /** Half the square of each element up to |a| = delta, and beyond it the line that goes on from there (Huber, 1964). */
 export function huber(a: Tensor, delta: number): Tensor {
-  const clamped = inTurn(a.data, ["maximumScalar", -delta], ["neg"], ["maximumScalar", -delta], ["neg"]);
+  const clamped = inTurn(a.data, ["maximumScalar", -delta], ["minimumScalar", delta]);
   using half = unary("mulScalar", clamped, -0.5);
   using rest = binary("add", half, a.data, 0, overGradient);
   const y = binary("mul", rest, clamped); // c · (a - c / 2)
@@ -61,7 +61,7 @@ export function huber(a: Tensor, delta: number): Tensor {
 }
 
 /** log(1 + e^(-|x|)), between 0 and log 2: what is left of log(1 + e^x) above max(x, 0). */
-const softplusRest = (x: NDArray) => inTurn(x, ["abs"], ["neg"], ["exp"], ["addScalar", 1], ["log"]);
+const softplusRest = (x: NDArray) => inTurn(x, ["abs"], ["neg"], ["softplus"]);
 
 /**
  * -t · log σ(x) - (1 - t) · log(1 - σ(x)) of logits x and targets t of one shape, computed without overflow; the first term

@@ -1,21 +1,21 @@
 /** Softmax along an axis, its logarithm, and the cross-entropy of logits against labels. */
 import { gradEnabled } from "../autograd/mode.ts";
 import { record } from "../autograd/record.ts";
-import { Tensor } from "../autograd/tensor.ts";
+import type { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
-import { unary } from "../ndarray/arithmetic.ts";
 import { isInt32 } from "../ndarray/dtype.ts";
 import { checkAxis } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { sameDevice } from "../ndarray/operands.ts";
 import { checkOptions } from "../ndarray/options.ts";
 import { tidy } from "../ndarray/scope.ts";
+import { notEqual, where } from "./compare.ts";
 import { div, mul, neg, sub } from "./elementwise.ts";
-import { gather, gatherAs, indexSelect } from "./gather.ts";
+import { gatherAs, indexSelect } from "./gather.ts";
 import { checkReduction, reduced, type Reduction } from "./loss.ts";
 import { mean, sum } from "./reduce.ts";
-import { reshape, stack } from "./shape.ts";
+import { reshape } from "./shape.ts";
 import { checkFloat, checkIds, checkNumber, checkShapeIs, contiguous } from "./support.ts";
 
 /** exp(a) / Σ exp(a) along an axis, computed without overflow. Gradient: y · (g - Σ g · y). */
@@ -130,11 +130,7 @@ function composed(
   }
   return tidy(() => {
     const logP = logSoftmax(logits, 1);
-    /** 1, or 0 for a row that is ignored; its label is then taken as 0. */
-    const counts =
-      ignoreIndex === undefined
-        ? null
-        : new Tensor(unary("rsubScalar", unary("equalScalar", labels.data, ignoreIndex), 1));
+    const counts = ignoreIndex === undefined ? null : notEqual(labels, ignoreIndex); // 1, or 0 for a row that is ignored
     const known = counts === null ? labels : mul(labels, counts);
     const factors = weight?.detach();
     const atLabel = reshape(gatherAs("crossEntropy", logP, 1, reshape(known, [rows, 1])), [rows]);
@@ -144,10 +140,7 @@ function composed(
       const ofAll = sum(factors ? mul(logP, factors) : logP, 1);
       losses = sub(mul(losses, 1 - labelSmoothing), mul(ofAll, labelSmoothing / classes));
     }
-    if (counts !== null) {
-      const zeros = new Tensor(NDArray.zeros([rows], losses.data)); // chosen, not multiplied: a loss may be infinite
-      losses = reshape(gather(stack([zeros, losses], 1), 1, reshape(counts, [rows, 1])), [rows]);
-    }
+    if (counts !== null) losses = where(counts, losses, 0); // chosen, not multiplied: a loss may be infinite
     if (reduction !== "mean") return reduced(losses, reduction);
     if (counts === null) return factor ? div(sum(losses), sum(factor)) : mean(losses);
     return div(sum(losses), sum(factor ? mul(factor, counts) : counts));

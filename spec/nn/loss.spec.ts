@@ -108,6 +108,15 @@ onEachDevice("losses", (device) => {
     }
   });
 
+  test("small binary losses keep their precision", () => {
+    const y = new nn.BCEWithLogitsLoss({ reduction: "none" }).forward(
+      tensor([20, -20, 40], { device }),
+      tensor([1, 0, 1], { device }),
+    );
+    const [twenty, forty] = [Math.log1p(Math.exp(-20)), Math.log1p(Math.exp(-40))];
+    close(y, { shape: [3], values: [twenty, twenty, forty] }, { rtol: 1e-5, atol: 0 });
+  });
+
   test("small differences keep their precision whatever delta is", () => {
     const y = new nn.HuberLoss({ delta: 1000, reduction: "none" }).forward(
       tensor([1e-5, 2e4], { device }),
