@@ -332,8 +332,9 @@ TH_KERNEL int32_t th_sort(void *values, int32_t *indices, const void *in, int32_
 
 /* One layer over a whole sequence, all arrays contiguous: x (steps, batch, inputs), w_ih (inputs, gates), w_hh (hidden, gates),
    bias_ih and bias_hh (gates; both NULL for none), h0 and c0 (batch, hidden; NULL for zeros), with gates = hidden, or for an
-   LSTM 4 · hidden in the order i, f, g, o. states (steps + 1, batch, hidden) gets h0 and then the output of each step; it is
-   kept for the backward pass. steps, inputs and hidden are at least 1. Gradients that are not needed may be NULL. */
+   LSTM 4 · hidden in the order i, f, g, o, or for a GRU 3 · hidden in the order r, z, n. states (steps + 1, batch, hidden) gets
+   h0 and then the output of each step; it is kept for the backward pass. steps, inputs and hidden are at least 1. Gradients that
+   are not needed may be NULL. */
 
 /** states[t + 1] = act(x[t] · w_ih + bias_ih + states[t] · w_hh + bias_hh); act is ReLU if `relu`, else tanh. */
 TH_KERNEL int32_t th_rnn(float *states, const float *x, const float *h0, const float *w_ih, const float *w_hh,
@@ -357,6 +358,17 @@ TH_KERNEL int32_t th_lstm_backward(float *dx, float *dh0, float *dc0, float *dw_
                                    float *gates, const float *dy, const float *dc_last, const float *x,
                                    const float *states, const float *cells, const float *w_ih, const float *w_hh,
                                    int32_t steps, int32_t batch, int32_t inputs, int32_t hidden);
+/** A GRU layer (Cho et al., 2014): with a = x[t] · w_ih + bias_ih and b = states[t] · w_hh + bias_hh, r = sigmoid(a_r + b_r),
+    z = sigmoid(a_z + b_z), n = tanh(a_n + r · b_n); states[t + 1] = (1 - z) · n + z · states[t]. gates (steps, batch, 3 · hidden)
+    gets r, z, n for the backward pass, and product (steps, batch, hidden) b_n. */
+TH_KERNEL int32_t th_gru(float *states, float *gates, float *product, const float *x, const float *h0,
+                         const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh,
+                         int32_t steps, int32_t batch, int32_t inputs, int32_t hidden);
+/** Gradients of th_gru from dy (steps, batch, hidden), that of the outputs. gates and product are overwritten. */
+TH_KERNEL int32_t th_gru_backward(float *dx, float *dh0, float *dw_ih, float *dw_hh, float *dbias_ih, float *dbias_hh,
+                                  float *gates, float *product, const float *dy, const float *x, const float *states,
+                                  const float *w_ih, const float *w_hh, int32_t steps, int32_t batch, int32_t inputs,
+                                  int32_t hidden);
 
 /* -------------------------------------------------------------------------------------------------- random */
 

@@ -2,7 +2,7 @@ import { ArgumentError, init, NDArray, nn, ops, ShapeError, Tensor } from "../li
 import { checkModuleOptions } from "../lib/nn/module.ts";
 import type { HiddenState, SequenceLoss } from "../lib/training/index.ts";
 
-const { Dropout, Embedding, Linear, LSTM, Module, Parameter, RNN } = nn;
+const { Dropout, Embedding, GRU, Linear, LSTM, Module, Parameter, RNN } = nn;
 
 /**
  * The embedding and the output start from U(±0.1), the output's bias from 0, as Zaremba et al. (2014) and PyTorch's
@@ -11,11 +11,13 @@ const { Dropout, Embedding, Linear, LSTM, Module, Parameter, RNN } = nn;
  */
 const BOUND = 0.1;
 
+const LAYERS = { rnn: RNN, lstm: LSTM, gru: GRU } as const;
+
 export interface LanguageModelOptions extends nn.ModuleOptions {
   /** Recurrent layers. Default 1. */
   numLayers?: number | undefined;
   /** Default "rnn". */
-  seqModel?: "rnn" | "lstm" | undefined;
+  seqModel?: "rnn" | "lstm" | "gru" | undefined;
   /** On embedded words, between layers, and on what the output layer sees, in training. Default 0. */
   dropout?: number | undefined;
   /**
@@ -50,7 +52,7 @@ class TiedLinear extends Module {
  */
 export class LanguageModel extends Module {
   readonly embedding: nn.Embedding;
-  readonly recurrent: nn.RNN | nn.LSTM;
+  readonly recurrent: nn.RNN | nn.LSTM | nn.GRU;
   readonly linear: nn.Linear | TiedLinear;
   private readonly dropout: nn.Dropout | null;
 
@@ -58,8 +60,8 @@ export class LanguageModel extends Module {
     super();
     checkModuleOptions("LanguageModel", options, ["numLayers", "seqModel", "dropout", "tieWeights"]);
     const { numLayers = 1, seqModel = "rnn", dropout = 0, tieWeights = false, ...rest } = options;
-    if (seqModel !== "rnn" && seqModel !== "lstm") {
-      throw new ArgumentError("LanguageModel", `seqModel is "rnn" or "lstm", not ${String(seqModel)}`);
+    if (seqModel !== "rnn" && seqModel !== "lstm" && seqModel !== "gru") {
+      throw new ArgumentError("LanguageModel", `seqModel is "rnn", "lstm" or "gru", not ${String(seqModel)}`);
     }
     if (tieWeights && embeddingSize !== hiddenSize) {
       const problem = `tieWeights needs embeddingSize = hiddenSize, not ${embeddingSize} and ${hiddenSize}`;
@@ -68,7 +70,7 @@ export class LanguageModel extends Module {
     const uniform = (shape: readonly number[]) => init.uniform(shape, { low: -BOUND, high: BOUND, ...rest });
     this.embedding = new Embedding(outputSize, embeddingSize, rest);
     this.embedding.weight.set(uniform([outputSize, embeddingSize]));
-    this.recurrent = new (seqModel === "lstm" ? LSTM : RNN)(embeddingSize, hiddenSize, { numLayers, dropout, ...rest });
+    this.recurrent = new LAYERS[seqModel](embeddingSize, hiddenSize, { numLayers, dropout, ...rest });
     if (tieWeights) {
       this.linear = new TiedLinear(this.embedding.weight);
     } else {
@@ -122,7 +124,7 @@ export class LanguageModel extends Module {
       return recurrent.forward(x, h);
     }
     if (h !== null && !(h instanceof Tensor)) {
-      throw new ArgumentError("LanguageModel", "the state of an RNN is one tensor, h");
+      throw new ArgumentError("LanguageModel", "the state of an RNN or a GRU is one tensor, h");
     }
     return recurrent.forward(x, h);
   }

@@ -35,6 +35,8 @@
   int32_t th_rnn_backward_##ISA(float *dx, float *dh0, float *dw_ih, float *dw_hh, float *dbias, float *preactivations, const float *dy, const float *x, const float *states, const float *w_ih, const float *w_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden, int32_t relu); \
   int32_t th_lstm_##ISA(float *states, float *cells, float *gates, const float *x, const float *h0, const float *c0, const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden); \
   int32_t th_lstm_backward_##ISA(float *dx, float *dh0, float *dc0, float *dw_ih, float *dw_hh, float *dbias, float *gates, const float *dy, const float *dc_last, const float *x, const float *states, const float *cells, const float *w_ih, const float *w_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden); \
+  int32_t th_gru_##ISA(float *states, float *gates, float *product, const float *x, const float *h0, const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden); \
+  int32_t th_gru_backward_##ISA(float *dx, float *dh0, float *dw_ih, float *dw_hh, float *dbias_ih, float *dbias_hh, float *gates, float *product, const float *dy, const float *x, const float *states, const float *w_ih, const float *w_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden); \
   int32_t th_uniform_##ISA(float *out, int32_t n, double low, double high, int32_t seed, int32_t stream); \
   int32_t th_normal_##ISA(float *out, int32_t n, double mean, double std, int32_t seed, int32_t stream); \
   int32_t th_dropout_##ISA(float *out, const float *in, int32_t n, double p, int32_t seed, int32_t stream); \
@@ -77,6 +79,8 @@
   th_rnn_backward_##ISA, \
   th_lstm_##ISA, \
   th_lstm_backward_##ISA, \
+  th_gru_##ISA, \
+  th_gru_backward_##ISA, \
   th_uniform_##ISA, \
   th_normal_##ISA, \
   th_dropout_##ISA, \
@@ -120,6 +124,8 @@ typedef struct {
   int32_t (*th_rnn_backward)(float *dx, float *dh0, float *dw_ih, float *dw_hh, float *dbias, float *preactivations, const float *dy, const float *x, const float *states, const float *w_ih, const float *w_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden, int32_t relu);
   int32_t (*th_lstm)(float *states, float *cells, float *gates, const float *x, const float *h0, const float *c0, const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden);
   int32_t (*th_lstm_backward)(float *dx, float *dh0, float *dc0, float *dw_ih, float *dw_hh, float *dbias, float *gates, const float *dy, const float *dc_last, const float *x, const float *states, const float *cells, const float *w_ih, const float *w_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden);
+  int32_t (*th_gru)(float *states, float *gates, float *product, const float *x, const float *h0, const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden);
+  int32_t (*th_gru_backward)(float *dx, float *dh0, float *dw_ih, float *dw_hh, float *dbias_ih, float *dbias_hh, float *gates, float *product, const float *dy, const float *x, const float *states, const float *w_ih, const float *w_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden);
   int32_t (*th_uniform)(float *out, int32_t n, double low, double high, int32_t seed, int32_t stream);
   int32_t (*th_normal)(float *out, int32_t n, double mean, double std, int32_t seed, int32_t stream);
   int32_t (*th_dropout)(float *out, const float *in, int32_t n, double p, int32_t seed, int32_t stream);
@@ -274,6 +280,14 @@ int32_t th_lstm(float *states, float *cells, float *gates, const float *x, const
 
 int32_t th_lstm_backward(float *dx, float *dh0, float *dc0, float *dw_ih, float *dw_hh, float *dbias, float *gates, const float *dy, const float *dc_last, const float *x, const float *states, const float *cells, const float *w_ih, const float *w_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden) {
   return active->th_lstm_backward(dx, dh0, dc0, dw_ih, dw_hh, dbias, gates, dy, dc_last, x, states, cells, w_ih, w_hh, steps, batch, inputs, hidden);
+}
+
+int32_t th_gru(float *states, float *gates, float *product, const float *x, const float *h0, const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden) {
+  return active->th_gru(states, gates, product, x, h0, w_ih, w_hh, bias_ih, bias_hh, steps, batch, inputs, hidden);
+}
+
+int32_t th_gru_backward(float *dx, float *dh0, float *dw_ih, float *dw_hh, float *dbias_ih, float *dbias_hh, float *gates, float *product, const float *dy, const float *x, const float *states, const float *w_ih, const float *w_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden) {
+  return active->th_gru_backward(dx, dh0, dw_ih, dw_hh, dbias_ih, dbias_hh, gates, product, dy, x, states, w_ih, w_hh, steps, batch, inputs, hidden);
 }
 
 int32_t th_uniform(float *out, int32_t n, double low, double high, int32_t seed, int32_t stream) {

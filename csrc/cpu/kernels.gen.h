@@ -31,6 +31,8 @@
 #define th_rnn_backward TH_ISA_NAME(th_rnn_backward)
 #define th_lstm TH_ISA_NAME(th_lstm)
 #define th_lstm_backward TH_ISA_NAME(th_lstm_backward)
+#define th_gru TH_ISA_NAME(th_gru)
+#define th_gru_backward TH_ISA_NAME(th_gru_backward)
 #define th_uniform TH_ISA_NAME(th_uniform)
 #define th_normal TH_ISA_NAME(th_normal)
 #define th_dropout TH_ISA_NAME(th_dropout)

@@ -58,15 +58,15 @@ static th_part panel_of(const th_part *p, ptrdiff_t unit) {
   return (th_part){p->row, p->row_end, unit, th_min(unit + NR, p->unit_end)};
 }
 
-/** c (rows, cols; row stride ldc) = a (rows, depth) · panel, or += with `accumulate`. */
+/** c (rows, cols; row stride ldc) = a (rows, depth) · panel + bias (cols; NULL for none), or += a · panel with `accumulate`. */
 static void multiply_panel(const job *w, const float *a, ptrdiff_t lda, const float *panel, float *c, ptrdiff_t ldc,
-                           ptrdiff_t rows, ptrdiff_t cols, int accumulate) {
+                           ptrdiff_t rows, ptrdiff_t cols, const float *bias, int accumulate) {
   const ptrdiff_t width = panel_width(cols), runs = th_ceil_div(w->depth, KC);
   th_walk walk = {.outer = {1, 0, 0}, .middle = {1, 0, 0}, .a_row = lda, .ldc = ldc, .form = TH_ROWS};
   for (ptrdiff_t r = 0; r < runs; r++) {
     const ptrdiff_t k = th_split(w->depth, r, runs);
     walk.inner = (th_loop){th_split(w->depth, r + 1, runs) - k, 1, width};
-    multiply_rows(&walk, a + k, panel + k * width, c, rows, cols, NULL, accumulate || r > 0);
+    multiply_rows(&walk, a + k, panel + k * width, c, rows, cols, r > 0 ? NULL : bias, accumulate || r > 0);
   }
 }
 
@@ -102,6 +102,8 @@ static void forward_steps(int thread, int threads, void *context) {
   const th_recurrent *l = w->layer;
   const th_part mine = part_of(w, thread, threads, 0), packs = part_of(w, thread, threads, 1);
   const ptrdiff_t ldg = l->gates * l->hidden, rows = mine.row_end - mine.row;
+  const ptrdiff_t added = l->product ? l->gates - 1 : l->gates; /* gates that the state's share is added to */
+  const float *bias_last = l->bias_hh ? l->bias_hh + added * l->hidden : NULL;
 
   for (ptrdiff_t j = packs.unit; j < packs.unit_end; j += NR) {
     const ptrdiff_t cols = th_min(NR, packs.unit_end - j);
@@ -117,9 +119,12 @@ static void forward_steps(int thread, int threads, void *context) {
     for (ptrdiff_t j = mine.unit; j < mine.unit_end; j += NR) {
       const th_part panel = panel_of(&mine, j);
       const ptrdiff_t cols = panel.unit_end - j;
-      for (ptrdiff_t g = 0; g < l->gates; g++)
-        multiply_panel(w, h, w->row_stride, panel_at(w, j) + g * w->depth * panel_width(cols), gate + g * l->hidden + j,
-                       ldg, rows, cols, 1);
+      const float *columns = panel_at(w, j);
+      for (ptrdiff_t g = 0; g < added; g++, columns += w->depth * panel_width(cols))
+        multiply_panel(w, h, w->row_stride, columns, gate + g * l->hidden + j, ldg, rows, cols, NULL, 1);
+      if (l->product)
+        multiply_panel(w, h, w->row_stride, columns, l->product + (t * l->batch + mine.row) * l->hidden + j, l->hidden,
+                       rows, cols, bias_last ? bias_last + j : NULL, 0);
       l->cell(l, t, &panel);
     }
     if (!w->splits_rows) {
@@ -148,7 +153,8 @@ int32_t recurrent_forward(const th_recurrent *l) {
   if (l->bias_ih) {
     bias = th_work_space(SLOT_BIAS, columns, l->name);
     if (!bias) return TH_STATUS_OUT_OF_MEMORY;
-    for (ptrdiff_t i = 0; i < columns; i++) bias[i] = l->bias_ih[i] + l->bias_hh[i];
+    const ptrdiff_t merged = l->product ? columns - l->hidden : columns; /* the rest of bias_hh is in the product */
+    for (ptrdiff_t i = 0; i < columns; i++) bias[i] = l->bias_ih[i] + (i < merged ? l->bias_hh[i] : 0);
   }
   start_from(l->new_states, l->h0, (size_t)(l->batch * l->hidden));
   if (l->new_cells) start_from(l->new_cells, l->c0, (size_t)(l->batch * l->hidden));
@@ -171,12 +177,12 @@ static void backward_steps(int thread, int threads, void *context) {
   for (ptrdiff_t t = l->steps - 1; t >= (l->dh0 ? -1 : 0); t--) {
     const int has_next = t < l->steps - 1;
     const float *next = has_next ? spaced_rows(w, l->gate + (t + 1) * l->batch * w->depth, &mine, thread) : NULL;
-    float *dh = (t < 0 ? l->dh0 : l->dh) + mine.row * l->hidden;
+    float *dh = l->dh + mine.row * l->hidden;
     for (ptrdiff_t j = mine.unit; j < mine.unit_end; j += NR) {
       const th_part panel = panel_of(&mine, j);
       if (has_next)
         multiply_panel(w, next, w->row_stride, panel_at(w, j), dh + j, l->hidden, mine.row_end - mine.row,
-                       panel.unit_end - j, 0);
+                       panel.unit_end - j, NULL, l->product != NULL);
       if (t >= 0) l->cell(l, t, &panel);
     }
     if (!w->splits_rows) {
@@ -191,17 +197,27 @@ static int32_t sum_rows(float *sums, const float *a, ptrdiff_t rows, ptrdiff_t c
   return th_reduce(sums, a, layout, 1, TH_REDUCE_SUM, TH_DTYPE_FLOAT32, 1);
 }
 
+/** gate gets the gradient of the inputs' share of its last gate, in place of that of the state's. */
+static int32_t take_product(const th_recurrent *l, ptrdiff_t rows) {
+  const ptrdiff_t columns = l->gates * l->hidden;
+  const int32_t layout[] = {2, (int32_t)rows, (int32_t)l->hidden, (int32_t)columns, 1, (int32_t)l->hidden, 1};
+  return th_copy(l->gate + columns - l->hidden, l->product, layout);
+}
+
 int32_t recurrent_backward(th_recurrent *l) {
   const ptrdiff_t rows = l->steps * l->batch, columns = l->gates * l->hidden, state = l->batch * l->hidden;
-  l->dh = th_work_space(SLOT_CARRY, 2 * state, l->name);
-  if (!l->dh) return TH_STATUS_OUT_OF_MEMORY;
-  l->dc = l->dh + state;
+  float *carry = th_work_space(SLOT_CARRY, 2 * state, l->name);
+  if (!carry) return TH_STATUS_OUT_OF_MEMORY;
+  l->dh = l->dh0 ? l->dh0 : carry;
+  l->dc = carry + state;
   start_from(l->dc, l->dc_last, (size_t)state);
   int32_t status = l->batch == 0 ? TH_STATUS_OK : run_steps(l, columns, 1, backward_steps);
   if (!status && l->dc0) memcpy(l->dc0, l->dc, (size_t)state * sizeof *l->dc0);
+  if (!status && l->dw_hh) status = product(l->dw_hh, l->states, l->gate, NULL, l->hidden, columns, rows, 1, 0);
+  if (!status && l->dbias_hh) status = sum_rows(l->dbias_hh, l->gate, rows, columns);
+  if (!status && l->product) status = take_product(l, rows);
   if (!status && l->dx) status = product(l->dx, l->gate, l->w_ih, NULL, rows, l->inputs, columns, 0, 1);
   if (!status && l->dw_ih) status = product(l->dw_ih, l->x, l->gate, NULL, l->inputs, columns, rows, 1, 0);
-  if (!status && l->dw_hh) status = product(l->dw_hh, l->states, l->gate, NULL, l->hidden, columns, rows, 1, 0);
   if (!status && l->dbias) status = sum_rows(l->dbias, l->gate, rows, columns);
   return status;
 }

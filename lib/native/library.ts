@@ -75,16 +75,19 @@ function applyEnvironment(backend: Backend): void {
   }
 }
 
-const rebuild = `Build it with 'bun run build' in ${root}; 'bun run doctor' there shows what was found`;
+const rebuild = `Build it with 'bun run build' in '${root}'; 'bun run doctor' there shows what was found`;
 
 function missing(kind: LibraryKind, candidates: readonly string[]): ThimbleError {
   const looked = `looked for ${candidates.join(", ")}`;
   const variable = kind === "cpu" ? "THIMBLE_LIBRARY" : "THIMBLE_CUDA_LIBRARY";
   const named = process.env[variable] ? `${variable} names it; without it the one in build/ is taken. ` : "";
   if (kind === "cpu") {
-    const bundled = "This script was bundled: set THIMBLE_LIBRARY to build/libthimble_cpu.so in thimble's folder";
-    const hint = existsSync(join(root, "csrc")) ? rebuild : bundled;
-    return new LibraryError("thimble", `the native library was not built: ${looked}`, { hint: named + hint });
+    if (existsSync(join(root, "csrc")))
+      return new LibraryError("thimble", `the native library was not built: ${looked}`, { hint: named + rebuild });
+    const hint = `${named}Set THIMBLE_LIBRARY to the path of build/libthimble_cpu.${extension} in thimble's folder`;
+    return new LibraryError("thimble", `a bundled script does not know where the native library is: ${looked}`, {
+      hint,
+    });
   }
   return new DeviceUnavailableError("cuda", `there is no CUDA library: ${looked}`, {
     hint: `${named}Build it with 'npm run build -- --${emulated() ? "emulated" : "cuda"}', use cpu(), or ask cuda.isAvailable() first`,

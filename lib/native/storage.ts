@@ -150,7 +150,9 @@ export class MemoryPool {
     Bun.gc(true);
     const afterCollecting = asPointer(this.backend.th_alloc(bytes));
     if (afterCollecting !== null) return afterCollecting;
-    throw new OutOfMemoryError("allocate", `no memory for ${bytes} bytes; ${this.live} bytes are in use`, {
+    const limit = this.backend.th_memory_stat(Memory.limit);
+    const most = Number.isFinite(limit) ? `, and setMemoryLimit allows ${limit}` : "";
+    throw new OutOfMemoryError("allocate", `no memory for ${bytes} bytes; ${this.live} bytes are in use${most}`, {
       hint: "Use smaller batches, run the step inside tidy(), or dispose arrays that are no longer needed",
     });
   }

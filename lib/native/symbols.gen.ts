@@ -189,6 +189,8 @@ export const symbols = {
   th_rnn_backward: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "i32", "i32", "i32"], returns: "i32" },
   th_lstm: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "i32", "i32"], returns: "i32" },
   th_lstm_backward: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "i32", "i32"], returns: "i32" },
+  th_gru: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "i32", "i32"], returns: "i32" },
+  th_gru_backward: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "i32", "i32"], returns: "i32" },
   th_uniform: { args: ["ptr", "i32", "f64", "f64", "i32", "i32"], returns: "i32" },
   th_normal: { args: ["ptr", "i32", "f64", "f64", "i32", "i32"], returns: "i32" },
   th_dropout: { args: ["ptr", "ptr", "i32", "f64", "i32", "i32"], returns: "i32" },
@@ -250,6 +252,8 @@ export interface Backend {
   th_rnn_backward(dx: Address, dh0: Address, dwIh: Address, dwHh: Address, dbias: Address, preactivations: Address, dy: Address, x: Address, states: Address, wIh: Address, wHh: Address, steps: number, batch: number, inputs: number, hidden: number, relu: number): number;
   th_lstm(states: Address, cells: Address, gates: Address, x: Address, h0: Address, c0: Address, wIh: Address, wHh: Address, biasIh: Address, biasHh: Address, steps: number, batch: number, inputs: number, hidden: number): number;
   th_lstm_backward(dx: Address, dh0: Address, dc0: Address, dwIh: Address, dwHh: Address, dbias: Address, gates: Address, dy: Address, dcLast: Address, x: Address, states: Address, cells: Address, wIh: Address, wHh: Address, steps: number, batch: number, inputs: number, hidden: number): number;
+  th_gru(states: Address, gates: Address, product: Address, x: Address, h0: Address, wIh: Address, wHh: Address, biasIh: Address, biasHh: Address, steps: number, batch: number, inputs: number, hidden: number): number;
+  th_gru_backward(dx: Address, dh0: Address, dwIh: Address, dwHh: Address, dbiasIh: Address, dbiasHh: Address, gates: Address, product: Address, dy: Address, x: Address, states: Address, wIh: Address, wHh: Address, steps: number, batch: number, inputs: number, hidden: number): number;
   th_uniform(out: Address, n: number, low: number, high: number, seed: number, stream: number): number;
   th_normal(out: Address, n: number, mean: number, std: number, seed: number, stream: number): number;
   th_dropout(out: Address, in_: Address, n: number, p: number, seed: number, stream: number): number;

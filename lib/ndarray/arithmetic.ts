@@ -112,7 +112,8 @@ export function combine(op: keyof typeof WITH_NUMBER, a: NDArray, b: Operand): N
 
 function checkArray(op: string, value: unknown): NDArray {
   if (value instanceof NDArray) return value;
-  throw new ArgumentError(op, `an operand must be an array or a number, not ${describe(value)}`);
+  const hint = describe(value) === "Tensor" ? { hint: "A tensor's array is its .data" } : {};
+  throw new ArgumentError(op, `an operand must be an array or a number, not ${describe(value)}`, hint);
 }
 
 /** Throws unless `value` is an array or a number. */

@@ -54,6 +54,25 @@ export function matmul(a: NDArray, b: NDArray, bias: NDArray | null = null): NDA
   return out;
 }
 
+/** What has the shape and the reshape of an array: arrays and tensors. */
+interface Shaped<T> {
+  readonly ndim: number;
+  readonly shape: layout.Shape;
+  reshape(shape: layout.Shape): T;
+}
+
+/** A product in which a vector is a row on the left and a column on the right, whose axis the result lacks. */
+export function vectorProduct<T extends Shaped<T>>(a: T, b: T, product: (a: T, b: T) => T): T {
+  const [k, inner] = [a.shape.at(-1), b.shape.at(b.ndim === 1 ? -1 : -2)];
+  if (k !== inner && a.ndim > 0 && b.ndim > 0)
+    throw new ShapeError("matmul", `the inner sizes ${k} and ${inner} differ`, { shapes: [a.shape, b.shape] });
+  const y = product(a.ndim === 1 ? a.reshape([1, -1]) : a, b.ndim === 1 ? b.reshape([-1, 1]) : b);
+  const shape = [...y.shape];
+  if (b.ndim === 1) shape.pop();
+  if (a.ndim === 1) shape.splice(b.ndim === 1 ? -1 : -2, 1);
+  return y.reshape(shape);
+}
+
 /**
  * What the kernel is told: sizes, leading dimensions, orientations; the batch's sizes and both operands' strides in
  * it.

@@ -13,9 +13,10 @@ import {
   unary,
   where,
 } from "./arithmetic.ts";
-import { matmul } from "./matmul.ts";
+import { matmul, vectorProduct } from "./matmul.ts";
 import { NDArray } from "./ndarray.ts";
 import { describe } from "./operands.ts";
+import { tidy } from "./scope.ts";
 
 declare module "./ndarray.ts" {
   interface NDArray {
@@ -66,7 +67,7 @@ declare module "./ndarray.ts" {
     argMax(options?: Axes | ReduceOptions): NDArray;
     /** int32 indices of the first minimum, counted row-major over the reduced axes. */
     argMin(options?: Axes | ReduceOptions): NDArray;
-    /** Matrix product over the last two axes, with broadcast batch axes. */
+    /** Matrix product over the last two axes, with broadcast batch axes; a vector is a row on the left, a column on the right. */
     matmul(other: NDArray): NDArray;
     /** Zeros around: [before, after] for each axis. */
     pad(widths: readonly (readonly [number, number])[]): NDArray;
@@ -116,7 +117,7 @@ NDArray.prototype.matmul = function (other) {
       "matmul",
       `the operand must be an array, not ${describe(other)}; this is ${formatShape(this.shape)}`,
     );
-  return matmul(this, other);
+  return this.ndim === 1 || other.ndim === 1 ? tidy(() => vectorProduct(this, other, matmul)) : matmul(this, other);
 };
 NDArray.prototype.pad = function (widths) {
   return pad(this, widths);

@@ -186,7 +186,7 @@ export class NDArray implements Scoped, Layout {
 
   /**
    * A part of the array, one range for each axis (fewer allowed): an integer drops the axis, null takes all of it,
-   * [start, stop] and [start, stop, step] are as in Python, negative numbers counting from the end.
+   * [start, stop] and [start, stop, step] are as in Python, negative numbers counting from the end, null for an open end.
    */
   slice(...ranges: readonly Range[]): NDArray {
     return this.view(sliceLayout(this, ranges));

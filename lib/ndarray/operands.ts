@@ -15,5 +15,7 @@ export function sameDevice(operation: string, a: NDArray, b: NDArray): void {
 /** What an argument of the wrong kind is, for an error message. */
 export function describe(value: unknown): string {
   if (typeof value === "function") return value.name === "" ? "a function" : `the function ${value.name}`;
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "bigint") return `${value}n`;
   return typeof value === "object" && value !== null ? (value.constructor?.name ?? "an object") : String(value);
 }

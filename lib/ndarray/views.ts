@@ -1,12 +1,14 @@
 /** Views: the layout of a permuted, sliced or flipped array, computed from its layout. No memory is touched. */
 import { ShapeError } from "../native/errors.ts";
 import { checkAxes, type Shape } from "./layout.ts";
+import { describe } from "./operands.ts";
 
 /**
  * One range of `slice`: an integer drops the axis, null takes all of it, a list is [start, stop] or [start, stop,
- * step].
+ * step], where null stands for the end that Python lets one leave out.
  */
-export type Range = number | null | readonly [number, number] | readonly [number, number, number];
+export type Range = number | null | readonly [End, End] | readonly [End, End, number];
+type End = number | null;
 
 /** Where the elements of an array lie in its storage. */
 export interface Layout {
@@ -81,16 +83,18 @@ export function resolveRange(operation: string, range: Range, size: number, shap
     return { start: range < 0 ? range + size : range, count: 1, step: 1, drops: true };
   }
   const parts = Array.isArray(range) ? [...range] : [];
-  if (parts.length < 2 || parts.length > 3 || !parts.every(Number.isInteger)) {
-    fail(
-      `a range is an integer, null, [start, stop] or [start, stop, step], not ${JSON.stringify(range) ?? String(range)}`,
-    );
+  const isEnd = (part: unknown, i: number): boolean => Number.isInteger(part) || (part === null && i < 2);
+  if (parts.length < 2 || parts.length > 3 || !parts.every(isEnd)) {
+    const given = Array.isArray(range) ? `[${[...range].map(String).join(", ")}]` : describe(range);
+    fail(`a range is an integer, null, [start, stop] or [start, stop, step], with null for an open end, not ${given}`);
   }
-  const [from, to, step = 1] = parts as [number, number, number?];
+  const [from, to, step = 1] = parts as [End, End, number?];
   if (step === 0) fail("the step of a range may not be 0");
   const lowest = step > 0 ? 0 : -1;
   const clamp = (i: number): number => Math.min(Math.max(i < 0 ? i + size : i, lowest), size + lowest);
-  const start = clamp(from);
-  const count = Math.max(0, Math.ceil((clamp(to) - start) / step));
+  const [low, high] = [lowest, size + lowest]; // the ends of the axis, for a step backwards each one further down
+  const start = from === null ? (step > 0 ? low : high) : clamp(from);
+  const stop = to === null ? (step > 0 ? high : low) : clamp(to);
+  const count = Math.max(0, Math.ceil((stop - start) / step));
   return { start, count, step, drops: false };
 }

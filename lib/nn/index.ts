@@ -19,6 +19,9 @@ export {
 } from "./loss.ts";
 export {
   type CellOptions,
+  GRU,
+  GRUCell,
+  type GRUOptions,
   LSTM,
   LSTMCell,
   type LSTMCellOptions,

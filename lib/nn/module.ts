@@ -1,5 +1,5 @@
 /**
- * Module: parameters, buffers and submodules are simply its properties, alone or in lists, maps and plain objects.
+ * Module: parameters, buffers and submodules are simply its properties, alone or in lists, sets, maps and plain objects.
  * Parameters are trained and saved, buffers are only saved; both are named by their path, `layers.0.weight`, and come
  * in the order in which the properties were made, a module's own before those of its submodules. Other tensors are
  * the module's own business, and so is what it has in `#private` fields, which nobody else can see.
@@ -82,7 +82,7 @@ export abstract class Module {
   namedParameters(): Record<string, Parameter> {
     const seen = new Set<Tensor>();
     const found: Record<string, Parameter> = {};
-    for (const [name, value] of tensorsOf(this)) {
+    for (const [name, value] of namedTensors(this)) {
       if (!(value instanceof Parameter) || seen.has(value)) continue;
       seen.add(value);
       found[name] = value;
@@ -92,7 +92,7 @@ export abstract class Module {
 
   /** Parameters and buffers by path: the tensors themselves, not copies. */
   stateDict(): StateDict {
-    return Object.fromEntries(tensorsOf(this));
+    return Object.fromEntries(namedTensors(this));
   }
 
   /**
@@ -216,7 +216,7 @@ interface Parts {
   modules: [name: string, value: Module][];
 }
 
-/** What a module's properties hold: parameters, buffers and submodules, alone or in lists, maps and plain objects. */
+/** What a module's properties hold: parameters, buffers and submodules, alone or in lists, sets, maps and plain objects. */
 function partsOf(module: Module): Parts {
   const parts: Parts = { tensors: [], modules: [] };
   const containers = new Set<object>();
@@ -230,33 +230,56 @@ function partsOf(module: Module): Parts {
     const name = top.prefix + String(key);
     if (part instanceof Module) parts.modules.push([name, part]);
     else if (part instanceof Parameter || part instanceof Buffer) parts.tensors.push([name, part]);
-    else if (part instanceof Tensor) checkNoBuffer(module, name);
+    else if (part instanceof Tensor) checkNotReplaced(module, name);
     else if (!containers.has(part)) {
       const entries = entriesOf(part);
       if (entries !== null) open.push({ entries, prefix: `${name}.` });
       containers.add(part);
     }
   }
-  const buffers = parts.tensors.filter(([, value]) => value instanceof Buffer).map(([name]) => name);
-  if (buffers.length > 0) buffersOf.set(module, new Set(buffers));
+  if (parts.tensors.length > 0) {
+    const kinds = parts.tensors.map(
+      ([name, value]) => [name, value instanceof Buffer ? "Buffer" : "Parameter"] as const,
+    );
+    kindsOf.set(module, new Map(kinds));
+  }
   return parts;
 }
 
-/** The names of buffers that a module was seen with. */
-const buffersOf = new WeakMap<Module, ReadonlySet<string>>();
+/** What a module was seen with, by name. */
+const kindsOf = new WeakMap<Module, ReadonlyMap<string, "Buffer" | "Parameter">>();
 
-/** A result put where a buffer was would silently be saved no more. */
-function checkNoBuffer(module: Module, name: string): void {
-  if (!buffersOf.get(module)?.has(name)) return;
-  const problem = `'${name}' was a Buffer, and is now a tensor that would not be saved`;
+/** A result put where a parameter or buffer was would silently be trained and saved no more. */
+function checkNotReplaced(module: Module, name: string): void {
+  const kind = kindsOf.get(module)?.get(name);
+  if (kind === undefined) return;
+  const lost = kind === "Buffer" ? "saved" : "trained or saved";
+  const problem = `'${name}' was a ${kind}, and is now a tensor that would not be ${lost}`;
   throw new ArgumentError(module.constructor.name, problem, {
-    hint: "Write into a buffer with set(), or make a new Buffer",
+    hint: `Write into it with set(), or make a new ${kind}`,
   });
 }
 
 function entriesOf(value: object): Iterator<readonly [unknown, unknown]> | null {
   if (value instanceof Map || Array.isArray(value)) return value.entries();
-  return Object.getPrototypeOf(value) === Object.prototype ? Object.entries(value)[Symbol.iterator]() : null;
+  if (value instanceof Set) return [...value].entries();
+  const type: unknown = Object.getPrototypeOf(value);
+  return type === Object.prototype || type === null ? Object.entries(value)[Symbol.iterator]() : null;
+}
+
+/** {@link tensorsOf}, of which no two may have one name: as a checkpoint has them. */
+function namedTensors(module: Module): [string, Tensor][] {
+  const all = tensorsOf(module);
+  const named = new Map<string, Tensor>();
+  for (const [name, value] of all) {
+    const other = named.get(name) ?? value;
+    if (other !== value)
+      throw new ArgumentError(module.constructor.name, `two of its tensors are named '${name}'`, {
+        hint: "Keys of maps and objects that hold modules may have no dots, and differ as texts",
+      });
+    named.set(name, value);
+  }
+  return all;
 }
 
 /**

@@ -8,6 +8,9 @@ import { untracked } from "../ndarray/scope.ts";
 
 /** A tensor that belongs to a module and is trained. No tidy frees it. */
 export class Parameter extends Tensor {
+  /** For TypeScript: an ordinary tensor, which would be neither trained nor saved, is no Parameter. */
+  declare protected readonly nominal: "Parameter";
+
   /**
    * @param values an array, which belongs to the parameter from now on, or a tensor, whose elements are shared, as PyTorch's.
    * @param options.requiresGrad default true.
@@ -20,6 +23,9 @@ export class Parameter extends Tensor {
 
 /** A tensor that belongs to a module and is saved with it, not trained; written with `set`. No tidy frees it. */
 export class Buffer extends Tensor {
+  /** As {@link Parameter}'s. */
+  declare protected readonly nominal: "Buffer";
+
   /** @param values an array, which belongs to the buffer from now on, or a tensor, whose elements are shared. */
   constructor(values: NDArray | Tensor) {
     super(ownArray("Buffer", values));

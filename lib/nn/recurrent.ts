@@ -6,7 +6,7 @@ import * as init from "../init/index.ts";
 import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { tidy } from "../ndarray/scope.ts";
 import { dropout } from "../ops/dropout.ts";
-import { checkNonlinearity, checkState, lstm, type LSTMState, type Nonlinearity, rnn } from "../ops/recurrent.ts";
+import { checkNonlinearity, checkState, gru, lstm, type LSTMState, type Nonlinearity, rnn } from "../ops/recurrent.ts";
 import { reshape, slice, split, stack } from "../ops/shape.ts";
 import { checkFloat, checkNumber, checkShapeIs } from "../ops/support.ts";
 import { checkModuleOptions, checkSize, keepsNothing, Module, type ModuleOptions } from "./module.ts";
@@ -36,6 +36,7 @@ export interface LSTMCellOptions extends CellOptions {
 
 export type RNNOptions = RNNCellOptions & LayerOptions;
 export type LSTMOptions = LSTMCellOptions & LayerOptions;
+export type GRUOptions = CellOptions & LayerOptions;
 
 /** What the cells share: the parameters of one layer, whose weights have `gates` columns for each hidden unit. */
 abstract class Cell extends Module {
@@ -76,8 +77,19 @@ abstract class Cell extends Module {
   }
 }
 
+/** A cell whose state is h alone, its output. */
+abstract class StateCell extends Cell {
+  /** x (N, in) and h (N, hidden), zeros if left out: the next h. */
+  override forward(x: Tensor, h?: Tensor | null): Tensor {
+    return tidy(() => reshape(this.sequence(this.asSequence(x), h ?? null), [x.shape[0]!, this.hiddenSize]));
+  }
+
+  /** @internal All steps of x (L, N, in): (L, N, hidden). */
+  abstract sequence(x: Tensor, h0: Tensor | null): Tensor;
+}
+
 /** tanh(x · W_ih + bias_ih + h · W_hh + bias_hh), or ReLU of it (Elman, 1990). */
-export class RNNCell extends Cell {
+export class RNNCell extends StateCell {
   static readonly [keepsNothing] = true;
 
   readonly nonlinearity: Nonlinearity;
@@ -90,14 +102,23 @@ export class RNNCell extends Cell {
     this.nonlinearity = nonlinearity;
   }
 
-  /** x (N, in) and h (N, hidden), zeros if left out: the next h. */
-  override forward(x: Tensor, h?: Tensor | null): Tensor {
-    return tidy(() => reshape(this.sequence(this.asSequence(x), h ?? null), [x.shape[0]!, this.hiddenSize]));
+  /** @internal */
+  override sequence(x: Tensor, h0: Tensor | null): Tensor {
+    return rnn(x, h0, this, this.nonlinearity);
+  }
+}
+
+/** One step of a gated recurrent unit (Cho et al., 2014), see ops.gru; gates in the order r, z, n. */
+export class GRUCell extends StateCell {
+  static readonly [keepsNothing] = true;
+
+  constructor(inputSize: number, hiddenSize: number, options: CellOptions = {}) {
+    super(inputSize, hiddenSize, 3, options);
   }
 
-  /** @internal All steps of x (L, N, in): (L, N, hidden). */
-  sequence(x: Tensor, h0: Tensor | null): Tensor {
-    return rnn(x, h0, this, this.nonlinearity);
+  /** @internal */
+  override sequence(x: Tensor, h0: Tensor | null): Tensor {
+    return gru(x, h0, this);
   }
 }
 
@@ -168,6 +189,24 @@ abstract class Recurrent extends Module {
     checkShapeIs(name, "the initial state", states, [this.numLayers, x.shape[1] ?? 0, this.hiddenSize]);
     return split(states, 0);
   }
+
+  /** What an RNN or a GRU of these cells gives. */
+  protected runStates(
+    x: Tensor,
+    h0: Tensor | null | undefined,
+    cells: readonly StateCell[],
+  ): [output: Tensor, hN: Tensor] {
+    return tidy(() => {
+      const given = this.perLayer(x, h0);
+      const last: Tensor[] = [];
+      const output = this.run(x, (sequence, i) => {
+        const y = cells[i]!.sequence(sequence, given[i]!);
+        last.push(slice(y, -1));
+        return y;
+      });
+      return [output, stack(last)];
+    });
+  }
 }
 
 /**
@@ -189,16 +228,30 @@ export class RNN extends Recurrent {
   }
 
   override forward(x: Tensor, h0?: Tensor | null): [output: Tensor, hN: Tensor] {
-    return tidy(() => {
-      const given = this.perLayer(x, h0);
-      const last: Tensor[] = [];
-      const output = this.run(x, (sequence, i) => {
-        const y = this.rnnCells[i]!.sequence(sequence, given[i]!);
-        last.push(slice(y, -1));
-        return y;
-      });
-      return [output, stack(last)];
+    return this.runStates(x, h0, this.rnnCells);
+  }
+}
+
+/**
+ * A network of gated recurrent units (Cho et al., 2014): x (L, N, in) and h0 (numLayers, N, hidden), zeros if left out, give
+ * [outputs of the last layer (L, N, hidden), last states of all layers (numLayers, N, hidden)].
+ */
+export class GRU extends Recurrent {
+  static readonly [keepsNothing] = true;
+
+  readonly gruCells: readonly GRUCell[];
+
+  constructor(inputSize: number, hiddenSize: number, options: GRUOptions = {}) {
+    checkModuleOptions("GRU", options, ["numLayers", "dropout", "bias"]);
+    const { numLayers = 1, dropout: p = 0, ...rest } = options;
+    super(inputSize, hiddenSize, numLayers, p);
+    this.gruCells = Array.from({ length: numLayers }, (_, i) => {
+      return new GRUCell(i === 0 ? inputSize : hiddenSize, hiddenSize, rest);
     });
+  }
+
+  override forward(x: Tensor, h0?: Tensor | null): [output: Tensor, hN: Tensor] {
+    return this.runStates(x, h0, this.gruCells);
   }
 }
 

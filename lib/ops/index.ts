@@ -15,6 +15,6 @@ export { embedding } from "./embedding.ts";
 export { gather, indexSelect } from "./gather.ts";
 export * from "./cum-sum.ts";
 export * from "./sort.ts";
-export { lstm, type LSTMState, type Nonlinearity, type RecurrentWeights, rnn } from "./recurrent.ts";
+export { gru, lstm, type LSTMState, type Nonlinearity, type RecurrentWeights, rnn } from "./recurrent.ts";
 export * from "./dropout.ts";
 export * from "./move.ts";

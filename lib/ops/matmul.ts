@@ -3,7 +3,7 @@ import { record } from "../autograd/record.ts";
 import type { Tensor } from "../autograd/tensor.ts";
 import { ShapeError } from "../native/errors.ts";
 import { reduce } from "../ndarray/arithmetic.ts";
-import { matmul as product } from "../ndarray/matmul.ts";
+import { matmul as product, vectorProduct } from "../ndarray/matmul.ts";
 import type { Shape } from "../ndarray/layout.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";
 import { sameDevice } from "../ndarray/operands.ts";
@@ -17,7 +17,7 @@ import { checkFloat, checkShapeIs, contiguous, factors, unbroadcast } from "./su
 export function matmul(a: Tensor, b: Tensor): Tensor {
   checkFloat("matmul", a);
   checkFloat("matmul", b);
-  if (a.ndim === 1 || b.ndim === 1) return vectorProduct(a, b);
+  if (a.ndim === 1 || b.ndim === 1) return tidy(() => vectorProduct(a, b, matmul));
   const [m, n] = [a.shape, b.shape];
   return record("matmul", product(a.data, b.data), [a, b], factors(a, b), (g, { saved: [x, y], needs }) => [
     needs[0] ? unbroadcast(product(g, y.transpose()), m) : null,
@@ -30,21 +30,6 @@ function weightGradient(x: NDArray, g: NDArray, shape: Shape): NDArray {
   if (shape.length > 2 || x.ndim === 2) return unbroadcast(product(x.transpose(), g), shape);
   const rows = x.shape.slice(0, -1).reduce((m, n) => m * n, 1);
   return product(x.reshape([rows, x.shape.at(-1)!]).transpose(), g.reshape([rows, g.shape.at(-1)!]));
-}
-
-function vectorProduct(a: Tensor, b: Tensor): Tensor {
-  const [k, inner] = [a.shape.at(-1), b.shape.at(b.ndim === 1 ? -1 : -2)];
-  if (k !== inner && a.ndim > 0 && b.ndim > 0)
-    throw new ShapeError("matmul", `the inner sizes ${k} and ${inner} differ`, { shapes: [a.shape, b.shape] });
-  return tidy(() => {
-    const left = a.ndim === 1 ? a.reshape([1, -1]) : a;
-    const right = b.ndim === 1 ? b.reshape([-1, 1]) : b;
-    const y = matmul(left, right);
-    const shape = [...y.shape];
-    if (b.ndim === 1) shape.pop();
-    if (a.ndim === 1) shape.splice(b.ndim === 1 ? -1 : -2, 1);
-    return y.reshape(shape);
-  });
 }
 
 /** x · weight + bias: x (…, in), weight (in, out), bias (out) or none. The bias is added as the product is written. */

@@ -1,6 +1,6 @@
 /**
  * Recurrent layers over a whole sequence, one native call each way. x (L, N, in); weights (in, G) and (H, G) and biases
- * (G), with G = H, or 4 · H for an LSTM in the order i, f, g, o.
+ * (G), with G = H, or 4 · H for an LSTM in the order i, f, g, o, or 3 · H for a GRU in the order r, z, n.
  */
 import type { Pointer } from "bun:ffi";
 
@@ -108,11 +108,58 @@ export function lstm(x: Tensor, state: LSTMState | null, weights: RecurrentWeigh
   });
 }
 
-/** Arrays for the gradients that are needed, of operands x, W_ih, W_hh, bias_ih, bias_hh, h0, c0. */
-function makeGradients(shapes: readonly (readonly number[] | undefined)[], needs: readonly boolean[], like: NDArray) {
+/**
+ * A gated recurrent unit (Cho et al., 2014), as PyTorch's: with a = x[t] · W_ih + bias_ih and b = h[t - 1] · W_hh + bias_hh,
+ * r = sigmoid(a_r + b_r), z = sigmoid(a_z + b_z), n = tanh(a_n + r · b_n); h[t] = (1 - z) · n + z · h[t - 1], from h0 (N, H),
+ * zeros if there is none: all of them, (L, N, H).
+ */
+export function gru(x: Tensor, h0: Tensor | null, weights: RecurrentWeights): Tensor {
+  const { steps, batch, inputs, hidden } = checkLayer("gru", 3, x, weights, [h0]);
+  const { W_ih, W_hh, bias_ih = null, bias_hh = null } = weights;
+  const { backend } = x.device;
+  return tidy(() => {
+    const [input, w, u] = [x.data.compact(), W_ih.data.compact(), W_hh.data.compact()];
+    const states = NDArray.empty([steps + 1, batch, hidden], input);
+    const gates = NDArray.empty([steps, batch, 3 * hidden], input);
+    const product = NDArray.empty([steps, batch, hidden], input);
+    const status = backend.th_gru(
+      states.pointer, gates.pointer, product.pointer, input.pointer, pointerOf(h0), w.pointer, u.pointer,
+      pointerOf(bias_ih), pointerOf(bias_hh), steps, batch, inputs, hidden,
+    ); // prettier-ignore
+    check(status, backend, "gru");
+    const outputs = states.slice([1, steps + 1]);
+    const operands = [x, W_ih, W_hh, bias_ih, bias_hh, h0];
+    const shapes = operands.map((operand) => operand?.shape);
+    const saved = [input, states, gates, product, w, u] as const;
+    return record("gru", outputs, operands, saved, (g, context) => {
+      const [xs, hs, activations, products, wIh, wHh] = context.saved;
+      const dy = contiguous(g);
+      const { dx, dw, du, dbias, dbiasHh, dh0 } = makeGradients(shapes, context.needs, dy, true);
+      const code = backend.th_gru_backward(
+        pointerOf(dx), pointerOf(dh0), pointerOf(dw), pointerOf(du), pointerOf(dbias), pointerOf(dbiasHh),
+        activations.pointer, products.pointer, dy.pointer, xs.pointer, hs.pointer, wIh.pointer, wHh.pointer,
+        steps, batch, inputs, hidden,
+      ); // prettier-ignore
+      check(code, backend, "gru");
+      return [dx, dw, du, dbias, dbiasHh, dh0];
+    });
+  });
+}
+
+/**
+ * Arrays for the gradients that are needed, of operands x, W_ih, W_hh, bias_ih, bias_hh, h0, c0. Where both biases are added
+ * to the same sum, one array serves both; in a GRU they are not.
+ */
+function makeGradients(
+  shapes: readonly (readonly number[] | undefined)[],
+  needs: readonly boolean[],
+  like: NDArray,
+  biasesDiffer = false,
+) {
   const make = (i: number) => (needs[i] ? NDArray.empty(shapes[i]!, like) : null);
-  // Both biases are added to the same sum: one array serves both.
-  return { dx: make(0), dw: make(1), du: make(2), dbias: make(3) ?? make(4), dh0: make(5), dc0: make(6) };
+  const dbias = make(3) ?? (biasesDiffer ? null : make(4));
+  const dbiasHh = biasesDiffer ? make(4) : dbias;
+  return { dx: make(0), dw: make(1), du: make(2), dbias, dbiasHh, dh0: make(5), dc0: make(6) };
 }
 
 /**

@@ -165,6 +165,9 @@ export const WORK: { readonly [Name in keyof Backend]?: (...args: Arguments[Name
   th_lstm: (_s, _c, _g, _x, _h, _c0, _wi, _wh, _bi, _bh, ...sizes) => recurrent("LSTM", sizes, 4, 1),
   th_lstm_backward: (_dx, _dh, _dc, _dwi, _dwh, _db, _g, _dy, _dcl, _x, _s, _c, _wi, _wh, ...sizes) =>
     recurrent("LSTM backward", sizes, 4, 2),
+  th_gru: (_s, _g, _p, _x, _h, _wi, _wh, _bi, _bh, ...sizes) => recurrent("GRU", sizes, 3, 1),
+  th_gru_backward: (_dx, _dh, _dwi, _dwh, _dbi, _dbh, _g, _p, _dy, _x, _s, _wi, _wh, ...sizes) =>
+    recurrent("GRU backward", sizes, 3, 2),
   th_uniform: (_out, n) => traffic("uniform", `${n}`, n),
   th_normal: (_out, n) => traffic("normal", `${n}`, n),
   th_dropout: (_out, _in, n) => traffic("dropout", `${n}`, 2 * n),

@@ -13,7 +13,7 @@ import { LanguageModel } from "../../models/index.ts";
 import { type Position, readPosition, START } from "./position.ts";
 import { SavedState } from "./saved-state.ts";
 
-export const modelNames = ["rnn", "lstm"] as const;
+export const modelNames = ["rnn", "lstm", "gru"] as const;
 
 /** The options on which the numbers depend. */
 export interface RunOptions {

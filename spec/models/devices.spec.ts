@@ -38,8 +38,8 @@ function trainResNet(device: Device, model = new ResNet9({ device })): { losses:
   return { losses: losses(opt, 2, () => crossEntropy.forward(model.forward(x), y)), model };
 }
 
-function trainLanguageModel(device: Device): number[] {
-  const model = new LanguageModel(12, 50, 16, { seqModel: "lstm", numLayers: 2, dropout: 0.2, device });
+function trainLanguageModel(seqModel: "lstm" | "gru", device: Device): number[] {
+  const model = new LanguageModel(12, 50, 16, { seqModel, numLayers: 2, dropout: 0.2, device });
   const words = Int32Array.from({ length: 7 * 3 }, (_, i) => (i * 17) % 50);
   const x = tensor(words, { shape: [7, 3], device });
   const y = tensor(words.map((word) => (word + 1) % 50), { device }); // prettier-ignore
@@ -64,11 +64,11 @@ onEachDevice("beside the CPU", (device) => {
     expect(here.losses[0]).not.toBe(here.losses[1]);
   });
 
-  test("two steps of an LSTM, with dropout, give the CPU's losses", () => {
-    const here = seeded(2, () => trainLanguageModel(device));
+  test.each(["lstm", "gru"] as const)("two steps of an %s, with dropout, give the CPU's losses", (seqModel) => {
+    const here = seeded(2, () => trainLanguageModel(seqModel, device));
     closeTo(
       here,
-      seeded(2, () => trainLanguageModel(cpu())),
+      seeded(2, () => trainLanguageModel(seqModel, cpu())),
     );
     expect(here[0]).not.toBe(here[1]);
   });

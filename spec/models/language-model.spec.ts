@@ -12,7 +12,7 @@ import { hashed } from "../support/random.ts";
 import { thrown } from "../support/thrown.ts";
 
 interface Recording {
-  model: "rnn" | "lstm";
+  model: "rnn" | "lstm" | "gru";
   embed: number;
   hidden: number;
   layers: number;
@@ -84,8 +84,8 @@ onEachDevice("LanguageModel", (device) => {
     });
   }
 
-  test("shapes, with and without a state, of both kinds", () => {
-    for (const seqModel of ["rnn", "lstm"] as const) {
+  test("shapes, with and without a state, of all kinds", () => {
+    for (const seqModel of ["rnn", "lstm", "gru"] as const) {
       const model = new LanguageModel(6, 9, 4, { numLayers: 3, seqModel, device });
       const words = new Tensor(NDArray.zeros([5, 2], { dtype: "int32", device }));
       const [logits, h] = model.forward(words);
@@ -143,8 +143,8 @@ describe("a LanguageModel refuses", () => {
     () =>
       new LanguageModel(...sizes, options);
   test("what is no model", () => {
-    expect(thrown(make({ seqModel: "gru" }))).toBeInstanceOf(ArgumentError);
-    expect(make({ seqModel: "gru" })).toThrow(/^LanguageModel: seqModel is "rnn" or "lstm", not gru/);
+    expect(thrown(make({ seqModel: "lru" }))).toBeInstanceOf(ArgumentError);
+    expect(make({ seqModel: "lru" })).toThrow(/^LanguageModel: seqModel is "rnn", "lstm" or "gru", not lru/);
     expect(make({ tieWeights: true })).toThrow(
       /^LanguageModel: tieWeights needs embeddingSize = hiddenSize, not 4 and 5/,
     );
@@ -168,6 +168,8 @@ describe("a LanguageModel refuses", () => {
     expect(() => rnn.forward(ids(0, 2))).toThrow(ShapeError);
     expect(() => rnn.forward(ids(3, 2), state(1, 3, 5))).toThrow(ShapeError);
     expect(() => rnn.forward(ids(3, 2), [state(1, 2, 5), state(1, 2, 5)])).toThrow(/one tensor, h/);
+    const gru = new LanguageModel(4, 9, 5, { seqModel: "gru" });
+    expect(() => gru.forward(ids(3, 2), [state(1, 2, 5), state(1, 2, 5)])).toThrow(/one tensor, h/);
     expect(() => lstm.forward(ids(3, 2), state(1, 2, 5))).toThrow(/a pair, \[h, c\]/);
     expect(() => lstm.forward(ids(3, 2), [state(1, 2, 5), state(1, 2, 4)])).toThrow(ShapeError);
   });

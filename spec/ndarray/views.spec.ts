@@ -54,6 +54,22 @@ onEachDevice("NDArray views", (device) => {
     same(b.slice(...short), other.slice(...short));
   });
 
+  test("a slice with open ends is one from or to the end of the axis, in either direction", () => {
+    const [a] = pair(5);
+    const [first, second, third, fourth, fifth] = a.toArray() as number[];
+    expect(a.slice([1, null]).toArray()).toEqual([second!, third!, fourth!, fifth!]);
+    expect(a.slice([null, -1]).toArray()).toEqual([first!, second!, third!, fourth!]);
+    expect(a.slice([null, null, 2]).toArray()).toEqual([first!, third!, fifth!]);
+    expect(a.slice([null, null, -2]).toArray()).toEqual([fifth!, third!, first!]);
+    expect(a.slice([2, null, -1]).toArray()).toEqual([third!, second!, first!]);
+    expect(a.slice([null, 2, -1]).toArray()).toEqual([fifth!, fourth!]);
+    expect(a.slice([5, null]).shape).toEqual([0]);
+    expect(NDArray.zeros([0, 2], { device }).slice([null, null, -1]).shape).toEqual([0, 2]);
+    // @ts-expect-error: undefined is no open end, and the message says what was given
+    expect(() => a.slice([1, undefined])).toThrow("not [1, undefined]");
+    expect(() => a.slice([1, Infinity])).toThrow("not [1, Infinity]");
+  });
+
   test("writes through a view reach the array, and the other way round", () => {
     const [a, model] = pair(3, 4);
     const [view, modelView] = [a.transpose().slice([1, 3]).flip([0]), model.permute([1, 0]).slice([1, 3]).flip([0])];

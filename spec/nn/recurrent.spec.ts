@@ -1,6 +1,6 @@
 /** Recurrent modules against PyTorch's recorded results, and what they promise beyond values. */
 import { describe, expect, test } from "bun:test";
-import { ArgumentError, init, manualSeed, nn, noGrad, ops, ShapeError, Tensor, tidy } from "thimble";
+import { ArgumentError, init, manualSeed, NDArray, nn, noGrad, ops, ShapeError, Tensor, tidy } from "thimble";
 
 import { recordedTensor } from "../support/check-op.ts";
 import { close } from "../support/close.ts";
@@ -10,7 +10,7 @@ import { load, type Recorded } from "../support/fixtures.ts";
 import { liveBytes } from "../support/live-bytes.ts";
 
 interface ModuleCase {
-  op: "RNNCell" | "LSTMCell" | "RNN" | "LSTM";
+  op: "RNNCell" | "LSTMCell" | "GRUCell" | "RNN" | "LSTM" | "GRU";
   arguments: [number, number];
   options: { numLayers?: number; bias?: boolean; nonlinearity?: ops.Nonlinearity };
   parameters: Record<string, Recorded>;
@@ -75,6 +75,46 @@ onEachDevice("recurrent modules", (device) => {
     close(ops.stack(outputs), { shape: [5, 2, 4], values: layer.forward(x)[0].toTypedArray() });
   });
 
+  test("GRU cells step by step are the layers, states and gradients too", () => {
+    const model = new nn.GRU(3, 4, { numLayers: 2, device });
+    const [x, h0] = [init.normal([5, 2, 3], { device }), init.normal([2, 2, 4], { device })];
+    const gradients = (outputs: Tensor, last: Tensor) => {
+      outputs.mul(outputs).sum().add(last.sum()).backward();
+      const found = [outputs, last, ...model.parameters().map(({ grad }) => grad!)].map((each) => each.toTypedArray());
+      for (const parameter of model.parameters()) parameter.grad = null;
+      return found;
+    };
+    let [first, second] = ops.split(h0, 0) as [Tensor, Tensor];
+    const steps = ops.split(x, 0).map((step) => {
+      first = model.gruCells[0]!.forward(step, first);
+      return (second = model.gruCells[1]!.forward(first, second));
+    });
+    const expected = gradients(ops.stack(steps), ops.stack([first, second]));
+    gradients(...model.forward(x, h0)).forEach((values, i) => {
+      close(ops.reshape(new Tensor(NDArray.from(values)), [-1]), { shape: [values.length], values: expected[i]! }, { what: `array ${i}`, atol: 1e-5 }); // prettier-ignore
+    });
+  });
+
+  test("a GRU of a batch of one, hidden of one, one step; and one in two halves, the state carried", () => {
+    const cell = new nn.GRUCell(2, 1, { device });
+    const x = init.normal([1, 1, 2], { device });
+    const one = new nn.GRU(2, 1, { device });
+    one.gruCells[0]!.loadStateDict(cell.stateDict());
+    const [y, h] = one.forward(x);
+    expect([y.shape, h.shape]).toEqual([[1, 1, 1], [1, 1, 1]]); // prettier-ignore
+    expect(y.toArray()).toEqual(h.toArray());
+    expect(cell.forward(x.reshape([1, 2])).toArray()).toEqual([[y.item()]]);
+
+    const model = new nn.GRU(3, 6, { numLayers: 2, device });
+    const words = init.normal([8, 2, 3], { device });
+    const [whole, last] = model.forward(words);
+    const [early, state] = model.forward(words.slice([0, 5]));
+    const [late, end] = model.forward(words.slice([5, 8]), state);
+    expect(ops.concat([early, late], 0).toArray()).toEqual(whole.toArray());
+    expect(end.toArray()).toEqual(last.toArray());
+    expect(model.forward(words.slice(null, [0, 0]))[0].shape).toEqual([8, 0, 6]);
+  });
+
   test("dropout between layers zeroes and scales what the next layer sees, in training only", () => {
     manualSeed(3);
     const model = new nn.LSTM(2, 64, { numLayers: 2, dropout: 0.5, device });
@@ -97,15 +137,15 @@ onEachDevice("recurrent modules", (device) => {
     close(hN.slice(1), { shape: [4, 64], values: expected.slice(-1).toTypedArray() }, { atol: 1e-5 });
   });
 
-  test("a loop holds no more memory from step to step, with and without tidy", () => {
-    const model = new nn.LSTM(4, 8, { numLayers: 2, device });
+  test.each(["LSTM", "GRU"] as const)("a loop of an %s holds no more memory, with and without tidy", (kind) => {
+    const model = new nn[kind](4, 8, { numLayers: 2, device });
     const x = init.normal([6, 3, 4], { device });
     const step = () => {
       for (const parameter of model.parameters()) parameter.grad = null;
-      const [y, state] = model.forward(x);
-      const loss = y.sum();
+      const outputs = flat(model.forward(x));
+      const loss = outputs[0]!.sum();
       loss.backward();
-      return [y, loss, ...state];
+      return [loss, ...outputs];
     };
     tidy(() => void step());
     const before = liveBytes(device);
@@ -119,7 +159,7 @@ onEachDevice("recurrent modules", (device) => {
 describe("recurrent modules", () => {
   test("parameters start from U(±1/√hidden)", () => {
     manualSeed(5);
-    for (const cell of [new nn.RNNCell(50, 100), new nn.LSTMCell(50, 100)]) {
+    for (const cell of [new nn.RNNCell(50, 100), new nn.LSTMCell(50, 100), new nn.GRUCell(50, 100)]) {
       for (const [name, parameter] of Object.entries(cell.namedParameters())) {
         const values = Array.from(parameter.toTypedArray());
         const largest = Math.max(...values.map(Math.abs));
@@ -137,6 +177,11 @@ describe("recurrent modules", () => {
     );
     expect(Object.keys(new nn.RNN(2, 3, { bias: false }).stateDict())).toEqual(["rnnCells.0.W_ih", "rnnCells.0.W_hh"]);
     expect(new nn.LSTM(2, 3, { numLayers: 2 }).lstmCells[1]!.W_ih.shape).toEqual([3, 12]);
+    const { gruCells } = new nn.GRU(2, 3, { numLayers: 2, bias: false });
+    expect(gruCells.map(({ W_ih, W_hh }) => [W_ih.shape, W_hh.shape])).toEqual([[[2, 9], [3, 9]], [[3, 9], [3, 9]]]); // prettier-ignore
+    expect(Object.keys(new nn.GRU(2, 3).stateDict())).toEqual(
+      ["W_ih", "W_hh", "bias_ih", "bias_hh"].map((name) => `gruCells.0.${name}`),
+    );
   });
 
   test("sizes, options and inputs that do not fit are refused", () => {
@@ -144,6 +189,8 @@ describe("recurrent modules", () => {
       expect(() => new nn.LSTM(size, 2)).toThrow(ArgumentError);
       expect(() => new nn.RNNCell(2, size)).toThrow(ArgumentError);
       expect(() => new nn.RNN(2, 2, { numLayers: size })).toThrow(ArgumentError);
+      expect(() => new nn.GRU(2, size)).toThrow(/^GRUCell: hiddenSize/);
+      expect(() => new nn.GRU(2, 2, { numLayers: size })).toThrow(/^GRU: numLayers/);
     }
     for (const p of [-0.1, 1.1, NaN]) expect(() => new nn.LSTM(2, 2, { dropout: p })).toThrow(ArgumentError);
     const odd: { nonlinearity?: "relu" } = JSON.parse('{ "nonlinearity": "gelu" }');
@@ -155,6 +202,14 @@ describe("recurrent modules", () => {
     const [h, wrong] = [init.zeros([2, 1, 2]), init.zeros([1, 1, 2])];
     expect(() => model.forward(init.zeros([4, 1, 3]), [h, wrong])).toThrow(/\(2, 1, 2\)/);
     expect(() => new nn.LSTMCell(3, 2).forward(init.zeros([1, 2, 3]))).toThrow(/LSTMCell.*\(N, 3\)/);
+    const gru = new nn.GRU(3, 2, { numLayers: 2 });
+    expect(() => gru.forward(init.zeros([0, 1, 3]))).toThrow(/^GRU: .*at least one step/);
+    expect(() => gru.forward(init.zeros([4, 1, 2]))).toThrow(/^GRU: .*\(L, N, 3\).*\(4, 1, 2\)/);
+    expect(() => gru.forward(init.zeros([4, 1, 3]), wrong)).toThrow(/^GRU: .*\(2, 1, 2\)/);
+    expect(() => new nn.GRUCell(3, 2).forward(init.zeros([1, 2]))).toThrow(/^GRUCell: .*\(N, 3\)/);
+    expect(() => new nn.GRUCell(3, 2).forward(init.zeros([1, 3]), init.zeros([2, 2]))).toThrow(ShapeError);
+    const unknown: object = { nonlinearity: "tanh" };
+    expect(() => new nn.GRU(3, 2, unknown)).toThrow(/^GRU: there is no option .?nonlinearity/);
     expect(() => noGrad(() => new nn.RNNCell(3, 2).forward(init.zeros([1, 3]), init.zeros([2, 2])))).toThrow(
       ShapeError,
     );

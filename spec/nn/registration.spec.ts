@@ -33,6 +33,54 @@ onEachDevice("what belongs to a module", (device) => {
     expect(model.forward(x()).toArray()).not.toEqual([[0, 0]]); // prettier-ignore
   });
 
+  test("is found in sets and in objects without a prototype", () => {
+    class Model extends nn.Module {
+      layers = new Set([new nn.Linear(2, 2, options), new nn.Linear(2, 2, { bias: false, device })]);
+      heads: Record<string, nn.Linear> = Object.assign(Object.create(null), { left: new nn.Linear(2, 1, options) });
+      override forward(): void {}
+    }
+    const names = ["layers.0.weight", "layers.0.bias", "layers.1.weight", "heads.left.weight", "heads.left.bias"];
+    expect(Object.keys(new Model().namedParameters())).toEqual(names);
+  });
+
+  test("names that two tensors share are refused: one of them would be neither trained nor saved", () => {
+    class Model extends nn.Module {
+      parts = new Map<unknown, unknown>();
+      override forward(): void {}
+    }
+    const linear = (): nn.Linear => new nn.Linear(2, 2, options);
+    for (const entries of [
+      [["a.b", linear()], ["a", { b: linear() }]], // prettier-ignore
+      [[1, linear()], ["1", linear()]], // prettier-ignore
+    ] as [unknown, unknown][][]) {
+      const model = new Model();
+      for (const [key, part] of entries) model.parts.set(key, part);
+      expect(() => model.parameters()).toThrow("two of its tensors are named 'parts.");
+      expect(() => model.stateDict()).toThrow("two of its tensors are named 'parts.");
+    }
+    const shared = linear();
+    const model = new Model(); // the same module under both names
+    model.parts.set(1, shared).set("1", shared);
+    expect(model.parameters().length).toBe(2);
+  });
+
+  test("a result put where a parameter was is refused, by TypeScript too", () => {
+    class Scale extends nn.Module {
+      weight = new nn.Parameter(NDArray.ones([2], options));
+      override forward(input: Tensor): Tensor {
+        return input.mul(this.weight);
+      }
+    }
+    const model = new Scale();
+    model.parameters();
+    // @ts-expect-error: a tensor is no parameter
+    model.weight = model.weight.mul(0.5);
+    expect(() => model.parameters()).toThrow("'weight' was a Parameter, and is now a tensor that would not be trained");
+    expect(() => new nn.Sequential(model).stateDict()).toThrow("'weight' was a Parameter");
+    model.weight = new nn.Parameter(NDArray.ones([3], options));
+    expect(model.parameters()[0]!.shape).toEqual([3]);
+  });
+
   test("a module's own come before those of its submodules, as PyTorch has them", () => {
     class Own extends nn.Module {
       encoder = new nn.Linear(2, 2, options);
@@ -100,7 +148,7 @@ onEachDevice("what belongs to a module", (device) => {
     const model = new Remembers();
     model.forward(x());
     expect(Object.keys(model.stateDict())).toEqual(["mean", "layer.weight", "layer.bias"]);
-    expect(model.parameters()).not.toContain(model.mean as nn.Parameter);
+    expect(Object.keys(model.namedParameters())).toEqual(["layer.weight", "layer.bias"]);
     class Replaces extends nn.Module {
       mean: Tensor = this.buffer(init.zeros([2], options));
       override forward(input: Tensor): Tensor {

@@ -79,6 +79,9 @@ onEachDevice("a vector in a product", (device) => {
     const live = device.memory().live;
     const z = ops.matmul(x!, y!);
     expect(z.shape).toEqual(expected);
+    const ofArrays = x!.data.matmul(y!.data);
+    expect([ofArrays.shape, ofArrays.toArray()]).toEqual([z.shape, z.toArray()]);
+    ofArrays.dispose();
     z.dispose();
     expect(device.memory().live).toBeLessThanOrEqual(live);
   });

@@ -69,7 +69,7 @@ describe("a saved run", () => {
     const good = { run, position: { ...startAt(5), carried: undefined }, data, vocabulary };
     const cases: [object, string][] = [
       [{}, "'run'"],
-      [{ ...good, run: { ...run, model: "gru" } }, "'model'"],
+      [{ ...good, run: { ...run, model: "lru" } }, "'model'"],
       [{ ...good, run: { ...run, bptt: 0 } }, "'bptt'"],
       [{ ...good, run: { ...run, embed: 1.5 } }, "'embed'"],
       [{ ...good, run: { ...run, tieWeights: 1 } }, "'tieWeights'"],

@@ -57,11 +57,11 @@ describe("the command line", () => {
   test("--help, and exit code 2 for a mistake", async () => {
     const help = await run("--help");
     expect(help.code).toBe(0);
-    for (const option of ["--bptt N", "--tie-weights", "--model rnn|lstm", "--generate N", "--text FILE"]) {
+    for (const option of ["--bptt N", "--tie-weights", "--model rnn|lstm|gru", "--generate N", "--text FILE"]) {
       expect(help.stdout).toContain(option);
     }
     const mistakes: [string[], string][] = [
-      [["--model", "gru"], "--model must be one of rnn, lstm, not 'gru'"],
+      [["--model", "lru"], "--model must be one of rnn, lstm, gru, not 'lru'"],
       [["--vocab-size", "2"], "--vocab-size must be an integer of at least 3, not '2'"],
       [["--generate", "5"], "--generate needs --resume FILE"],
       [["--prompt", "the"], "--prompt needs --generate"],
@@ -125,6 +125,20 @@ test("epochs are logged, saved and plotted; a seed repeats, and a resumed run is
   ]);
   const done = await run(...data, "--resume", at("resumed"));
   expect(done.stdout).toContain("All 3 epochs are done already");
+}, 60_000);
+
+test("a GRU: resumed it is the same bit for bit, and it speaks", async () => {
+  const gru = [...small, "--model", "gru", "--layers", "1"];
+  await run(...gru, "--epochs", "2", "--checkpoint", at("gru-straight"));
+  await run(...gru, "--epochs", "1", "--checkpoint", at("gru"));
+  const resumed = await run(...data, "--epochs", "2", "--resume", at("gru"), "--checkpoint", at("gru"));
+  expect(resumed).toMatchObject({ code: 0, stderr: "" });
+  const { arrays } = readSafetensors(at("gru"));
+  expect(arrays).toEqual(readSafetensors(at("gru-straight")).arrays);
+  expect([...arrays.keys()].filter((name) => name.includes("gruCells.0."))).toHaveLength(4);
+  const said = await run("--resume", at("gru"), "--generate", "10");
+  expect(said).toMatchObject({ code: 0, stderr: "" });
+  expect(said.stdout.trim().split(/\s+/)).toHaveLength(10);
 }, 60_000);
 
 test("Ctrl-C stops after the running step and saves; going on from there changes no bit, dropout included", async () => {

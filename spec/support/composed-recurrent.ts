@@ -1,5 +1,5 @@
 /** Recurrent layers made of basic operations, step by step: the oracle of the native ones. */
-import { ops, type Tensor } from "thimble";
+import { NDArray, ops, Tensor } from "thimble";
 
 type Weights = ops.RecurrentWeights;
 
@@ -15,6 +15,22 @@ function preactivation(x: Tensor, h: Tensor | null, { W_ih, W_hh, bias_ih, bias_
 export function composedRnn(x: Tensor, h0: Tensor | null, weights: Weights, nonlinearity: ops.Nonlinearity): Tensor {
   let h = h0;
   const outputs = ops.split(x, 0).map((step) => (h = preactivation(step, h, weights)[nonlinearity]()));
+  return ops.stack(outputs);
+}
+
+/** Every output (L, N, H) of x (L, N, in). */
+export function composedGru(x: Tensor, h0: Tensor | null, { W_ih, W_hh, bias_ih, bias_hh }: Weights): Tensor {
+  const hidden = W_hh.shape[0]!;
+  let h = h0 ?? new Tensor(NDArray.zeros([x.shape[1]!, hidden], { device: x.device }));
+  const outputs = ops.split(x, 0).map((step) => {
+    const input = bias_ih ? step.matmul(W_ih).add(bias_ih) : step.matmul(W_ih);
+    const state = bias_hh ? h.matmul(W_hh).add(bias_hh) : h.matmul(W_hh);
+    const [xr, xz, xn] = ops.split(input.reshape([-1, 3, hidden]), 1);
+    const [hr, hz, hn] = ops.split(state.reshape([-1, 3, hidden]), 1);
+    const [r, z] = [xr!.add(hr!).sigmoid(), xz!.add(hz!).sigmoid()];
+    const n = xn!.add(r.mul(hn!)).tanh();
+    return (h = n.add(z.mul(h.sub(n))));
+  });
   return ops.stack(outputs);
 }
 

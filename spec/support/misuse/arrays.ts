@@ -90,7 +90,7 @@ for (const [name, view] of Object.entries({
     [],
     wrong(null),
     wrong("01"),
-    wrong([null, 1]),
+    wrong([undefined, 1]),
   ]) {
     add(`${name} ${JSON.stringify(axes)}`, () => view(axes), /^permute.*\(2, 3\)/);
   }
@@ -132,7 +132,7 @@ for (const range of [
   [0, 1, 0],
   [0.5, 1],
   ["0", 1],
-  [null, 1],
+  [undefined, 1],
   true,
   [],
   new Float32Array(2),

@@ -36,9 +36,11 @@ for (const [i, state] of [5, {}, "hc", [t(1, 2, 2)], [null, null], [t(1, 2, 2), 
 }
 for (const [i, state] of [5, {}, "h", [t(1, 2, 2)], t(2, 2), ids(0)].entries()) {
   add(`RNN from state ${i}`, () => new nn.RNN(3, 2).forward(t(4, 2, 3), wrong(state)), /^(RNN|rnn)/);
+  add(`GRU from state ${i}`, () => new nn.GRU(3, 2).forward(t(4, 2, 3), wrong(state)), /^(GRU|gru)/);
 }
 for (const [i, weights] of [null, 5, {}, { W_ih: t(3, 2) }, { W_ih: 1, W_hh: t(2, 2) }].entries()) {
   add(`rnn with weights ${i}`, () => ops.rnn(t(4, 2, 3), null, wrong(weights)), /^rnn/);
+  add(`gru with weights ${i}`, () => ops.gru(t(4, 2, 3), null, wrong(weights)), /^gru/);
 }
 add("Flatten of a scalar", () => new nn.Flatten().forward(t()), /^Flatten/);
 const loss = new nn.SoftmaxLoss();
@@ -49,7 +51,7 @@ add("SoftmaxLoss of no rows", () => loss.forward(t(0, 3), ids()), /\(0, 3\)/);
 for (const operand of notTensors) {
   for (const [name, module] of Object.entries({
     Linear: new nn.Linear(2, 2), Conv: new nn.Conv(2, 2, 3), BatchNorm1d: new nn.BatchNorm1d(2), BatchNorm2d: new nn.BatchNorm2d(2),
-    LayerNorm: new nn.LayerNorm(2), RNN: new nn.RNN(2, 2), LSTM: new nn.LSTM(2, 2), RNNCell: new nn.RNNCell(2, 2), LSTMCell: new nn.LSTMCell(2, 2), Flatten: new nn.Flatten(), ReLU: new nn.ReLU(), Dropout: new nn.Dropout(0.5),
+    LayerNorm: new nn.LayerNorm(2), RNN: new nn.RNN(2, 2), LSTM: new nn.LSTM(2, 2), RNNCell: new nn.RNNCell(2, 2), LSTMCell: new nn.LSTMCell(2, 2), GRU: new nn.GRU(2, 2), GRUCell: new nn.GRUCell(2, 2), Flatten: new nn.Flatten(), ReLU: new nn.ReLU(), Dropout: new nn.Dropout(0.5),
     Residual: new nn.Residual(new nn.ReLU()), Sequential: new nn.Sequential(new nn.Tanh()),
   })) add(`${name} of ${show(operand)}`, () => module.forward(wrong(operand)), /Tensor/); // prettier-ignore
   add(`SoftmaxLoss of ${show(operand)}`, () => loss.forward(wrong(operand), ids(0)), /Tensor/);

@@ -60,6 +60,8 @@ const takers: Record<string, (options: never) => unknown> = {
   LSTMCell: (o) => new nn.LSTMCell(2, 2, o),
   RNN: (o) => new nn.RNN(2, 2, o),
   LSTM: (o) => new nn.LSTM(2, 2, o),
+  GRUCell: (o) => new nn.GRUCell(2, 2, o),
+  GRU: (o) => new nn.GRU(2, 2, o),
   ResNet9: (o) => new ResNet9(o),
   LanguageModel: (o) => new LanguageModel(2, 3, 2, o),
   SGD: (o) => new optim.SGD([parameter()], o),
