@@ -182,11 +182,14 @@ typedef enum {
   TH_REDUCE_MAX = 1,         /* NaN wins */
   TH_REDUCE_LOG_SUM_EXP = 2, /* shifted by the maximum; -inf where all are -inf */
   TH_REDUCE_ARG_MAX = 3, /* int32: index, among the reduced elements in order, of the first maximum (or first NaN) */
+  TH_REDUCE_MIN = 4,     /* NaN wins */
+  TH_REDUCE_ARG_MIN = 5, /* int32: likewise of the first minimum (or first NaN) */
 } th_reduce_op;
 
 /** Reduces the last `reduced` axes of `in`; out is contiguous over the first ndim - reduced. SUM is multiplied by
     `scale` (a mean in one pass; float32 only). Sums are made in a fixed order: the same result on every run with the
-    same thread count. int32 takes SUM (wraps), MAX, ARG_MAX. The reduced axes are not empty for any op but SUM. layout: in. */
+    same thread count. int32 takes SUM (wraps), MAX, MIN, ARG_MAX, ARG_MIN. The reduced axes are not empty for any op but SUM.
+    layout: in. */
 TH_KERNEL int32_t th_reduce(void *out, const void *in, const int32_t *layout, int32_t reduced, int32_t op,
                             int32_t dtype, double scale);
 
@@ -301,6 +304,29 @@ TH_KERNEL int32_t th_embedding(float *out, const float *table, const int32_t *id
 /** dtable (rows, dim) = zero, then dtable[ids[i]] += dy[i] in the order of i. The ids are valid. */
 TH_KERNEL int32_t th_embedding_backward(float *dtable, const float *dy, const int32_t *ids, int32_t count, int32_t dim,
                                         int32_t rows);
+
+/* ---------------------------------------------------------------------------------------------------- gather */
+
+/** out[i] = in[place of i + ids[i] · stride], out and ids contiguous: elements along one axis, whose `size` elements are `stride`
+    apart. ids: int32 in [0, size), else TH_STATUS_INDEX. layout: the shape of ids, and the strides of `in`, zero for that axis. */
+TH_KERNEL int32_t th_gather(void *out, const void *in, const int32_t *ids, const int32_t *layout, int32_t size,
+                            int32_t stride);
+/** out[place of i + ids[i] · stride] += in[i] in the order of i. The ids are valid. layout: as th_gather's, with the strides of
+    `out`, whose elements are distinct. */
+TH_KERNEL int32_t th_scatter_add(float *out, const float *in, const int32_t *ids, const int32_t *layout, int32_t size,
+                                 int32_t stride);
+
+/* --------------------------------------------------------------------------------------------------- cum sum */
+
+/** Running sums along the last axis: floats are added up as doubles, int32 wraps. layout: out, in. */
+TH_KERNEL int32_t th_cum_sum(void *out, const void *in, const int32_t *layout, int32_t dtype);
+
+/* ------------------------------------------------------------------------------------------------------ sort */
+
+/** The first `count` elements of each sorted row of in (rows, cols), contiguous, and where in the row they are: values and
+    indices (rows, count). NaN is greater than all numbers; equal elements keep their order, `descending` or not. */
+TH_KERNEL int32_t th_sort(void *values, int32_t *indices, const void *in, int32_t rows, int32_t cols, int32_t count,
+                          int32_t descending, int32_t dtype);
 
 /* ------------------------------------------------------------------------------------------------ recurrent */
 

@@ -27,6 +27,10 @@
   int32_t th_linear_cross_entropy_##ISA(float *loss, float *correct, float *dx, float *dweight, float *dbias, const float *x, const float *weight, const float *bias, const int32_t *labels, int32_t rows, int32_t features, int32_t classes, int32_t weight_row, int32_t weight_transposed); \
   int32_t th_embedding_##ISA(float *out, const float *table, const int32_t *ids, int32_t count, int32_t dim, int32_t rows); \
   int32_t th_embedding_backward_##ISA(float *dtable, const float *dy, const int32_t *ids, int32_t count, int32_t dim, int32_t rows); \
+  int32_t th_gather_##ISA(void *out, const void *in, const int32_t *ids, const int32_t *layout, int32_t size, int32_t stride); \
+  int32_t th_scatter_add_##ISA(float *out, const float *in, const int32_t *ids, const int32_t *layout, int32_t size, int32_t stride); \
+  int32_t th_cum_sum_##ISA(void *out, const void *in, const int32_t *layout, int32_t dtype); \
+  int32_t th_sort_##ISA(void *values, int32_t *indices, const void *in, int32_t rows, int32_t cols, int32_t count, int32_t descending, int32_t dtype); \
   int32_t th_rnn_##ISA(float *states, const float *x, const float *h0, const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden, int32_t relu); \
   int32_t th_rnn_backward_##ISA(float *dx, float *dh0, float *dw_ih, float *dw_hh, float *dbias, float *preactivations, const float *dy, const float *x, const float *states, const float *w_ih, const float *w_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden, int32_t relu); \
   int32_t th_lstm_##ISA(float *states, float *cells, float *gates, const float *x, const float *h0, const float *c0, const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden); \
@@ -67,6 +71,10 @@
   th_linear_cross_entropy_##ISA, \
   th_embedding_##ISA, \
   th_embedding_backward_##ISA, \
+  th_gather_##ISA, \
+  th_scatter_add_##ISA, \
+  th_cum_sum_##ISA, \
+  th_sort_##ISA, \
   th_rnn_##ISA, \
   th_rnn_backward_##ISA, \
   th_lstm_##ISA, \
@@ -108,6 +116,10 @@ typedef struct {
   int32_t (*th_linear_cross_entropy)(float *loss, float *correct, float *dx, float *dweight, float *dbias, const float *x, const float *weight, const float *bias, const int32_t *labels, int32_t rows, int32_t features, int32_t classes, int32_t weight_row, int32_t weight_transposed);
   int32_t (*th_embedding)(float *out, const float *table, const int32_t *ids, int32_t count, int32_t dim, int32_t rows);
   int32_t (*th_embedding_backward)(float *dtable, const float *dy, const int32_t *ids, int32_t count, int32_t dim, int32_t rows);
+  int32_t (*th_gather)(void *out, const void *in, const int32_t *ids, const int32_t *layout, int32_t size, int32_t stride);
+  int32_t (*th_scatter_add)(float *out, const float *in, const int32_t *ids, const int32_t *layout, int32_t size, int32_t stride);
+  int32_t (*th_cum_sum)(void *out, const void *in, const int32_t *layout, int32_t dtype);
+  int32_t (*th_sort)(void *values, int32_t *indices, const void *in, int32_t rows, int32_t cols, int32_t count, int32_t descending, int32_t dtype);
   int32_t (*th_rnn)(float *states, const float *x, const float *h0, const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden, int32_t relu);
   int32_t (*th_rnn_backward)(float *dx, float *dh0, float *dw_ih, float *dw_hh, float *dbias, float *preactivations, const float *dy, const float *x, const float *states, const float *w_ih, const float *w_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden, int32_t relu);
   int32_t (*th_lstm)(float *states, float *cells, float *gates, const float *x, const float *h0, const float *c0, const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden);
@@ -236,6 +248,22 @@ int32_t th_embedding(float *out, const float *table, const int32_t *ids, int32_t
 
 int32_t th_embedding_backward(float *dtable, const float *dy, const int32_t *ids, int32_t count, int32_t dim, int32_t rows) {
   return active->th_embedding_backward(dtable, dy, ids, count, dim, rows);
+}
+
+int32_t th_gather(void *out, const void *in, const int32_t *ids, const int32_t *layout, int32_t size, int32_t stride) {
+  return active->th_gather(out, in, ids, layout, size, stride);
+}
+
+int32_t th_scatter_add(float *out, const float *in, const int32_t *ids, const int32_t *layout, int32_t size, int32_t stride) {
+  return active->th_scatter_add(out, in, ids, layout, size, stride);
+}
+
+int32_t th_cum_sum(void *out, const void *in, const int32_t *layout, int32_t dtype) {
+  return active->th_cum_sum(out, in, layout, dtype);
+}
+
+int32_t th_sort(void *values, int32_t *indices, const void *in, int32_t rows, int32_t cols, int32_t count, int32_t descending, int32_t dtype) {
+  return active->th_sort(values, indices, in, rows, cols, count, descending, dtype);
 }
 
 int32_t th_rnn(float *states, const float *x, const float *h0, const float *w_ih, const float *w_hh, const float *bias_ih, const float *bias_hh, int32_t steps, int32_t batch, int32_t inputs, int32_t hidden, int32_t relu) {

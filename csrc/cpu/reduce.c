@@ -1,5 +1,5 @@
 /*
- * Sum, maximum and log-sum-exp of float32 over any axes; the rest is in scan.c.
+ * Sum, maximum, minimum and log-sum-exp of float32 over any axes; the rest is in scan.c.
  *
  * Memory order decides how a reduction runs, not its logical shape. Reduced axes are sorted by stride and merged. Where
  * the innermost is contiguous, each output sums rows of memory; where an axis that is kept is contiguous instead, a block
@@ -19,7 +19,7 @@
 enum { COLUMNS = 256, PACKED = 512, FLUSH = 64 };
 static const double GRAIN = 16384; /* elements worth a thread */
 
-typedef enum { SUM, MAX, EXP_SUM } kind;
+typedef enum { SUM, MAX, MIN, EXP_SUM } kind;
 
 typedef struct {
   kind kind;
@@ -29,13 +29,19 @@ typedef struct {
   ptrdiff_t apart;         /* its stride in `in`: 1 or 2 */
 } reduction;
 
-TH_INLINE double combine(kind k, double a, double b) { return k != MAX ? a + b : b > a || b != b ? b : a; }
-TH_INLINE double neutral(kind k) { return k == MAX ? -INFINITY : 0; }
+TH_INLINE double combine(kind k, double a, double b) {
+  if (k == MAX) return b > a || b != b ? b : a;
+  if (k == MIN) return b < a || b != b ? b : a;
+  return a + b;
+}
+TH_INLINE double neutral(kind k) { return k == MAX ? -INFINITY : k == MIN ? INFINITY : 0; }
 
 /* --------------------------------------------------------------------------------------------------- rows */
 
 TH_INLINE double reduce_row(kind k, const float *x, ptrdiff_t n, float shift) {
-  return k == SUM ? th_row_sum(x, n) : k == MAX ? (double)th_row_max(x, n) : th_row_exp_sum(x, n, shift);
+  if (k == MAX) return (double)th_row_max(x, n);
+  if (k == MIN) return (double)th_row_min(x, n);
+  return k == SUM ? th_row_sum(x, n) : th_row_exp_sum(x, n, shift);
 }
 
 /** out[i] = x[i · stride]. */
@@ -88,6 +94,7 @@ TH_INLINE void add_rows(kind k, float *restrict sums, const float *restrict x, p
     for (ptrdiff_t j = 0; j < n; j++) {
       if (k == SUM) sums[j] += x[j];
       if (k == MAX) sums[j] = x[j] > sums[j] || x[j] != x[j] ? x[j] : sums[j];
+      if (k == MIN) sums[j] = x[j] < sums[j] || x[j] != x[j] ? x[j] : sums[j];
       if (k == EXP_SUM) sums[j] += th_expf(x[j] - shift[j]);
     }
 }
@@ -114,6 +121,7 @@ static void add_columns(kind k, double *totals, const float *x, ptrdiff_t rows, 
                         const float *shift) {
   if (k == SUM) add_columns_of(SUM, totals, x, rows, stride, n, shift);
   if (k == MAX) add_columns_of(MAX, totals, x, rows, stride, n, shift);
+  if (k == MIN) add_columns_of(MIN, totals, x, rows, stride, n, shift);
   if (k == EXP_SUM) add_columns_of(EXP_SUM, totals, x, rows, stride, n, shift);
 }
 
@@ -254,7 +262,7 @@ static int32_t reduce_float(float *out, const float *in, const int32_t *layout, 
   float *max = op == TH_REDUCE_LOG_SUM_EXP ? th_scratch(7, (size_t)outputs * sizeof *max) : NULL;
   if (!totals || (op == TH_REDUCE_LOG_SUM_EXP && !max)) return TH_STATUS_OUT_OF_MEMORY;
 
-  r.kind = op == TH_REDUCE_SUM ? SUM : MAX;
+  r.kind = op == TH_REDUCE_SUM ? SUM : op == TH_REDUCE_MIN ? MIN : MAX;
   if (!run(&r, totals, outputs)) return TH_STATUS_OUT_OF_MEMORY;
   if (op == TH_REDUCE_LOG_SUM_EXP) {
     for (ptrdiff_t i = 0; i < outputs; i++) max[i] = (float)totals[i];
@@ -271,7 +279,8 @@ static int32_t reduce_float(float *out, const float *in, const int32_t *layout, 
 
 int32_t th_reduce(void *out, const void *in, const int32_t *layout, int32_t reduced, int32_t op, int32_t dtype,
                   double scale) {
-  if (dtype == TH_DTYPE_FLOAT32 && op != TH_REDUCE_ARG_MAX) return reduce_float(out, in, layout, reduced, op, scale);
+  if (dtype == TH_DTYPE_FLOAT32 && op != TH_REDUCE_ARG_MAX && op != TH_REDUCE_ARG_MIN)
+    return reduce_float(out, in, layout, reduced, op, scale);
   th_scan(out, in, layout, reduced, op, dtype);
   return TH_STATUS_OK;
 }

@@ -58,22 +58,23 @@ static inline int th_row_has_nan(const float *x, ptrdiff_t n) {
   return found;
 }
 
-/** Maximum of n floats, or NaN if there is one; -infinity for none. Σ 0 · x, one instruction, is NaN where one is NaN or
-    infinite: only then is it worth asking which. */
-static inline float th_row_max(const float *x, ptrdiff_t n) {
+/** Maximum of sign · x of n floats, or NaN if there is one; -infinity for none. Σ 0 · x, one instruction, is NaN where one is
+    NaN or infinite: only then is it worth asking which. */
+TH_INLINE float th_row_extreme(const float *x, ptrdiff_t n, float sign) {
   float max[TH_ROW_LANES], zero[TH_ROW_LANES] = {0}, result = -INFINITY, zeros = 0;
   for (int k = 0; k < TH_ROW_LANES; k++) max[k] = -INFINITY;
   ptrdiff_t i = 0;
   for (; i + TH_ROW_LANES <= n; i += TH_ROW_LANES)
     for (int k = 0; k < TH_ROW_LANES; k++) {
-      const float v = x[i + k];
+      const float v = sign * x[i + k];
       max[k] = v > max[k] ? v : max[k];
       zero[k] += v * 0;
     }
 #pragma omp simd reduction(max : result) reduction(+ : zeros)
   for (ptrdiff_t j = i; j < n; j++) {
-    result = x[j] > result ? x[j] : result;
-    zeros += x[j] * 0;
+    const float v = sign * x[j];
+    result = v > result ? v : result;
+    zeros += v * 0;
   }
 #pragma omp simd reduction(max : result) reduction(+ : zeros)
   for (int k = 0; k < TH_ROW_LANES; k++) {
@@ -82,6 +83,12 @@ static inline float th_row_max(const float *x, ptrdiff_t n) {
   }
   return zeros != zeros && th_row_has_nan(x, n) ? NAN : result;
 }
+
+/** Maximum of n floats, or NaN if there is one; -infinity for none. */
+static inline float th_row_max(const float *x, ptrdiff_t n) { return th_row_extreme(x, n, 1); }
+
+/** Minimum of n floats, or NaN if there is one; infinity for none. */
+static inline float th_row_min(const float *x, ptrdiff_t n) { return -th_row_extreme(x, n, -1); }
 
 /** Σ e^(x - shift) over n floats. */
 static inline double th_row_exp_sum(const float *x, ptrdiff_t n, float shift) {

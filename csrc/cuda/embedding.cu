@@ -1,14 +1,15 @@
 /*
  * Embedding: rows of a table by id, and the sum of gradients by id.
  *
- * The gradient must not depend on timing, so it uses no atomics: positions are sorted by id (bitonic sort of id and
- * position together), and a block for each distinct id adds its rows in the order of their positions.
+ * The gradient must not depend on timing, so it uses no atomics: positions are sorted by id (id and position
+ * together), and a block for each distinct id adds its rows in the order of their positions.
  */
 #include "index_check.h"
+#include "sort_keys.h"
 
 namespace {
 
-constexpr int THREADS = 128, SORT_THREADS = 512, SORT_SHARED = 2 * SORT_THREADS;
+constexpr int THREADS = 128;
 
 /** A row a block; an id outside the table gives NaN. */
 __global__ void gather_rows(float *out, const float *table, const int32_t *ids, int32_t dim, int32_t rows,
@@ -20,8 +21,6 @@ __global__ void gather_rows(float *out, const float *table, const int32_t *ids, 
     out[(size_t)i * dim + j] = valid ? table[(size_t)id * dim + j] : NAN;
 }
 
-/* ----------------------------------------------------------------------------------------------------- sort */
-
 /** (id, position) as one number; beyond `count`, and for ids outside the table, the largest. */
 __global__ void make_keys(uint64_t *keys, const int32_t *ids, uint32_t count, uint32_t padded, int32_t rows) {
   for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < padded; i += gridDim.x * blockDim.x) {
@@ -29,49 +28,6 @@ __global__ void make_keys(uint64_t *keys, const int32_t *ids, uint32_t count, ui
     keys[i] = valid ? (uint64_t)(uint32_t)ids[i] << 32 | i : UINT64_MAX;
   }
 }
-
-/** Puts two keys in the order that the bitonic step (size, distance) wants; `pair` counts the pairs. */
-TH_DEVICE void order_pair(uint64_t *keys, uint32_t pair, uint32_t first, uint32_t size, uint32_t distance) {
-  const uint32_t low = pair / distance * 2 * distance + pair % distance, high = low + distance;
-  const bool descending = (first + low) & size;
-  const uint64_t a = keys[low], b = keys[high];
-  if ((a > b) == descending) return;
-  keys[low] = b;
-  keys[high] = a;
-}
-
-/** All steps of sizes from … to whose distances fit shared memory. */
-__global__ void sort_shared(uint64_t *keys, uint32_t from, uint32_t to) {
-  __shared__ uint64_t part[SORT_SHARED];
-  const uint32_t first = blockIdx.x * SORT_SHARED;
-  for (uint32_t i = threadIdx.x; i < SORT_SHARED; i += SORT_THREADS) part[i] = keys[first + i];
-  for (uint32_t size = from; size <= to; size *= 2)
-    for (uint32_t distance = (size < SORT_SHARED ? size : SORT_SHARED) / 2; distance > 0; distance /= 2) {
-      __syncthreads();
-      order_pair(part, threadIdx.x, first, size, distance);
-    }
-  __syncthreads();
-  for (uint32_t i = threadIdx.x; i < SORT_SHARED; i += SORT_THREADS) keys[first + i] = part[i];
-}
-
-__global__ void sort_step(uint64_t *keys, uint32_t pairs, uint32_t size, uint32_t distance) {
-  const uint32_t pair = blockIdx.x * blockDim.x + threadIdx.x;
-  if (pair < pairs) order_pair(keys, pair, 0, size, distance);
-}
-
-int32_t sort_keys(uint64_t *keys, uint32_t padded) {
-  const unsigned blocks = padded / SORT_SHARED;
-  TH_TRY(th_launch("sort_shared", sort_shared, blocks, SORT_THREADS, keys, 2u, (uint32_t)SORT_SHARED));
-  for (uint32_t size = 2 * SORT_SHARED; size <= padded; size *= 2) {
-    for (uint32_t distance = size / 2; distance >= SORT_SHARED; distance /= 2)
-      TH_TRY(th_launch("sort_step", sort_step, th_ceil_div(padded / 2, TH_BLOCK), TH_BLOCK, keys, padded / 2, size,
-                       distance));
-    TH_TRY(th_launch("sort_shared", sort_shared, blocks, SORT_THREADS, keys, size, size));
-  }
-  return TH_STATUS_OK;
-}
-
-/* ------------------------------------------------------------------------------------------------- gradient */
 
 /** The block of an id's first position adds up all of that id. */
 __global__ void add_rows(float *dtable, const float *dy, const uint64_t *keys, uint32_t count, int32_t dim) {
@@ -97,11 +53,10 @@ int32_t th_embedding_backward(float *dtable, const float *dy, const int32_t *ids
   const size_t bytes = (size_t)rows * (size_t)dim * sizeof *dtable;
   if (bytes > 0) TH_TRY(th_cuda_status(cudaMemsetAsync(dtable, 0, bytes, th_stream()), "embeddingBackward"));
   if (count == 0) return TH_STATUS_OK;
-  uint32_t padded = SORT_SHARED;
-  while (padded < (uint32_t)count) padded *= 2;
+  const uint32_t padded = th_sort_room(count);
   const th_workspace<uint64_t> keys(padded);
   TH_TRY(keys.status("embeddingBackward"));
   TH_TRY(th_launch("make_keys", make_keys, th_blocks_for(padded), TH_BLOCK, keys, ids, (uint32_t)count, padded, rows));
-  TH_TRY(sort_keys(keys, padded));
+  TH_TRY(th_sort_keys(keys, padded, padded));
   return th_launch("add_rows", add_rows, (unsigned)count, THREADS, dtable, dy, keys, (uint32_t)count, dim);
 }

@@ -25,6 +25,9 @@ int32_t th_take_index_report() {
   if (use == TH_INDEX_LABEL)
     return th_fail(TH_STATUS_INDEX, "cross entropy: label %d of row %d is outside the %d classes", report.index,
                    report.position, report.range);
+  if (use == TH_INDEX_ELEMENT)
+    return th_fail(TH_STATUS_INDEX, "gather: index %d at position %d is outside the axis of %d elements", report.index,
+                   report.position, report.range);
   return th_fail(TH_STATUS_INDEX, "embedding: id %d at position %d is outside the table of %d rows", report.index,
                  report.position, report.range);
 }

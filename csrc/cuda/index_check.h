@@ -8,7 +8,7 @@
 
 #include "device.h"
 
-enum th_index_use : int32_t { TH_INDEX_LABEL = 1, TH_INDEX_ID = 2 };
+enum th_index_use : int32_t { TH_INDEX_LABEL = 1, TH_INDEX_ID = 2, TH_INDEX_ELEMENT = 3 };
 
 /** The first element out of range; `use` is zero while there is none. */
 struct th_index_report {

@@ -9,7 +9,6 @@
 #include "strided.h"
 
 #include <cmath>
-#include <type_traits>
 
 namespace {
 
@@ -45,6 +44,14 @@ struct maximum {
   static __device__ float finish(float s, double) { return s; }
 };
 
+struct minimum {
+  typedef float in, out, state;
+  static __device__ float none() { return INFINITY; }
+  static __device__ void add(float &s, float x, uint32_t) { s = merge(s, x); }
+  static __device__ float merge(float a, float b) { return b < a || b != b ? b : a; }
+  static __device__ float finish(float s, double) { return s; }
+};
+
 struct log_sum_exp {
   typedef float in, out;
   /** sum is that of e^(x - max); zero where max is not finite. */
@@ -68,8 +75,8 @@ struct log_sum_exp {
   }
 };
 
-/** The first maximum, or first NaN. No index is -1. */
-template <class T> struct arg_max {
+/** The first maximum, or with LEAST minimum, or first NaN. No index is -1. */
+template <class T, bool LEAST> struct arg_extreme {
   typedef T in;
   typedef int32_t out;
   struct state {
@@ -81,7 +88,8 @@ template <class T> struct arg_max {
     if (a.index < 0 || b.index < 0) return b.index < 0;
     const bool a_nan = a.best != a.best, b_nan = b.best != b.best;
     if (a_nan || b_nan) return a_nan && (!b_nan || a.index < b.index);
-    return a.best > b.best || (a.best == b.best && a.index < b.index);
+    if (a.best == b.best) return a.index < b.index;
+    return LEAST ? a.best < b.best : a.best > b.best;
   }
   static __device__ void add(state &s, T x, uint32_t i) { s = merge(s, {x, (int32_t)i}); }
   static __device__ state merge(state a, state b) { return is_better(a, b) ? a : b; }
@@ -104,6 +112,18 @@ struct int_maximum {
   static __device__ int32_t merge(int32_t a, int32_t b) { return a > b ? a : b; }
   static __device__ int32_t finish(int32_t s, double) { return s; }
 };
+
+struct int_minimum {
+  typedef int32_t in, out, state;
+  static __device__ int32_t none() { return INT32_MAX; }
+  static __device__ void add(int32_t &s, int32_t x, uint32_t) { s = merge(s, x); }
+  static __device__ int32_t merge(int32_t a, int32_t b) { return a < b ? a : b; }
+  static __device__ int32_t finish(int32_t s, double) { return s; }
+};
+
+/** Whether the answer depends on the logical order of the elements. */
+template <class Op> constexpr bool is_ordered = false;
+template <class T, bool LEAST> constexpr bool is_ordered<arg_extreme<T, LEAST>> = true;
 
 /* ------------------------------------------------------------------------------------------------- kernels */
 
@@ -181,7 +201,7 @@ template <class Op> int32_t reduce(void *out, const void *in, const int32_t *lay
   const th_layout kept = th_read_layout(layout, 1, 0, split);
   th_layout inner = th_read_layout(layout, 1, split, layout[0]);
   if (kept.count == 0) return TH_STATUS_OK;
-  if (!std::is_same_v<Op, arg_max<typename Op::in>>) th_sort_axes(&inner, 1);
+  if (!is_ordered<Op>) th_sort_axes(&inner, 1);
   const auto to = static_cast<typename Op::out *>(out);
   const auto from = static_cast<const typename Op::in *>(in);
   if (inner.count <= 8 || runs_across(kept, inner)) return run<Op, 1>(to, from, kept, inner, scale);
@@ -203,8 +223,13 @@ int32_t th_reduce(void *out, const void *in, const int32_t *layout, int32_t redu
   switch (op) {
   case TH_REDUCE_SUM: return (is_float ? reduce<sum> : reduce<int_sum>)(out, in, layout, reduced, scale);
   case TH_REDUCE_MAX: return (is_float ? reduce<maximum> : reduce<int_maximum>)(out, in, layout, reduced, scale);
+  case TH_REDUCE_MIN: return (is_float ? reduce<minimum> : reduce<int_minimum>)(out, in, layout, reduced, scale);
   case TH_REDUCE_ARG_MAX:
-    return (is_float ? reduce<arg_max<float>> : reduce<arg_max<int32_t>>)(out, in, layout, reduced, scale);
+    return (is_float ? reduce<arg_extreme<float, false>> : reduce<arg_extreme<int32_t, false>>)(out, in, layout,
+                                                                                                reduced, scale);
+  case TH_REDUCE_ARG_MIN:
+    return (is_float ? reduce<arg_extreme<float, true>> : reduce<arg_extreme<int32_t, true>>)(out, in, layout, reduced,
+                                                                                              scale);
   case TH_REDUCE_LOG_SUM_EXP:
     if (is_float) return reduce<log_sum_exp>(out, in, layout, reduced, scale);
   }

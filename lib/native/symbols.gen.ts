@@ -102,6 +102,8 @@ export const Reduce = {
   max: 1,
   logSumExp: 2,
   argMax: 3,
+  min: 4,
+  argMin: 5,
 } as const;
 export type Reduce = keyof typeof Reduce;
 
@@ -179,6 +181,10 @@ export const symbols = {
   th_linear_cross_entropy: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "i32", "i32", "i32"], returns: "i32" },
   th_embedding: { args: ["ptr", "ptr", "ptr", "i32", "i32", "i32"], returns: "i32" },
   th_embedding_backward: { args: ["ptr", "ptr", "ptr", "i32", "i32", "i32"], returns: "i32" },
+  th_gather: { args: ["ptr", "ptr", "ptr", "ptr", "i32", "i32"], returns: "i32" },
+  th_scatter_add: { args: ["ptr", "ptr", "ptr", "ptr", "i32", "i32"], returns: "i32" },
+  th_cum_sum: { args: ["ptr", "ptr", "ptr", "i32"], returns: "i32" },
+  th_sort: { args: ["ptr", "ptr", "ptr", "i32", "i32", "i32", "i32", "i32"], returns: "i32" },
   th_rnn: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "i32", "i32", "i32"], returns: "i32" },
   th_rnn_backward: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "i32", "i32", "i32"], returns: "i32" },
   th_lstm: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "i32", "i32"], returns: "i32" },
@@ -238,6 +244,10 @@ export interface Backend {
   th_linear_cross_entropy(loss: Address, correct: Address, dx: Address, dweight: Address, dbias: Address, x: Address, weight: Address, bias: Address, labels: Address, rows: number, features: number, classes: number, weightRow: number, weightTransposed: number): number;
   th_embedding(out: Address, table: Address, ids: Address, count: number, dim: number, rows: number): number;
   th_embedding_backward(dtable: Address, dy: Address, ids: Address, count: number, dim: number, rows: number): number;
+  th_gather(out: Address, in_: Address, ids: Address, layout: Address, size: number, stride: number): number;
+  th_scatter_add(out: Address, in_: Address, ids: Address, layout: Address, size: number, stride: number): number;
+  th_cum_sum(out: Address, in_: Address, layout: Address, dtype: number): number;
+  th_sort(values: Address, indices: Address, in_: Address, rows: number, cols: number, count: number, descending: number, dtype: number): number;
   th_rnn(states: Address, x: Address, h0: Address, wIh: Address, wHh: Address, biasIh: Address, biasHh: Address, steps: number, batch: number, inputs: number, hidden: number, relu: number): number;
   th_rnn_backward(dx: Address, dh0: Address, dwIh: Address, dwHh: Address, dbias: Address, preactivations: Address, dy: Address, x: Address, states: Address, wIh: Address, wHh: Address, steps: number, batch: number, inputs: number, hidden: number, relu: number): number;
   th_lstm(states: Address, cells: Address, gates: Address, x: Address, h0: Address, c0: Address, wIh: Address, wHh: Address, biasIh: Address, biasHh: Address, steps: number, batch: number, inputs: number, hidden: number): number;

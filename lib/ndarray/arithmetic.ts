@@ -156,11 +156,12 @@ export interface ReduceOptions {
 
 /** What a reduction was given as options: `sum(0)` is short for `sum({ axes: 0 })`. */
 export function readReduction(operation: string, options: Axes | ReduceOptions): ReduceOptions {
-  if (typeof options === "number" || isList(options)) return { axes: options };
+  if (isAxes(options)) return { axes: options };
   return checkOptions(operation, options, ["axes", "keepDims"]);
 }
 
-const isList = (value: Axes | ReduceOptions): value is readonly number[] => Array.isArray(value);
+/** Whether options are axes alone. */
+export const isAxes = (value: Axes | ReduceOptions): value is Axes => typeof value === "number" || Array.isArray(value);
 
 /** Reduces axes. The sum is multiplied by `scale`. */
 export function reduce(op: Reduce, a: NDArray, { axes, keepDims = false }: ReduceOptions = {}, scale = 1): NDArray {
@@ -184,7 +185,8 @@ export function reduce(op: Reduce, a: NDArray, { axes, keepDims = false }: Reduc
     const isReduced = reduced.includes(axis);
     if (!isReduced || keepDims) outShape.push(isReduced ? 1 : a.shape[axis]!);
   }
-  const out = NDArray.empty(outShape, { dtype: op === "argMax" ? "int32" : a.dtype, device: a.device });
+  const isIndex = op === "argMax" || op === "argMin";
+  const out = NDArray.empty(outShape, { dtype: isIndex ? "int32" : a.dtype, device: a.device });
   if (a.size === 0) return emptyReduction(op, a, out, scale);
   const backend = a.device.backend;
   const status = backend.th_reduce(
@@ -203,8 +205,10 @@ export function reduce(op: Reduce, a: NDArray, { axes, keepDims = false }: Reduc
 /** The identity of the operation, where it has one. */
 function emptyReduction(op: Reduce, a: NDArray, out: NDArray, scale: number): NDArray {
   if (out.size === 0) return out;
-  if (op === "max" || op === "argMax")
-    throw new ShapeError(op, "there is no maximum of no elements", { shapes: [a.shape] });
+  if (op !== "sum" && op !== "logSumExp") {
+    const extreme = op === "max" || op === "argMax" ? "maximum" : "minimum";
+    throw new ShapeError(op, `there is no ${extreme} of no elements`, { shapes: [a.shape] });
+  }
   const sum = Number.isFinite(scale) ? 0 : NaN; // a mean over no elements is 0 / 0
   out.fill(op, op === "logSumExp" ? -Infinity : sum);
   return out;

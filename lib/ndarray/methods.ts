@@ -59,10 +59,14 @@ declare module "./ndarray.ts" {
     mean(options?: Axes | ReduceOptions): NDArray;
     /** The maximum over the axes, as {@link sum}. @throws ShapeError over no elements. */
     max(options?: Axes | ReduceOptions): NDArray;
+    /** The minimum over the axes, as {@link sum}. @throws ShapeError over no elements. */
+    min(options?: Axes | ReduceOptions): NDArray;
     /** log Σ exp over the axes, as {@link sum}. */
     logSumExp(options?: Axes | ReduceOptions): NDArray;
     /** int32 indices of the first maximum, counted row-major over the reduced axes. */
     argMax(options?: Axes | ReduceOptions): NDArray;
+    /** int32 indices of the first minimum, counted row-major over the reduced axes. */
+    argMin(options?: Axes | ReduceOptions): NDArray;
     /** Matrix product over the last two axes, with broadcast batch axes; a vector is a row on the left, a column on the right. */
     matmul(other: NDArray): NDArray;
     /** Zeros around: [before, after] for each axis. */
@@ -93,7 +97,7 @@ for (const op of ["neg", "exp", "log", "sqrt", "sin", "cos", "tanh", "relu", "si
     return unary(op, this);
   };
 }
-for (const op of ["sum", "max", "logSumExp", "argMax"] as const) {
+for (const op of ["sum", "max", "min", "logSumExp", "argMax", "argMin"] as const) {
   NDArray.prototype[op] = function (options = {}) {
     return reduce(op, this, readReduction(op, options));
   };

@@ -1,10 +1,9 @@
-/** Modules without parameters: activations, dropout, flattening, the loss. */
+/** Modules without parameters: activations, dropout, flattening. */
 import type { Tensor } from "../autograd/tensor.ts";
 import { ShapeError } from "../native/errors.ts";
 import { dropout } from "../ops/dropout.ts";
 import { gelu, leakyRelu, relu, sigmoid, silu, softplus, tanh } from "../ops/elementwise.ts";
 import { reshape } from "../ops/shape.ts";
-import { crossEntropy } from "../ops/softmax.ts";
 import { checkNumber, checkTensor } from "../ops/support.ts";
 import type { Chain } from "./chain.ts";
 import { checkModuleOptions, joins, keepsNothing, Module, type ModuleOptions } from "./module.ts";
@@ -128,14 +127,5 @@ export class Flatten extends Stateless {
 
   override [joins](chain: Chain): boolean {
     return chain.flatten();
-  }
-}
-
-/** The mean cross-entropy of logits (N, K) against labels (N) int32: a scalar. */
-export class SoftmaxLoss extends Stateless {
-  static readonly [keepsNothing] = true;
-
-  override forward(logits: Tensor, labels: Tensor): Tensor {
-    return crossEntropy(logits, labels);
   }
 }

@@ -5,7 +5,18 @@ export { Embedding } from "./embedding.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
 export { Conv, type ConvModuleOptions } from "./conv.ts";
 export { BatchNorm1d, BatchNorm2d, type BatchNormModuleOptions, LayerNorm, type LayerNormOptions } from "./norm.ts";
-export { Dropout, Flatten, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, SoftmaxLoss, Softplus, Tanh } from "./activation.ts";
+export { Dropout, Flatten, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh } from "./activation.ts";
+export {
+  BCEWithLogitsLoss,
+  type BCEWithLogitsLossOptions,
+  HuberLoss,
+  type HuberLossOptions,
+  L1Loss,
+  type LossOptions,
+  MSELoss,
+  SoftmaxLoss,
+  type SoftmaxLossOptions,
+} from "./loss.ts";
 export {
   type CellOptions,
   GRU,

@@ -6,15 +6,18 @@ import type { Shape } from "../ndarray/layout.ts";
 import type { Range } from "../ndarray/views.ts";
 import type { ArrayOptions } from "../ndarray/array-options.ts";
 import { conv, type ConvOptions } from "./conv.ts";
+import { cumSum } from "./cum-sum.ts";
 import { dropout } from "./dropout.ts";
 import { embedding } from "./embedding.ts";
 import * as compare from "./compare.ts";
 import * as elementwise from "./elementwise.ts";
+import { gather, indexSelect } from "./gather.ts";
 import { matmul } from "./matmul.ts";
 import { to } from "./move.ts";
 import * as reductions from "./reduce.ts";
 import * as shapes from "./shape.ts";
 import { logSoftmax, softmax } from "./softmax.ts";
+import { argSort, sort, type SortOptions, topK, type TopKOptions } from "./sort.ts";
 
 declare module "../autograd/tensor.ts" {
   interface Tensor {
@@ -73,8 +76,26 @@ declare module "../autograd/tensor.ts" {
     mean(options?: Axes | ReduceOptions): Tensor;
     /** The maximum over the axes, as {@link sum}. */
     max(options?: Axes | ReduceOptions): Tensor;
+    /** The minimum over the axes, as {@link sum}. */
+    min(options?: Axes | ReduceOptions): Tensor;
+    /** int32 indices of the first maximum, counted row-major over the reduced axes. */
+    argMax(options?: Axes | ReduceOptions): Tensor;
+    /** int32 indices of the first minimum, counted row-major over the reduced axes. */
+    argMin(options?: Axes | ReduceOptions): Tensor;
+    /** The variance over the axes, unbiased by default. */
+    variance(options?: Axes | reductions.VarianceOptions): Tensor;
+    /** The standard deviation over the axes, the root of {@link variance}. */
+    std(options?: Axes | reductions.VarianceOptions): Tensor;
     /** log Σ exp over the axes, as {@link sum}. */
     logSumExp(options?: Axes | ReduceOptions): Tensor;
+    /** Running sums along an axis. */
+    cumSum(axis: number): Tensor;
+    /** The k largest (or smallest) elements along an axis, in order, and their int32 indices. */
+    topK(k: number, options?: TopKOptions): [values: Tensor, indices: Tensor];
+    /** The elements along an axis in order, by default ascending along the last, and their int32 indices. */
+    sort(options?: SortOptions): [values: Tensor, indices: Tensor];
+    /** The int32 indices of {@link sort}. */
+    argSort(options?: SortOptions): Tensor;
     /** exp(this) over its sum along an axis, by default the last. */
     softmax(axis?: number): Tensor;
     /** The logarithm of {@link softmax}. */
@@ -109,6 +130,10 @@ declare module "../autograd/tensor.ts" {
     conv(weight: Tensor, options?: ConvOptions): Tensor;
     /** The rows `ids` of this table. */
     embedding(ids: Tensor): Tensor;
+    /** Elements along an axis by number: `ids` int32 has as many axes. */
+    gather(axis: number, ids: Tensor): Tensor;
+    /** The slices `ids` (n) int32 along an axis. */
+    indexSelect(axis: number, ids: Tensor): Tensor;
     /** This tensor on another device or with another dtype. */
     to(target: Device | ArrayOptions): Tensor;
   }
@@ -160,7 +185,16 @@ Object.assign(Tensor.prototype, {
   sum: method(reductions.sum),
   mean: method(reductions.mean),
   max: method(reductions.max),
+  min: method(reductions.min),
+  argMax: method(reductions.argMax),
+  argMin: method(reductions.argMin),
+  variance: method(reductions.variance),
+  std: method(reductions.std),
   logSumExp: method(reductions.logSumExp),
+  cumSum: method(cumSum),
+  topK: method(topK),
+  sort: method(sort),
+  argSort: method(argSort),
   softmax: method(softmax),
   logSoftmax: method(logSoftmax),
   reshape: method(shapes.reshape),
@@ -178,5 +212,7 @@ Object.assign(Tensor.prototype, {
   dropout: method(dropout),
   conv: method(conv),
   embedding: method(embedding),
+  gather: method(gather),
+  indexSelect: method(indexSelect),
   to: method(to),
 });

@@ -3,10 +3,11 @@
  * backward the gradient of the result is stretched back over the reduced axes as a view.
  */
 import { record } from "../autograd/record.ts";
-import type { Tensor } from "../autograd/tensor.ts";
+import { Tensor } from "../autograd/tensor.ts";
 import {
   type Axes,
   binary,
+  isAxes,
   mean as meanOf,
   readReduction,
   reduce,
@@ -15,7 +16,8 @@ import {
 } from "../ndarray/arithmetic.ts";
 import { reducedAxes, type Shape } from "../ndarray/layout.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";
-import { checkTensor, overGradient } from "./support.ts";
+import { checkOptions } from "../ndarray/options.ts";
+import { checkFloat, checkNumber, checkTensor, overGradient } from "./support.ts";
 
 /** `array`, a reduction of an array of `shape`, with the reduced axes back as size 1. */
 function keepDims(array: NDArray, shape: Shape, axes: readonly number[]): NDArray {
@@ -45,15 +47,87 @@ export function mean(a: Tensor, options: Axes | ReduceOptions = {}): Tensor {
 
 /** The maximum. Elements that tie for it share the gradient equally, as PyTorch's `amax`. */
 export function max(a: Tensor, options: Axes | ReduceOptions = {}): Tensor {
-  checkTensor("max", a);
-  const reduction = readReduction("max", options);
-  const axes = reducedAxes("max", reduction.axes, a.shape);
-  const y = reduce("max", a.data, reduction);
-  return record("max", y, [a], [a.data, y], (g, { saved: [x, top] }) => {
-    const winners = binary("equal", x, keepDims(top, x.shape, axes));
+  return extreme("max", a, options);
+}
+
+/** The minimum. Elements that tie for it share the gradient equally, as PyTorch's `amin`. */
+export function min(a: Tensor, options: Axes | ReduceOptions = {}): Tensor {
+  return extreme("min", a, options);
+}
+
+function extreme(name: "max" | "min", a: Tensor, options: Axes | ReduceOptions): Tensor {
+  checkTensor(name, a);
+  const reduction = readReduction(name, options);
+  const axes = reducedAxes(name, reduction.axes, a.shape);
+  const y = reduce(name, a.data, reduction);
+  return record(name, y, [a], [a.data, y], (g, { saved: [x, best] }) => {
+    const winners = binary("equal", x, keepDims(best, x.shape, axes));
     const share = binary("div", keepDims(g, x.shape, axes), reduce("sum", winners, { axes, keepDims: true }));
     return [binary("mul", winners, share, 0, overGradient)];
   });
+}
+
+/** int32 indices of the first maximum (or first NaN), counted row-major over the reduced axes. They have no gradient. */
+export function argMax(a: Tensor, options: Axes | ReduceOptions = {}): Tensor {
+  checkTensor("argMax", a);
+  return new Tensor(reduce("argMax", a.data, readReduction("argMax", options)));
+}
+
+/** int32 indices of the first minimum (or first NaN), counted row-major over the reduced axes. They have no gradient. */
+export function argMin(a: Tensor, options: Axes | ReduceOptions = {}): Tensor {
+  checkTensor("argMin", a);
+  return new Tensor(reduce("argMin", a.data, readReduction("argMin", options)));
+}
+
+export interface VarianceOptions extends ReduceOptions {
+  /** Subtracted from the number of elements that squares are divided by. Default 1: the unbiased variance. */
+  correction?: number | undefined;
+}
+
+/** Deviations from the mean, and the mean square of them, as `torch.var` has it. */
+function deviations(name: string, a: Tensor, options: Axes | VarianceOptions) {
+  checkFloat(name, a);
+  const given: VarianceOptions = isAxes(options) ? { axes: options } : options;
+  const { correction = 1, ...reduction } = checkOptions(name, given, ["axes", "keepDims", "correction"]);
+  checkNumber(name, "the correction", correction, 0);
+  const reduced = reducedAxes(name, reduction.axes, a.shape);
+  const count = reduced.reduce((n, axis) => n * a.shape[axis]!, 1);
+  const scale = 1 / Math.max(0, count - correction);
+  const center = meanOf(a.data, { axes: reduced, keepDims: true });
+  const d = binary("sub", a.data, center);
+  const squares = binary("mul", d, d);
+  const y = reduce("sum", squares, reduction, scale);
+  center.dispose();
+  squares.dispose();
+  return { axes: reduced, scale, d, y };
+}
+
+/**
+ * The variance (`torch.var`; `var` is no name in JavaScript): Σ (a - mean)² / (n - correction), in two passes. NaN where
+ * n is the correction, or zero. Gradient: g · 2 (a - mean) / (n - correction).
+ */
+export function variance(a: Tensor, options: Axes | VarianceOptions = {}): Tensor {
+  const { axes, scale, d, y } = deviations("variance", a, options);
+  const result = record("variance", y, [a], [d], (g, { saved: [deviation] }) => {
+    const slope = unary("mulScalar", keepDims(g, deviation.shape, axes), 2 * scale);
+    return [binary("mul", deviation, slope)];
+  });
+  d.dispose(); // the tape has it now
+  return result;
+}
+
+/** The standard deviation, the root of {@link variance}. Its gradient is zero where it is zero, as PyTorch's. */
+export function std(a: Tensor, options: Axes | VarianceOptions = {}): Tensor {
+  const { axes, scale, d, y } = deviations("std", a, options);
+  const root = unary("sqrt", y, 0, overGradient);
+  const result = record("std", root, [a], [d, root], (g, { saved: [deviation, sigma] }) => {
+    const divisor = binary("add", sigma, unary("equalScalar", sigma, 0)); // where it is zero, so is the deviation
+    const slope = unary("mulScalar", binary("div", g, divisor), scale);
+    return [binary("mul", deviation, keepDims(slope, deviation.shape, axes))];
+  });
+  d.dispose();
+  y.dispose();
+  return result;
 }
 
 /** log Σ exp(a), computed without overflow. Gradient: g · softmax(a). */

@@ -2,12 +2,21 @@
 import { gradEnabled } from "../autograd/mode.ts";
 import { record } from "../autograd/record.ts";
 import type { Tensor } from "../autograd/tensor.ts";
-import { ShapeError } from "../native/errors.ts";
+import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
+import { isInt32 } from "../ndarray/dtype.ts";
 import { checkAxis } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
+import { sameDevice } from "../ndarray/operands.ts";
+import { checkOptions } from "../ndarray/options.ts";
 import { tidy } from "../ndarray/scope.ts";
-import { checkFloat, checkIds, contiguous } from "./support.ts";
+import { notEqual, where } from "./compare.ts";
+import { div, mul, neg, sub } from "./elementwise.ts";
+import { gatherAs, indexSelect } from "./gather.ts";
+import { checkReduction, reduced, type Reduction } from "./loss.ts";
+import { mean, sum } from "./reduce.ts";
+import { reshape } from "./shape.ts";
+import { checkFloat, checkIds, checkNumber, checkShapeIs, contiguous } from "./support.ts";
 
 /** exp(a) / Σ exp(a) along an axis, computed without overflow. Gradient: y · (g - Σ g · y). */
 export function softmax(a: Tensor, axis = -1): Tensor {
@@ -42,21 +51,53 @@ function normalized(name: string, a: Tensor, axis: number, logOutput: 0 | 1): Te
   });
 }
 
+export interface CrossEntropyOptions {
+  /** What becomes of the losses of the rows: default their mean, weighted if there are weights. "none": (N). */
+  reduction?: Reduction | undefined;
+  /** A label whose rows count for nothing: neither in the sum nor in the number of rows. Default none. */
+  ignoreIndex?: number | undefined;
+  /** ε in [0, 1], default 0: the label counts 1 - ε, and each class ε / K (Szegedy et al., 2016). */
+  labelSmoothing?: number | undefined;
+  /** A factor for each class, (K) float32, without gradient. The mean is divided by the sum of the labels' factors. */
+  weight?: Tensor | undefined;
+}
+
 /**
- * The mean over rows of -log softmax(logits)[label]: logits (N, K), labels (N) int32 in [0, K); a scalar.
- * The gradient is computed in the same pass, so backward only scales it.
- * @throws ArgumentError for a label outside [0, K), naming the row.
+ * The mean over rows of -log softmax(logits)[label]: logits (N, K), labels (N) int32 in [0, K); a scalar. The options are
+ * those of `torch.nn.functional.cross_entropy`. Without them the gradient is computed in the same pass, so backward only
+ * scales it. A mean over rows that are all ignored, or have weight zero, is NaN.
+ * @throws ArgumentError for a label outside [0, K) that is not ignored, naming the row.
  */
-export function crossEntropy(logits: Tensor, labels: Tensor): Tensor {
+export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntropyOptions = {}): Tensor {
   checkFloat("crossEntropy", logits, "the logits");
   checkIds("crossEntropy", labels, logits, "labels");
+  checkCrossEntropy("crossEntropy", options);
+  const { reduction = "mean", ignoreIndex, labelSmoothing = 0, weight } = options;
   const shapes = [logits.shape, labels.shape];
   const [rows, cols] = logits.shape;
   if (rows === undefined || cols === undefined || logits.ndim !== 2 || labels.ndim !== 1 || labels.shape[0] !== rows) {
     throw new ShapeError("crossEntropy", "takes logits (N, K) and labels (N)", { shapes });
   }
-  if (rows === 0 || cols === 0)
+  if ((rows === 0 && reduction === "mean") || cols === 0)
     throw new ShapeError("crossEntropy", "there is no mean over no rows or classes", { shapes });
+  const isPlain = reduction === "mean" && ignoreIndex === undefined && labelSmoothing === 0 && weight === undefined;
+  return isPlain ? fused(logits, labels) : composed(logits, labels, options);
+}
+
+/** Throws unless the options are valid for some logits. */
+export function checkCrossEntropy(operation: string, options: CrossEntropyOptions): void {
+  const known = ["reduction", "ignoreIndex", "labelSmoothing", "weight"] as const;
+  const { reduction = "mean", ignoreIndex, labelSmoothing = 0, weight } = checkOptions(operation, options, known);
+  checkReduction(operation, reduction);
+  if (ignoreIndex !== undefined && !isInt32(ignoreIndex))
+    throw new ArgumentError(operation, `ignoreIndex must be an int32 label, not ${String(ignoreIndex)}`);
+  checkNumber(operation, "labelSmoothing", labelSmoothing, 0, 1);
+  if (weight !== undefined) checkFloat(operation, weight, "the weight");
+}
+
+/** One pass for the loss and the gradient of plain means. */
+function fused(logits: Tensor, labels: Tensor): Tensor {
+  const [rows, cols] = logits.shape as [number, number];
   const { backend } = logits.device;
   const x = logits.data.compact();
   const ids = labels.data.compact();
@@ -74,4 +115,34 @@ export function crossEntropy(logits: Tensor, labels: Tensor): Tensor {
   });
   dx?.dispose(); // the tape has it now
   return result;
+}
+
+/** (1 - ε) · weight[label] · -log p[label] + ε / K · Σ weight · -log p of each row, zero where the label is ignored. */
+function composed(
+  logits: Tensor,
+  labels: Tensor,
+  { reduction = "mean", ignoreIndex, labelSmoothing = 0, weight }: CrossEntropyOptions,
+): Tensor {
+  const [rows, classes] = logits.shape as [number, number];
+  if (weight !== undefined) {
+    checkShapeIs("crossEntropy", "the weight", weight, [classes]);
+    sameDevice("crossEntropy", logits.data, weight.data);
+  }
+  return tidy(() => {
+    const logP = logSoftmax(logits, 1);
+    const counts = ignoreIndex === undefined ? null : notEqual(labels, ignoreIndex); // 1, or 0 for a row that is ignored
+    const known = counts === null ? labels : mul(labels, counts);
+    const factors = weight?.detach();
+    const atLabel = reshape(gatherAs("crossEntropy", logP, 1, reshape(known, [rows, 1])), [rows]);
+    const factor = factors && indexSelect(factors, 0, known);
+    let losses = neg(factor ? mul(atLabel, factor) : atLabel);
+    if (labelSmoothing > 0) {
+      const ofAll = sum(factors ? mul(logP, factors) : logP, 1);
+      losses = sub(mul(losses, 1 - labelSmoothing), mul(ofAll, labelSmoothing / classes));
+    }
+    if (counts !== null) losses = where(counts, losses, 0); // chosen, not multiplied: a loss may be infinite
+    if (reduction !== "mean") return reduced(losses, reduction);
+    if (counts === null) return factor ? div(sum(losses), sum(factor)) : mean(losses);
+    return div(sum(losses), sum(factor ? mul(factor, counts) : counts));
+  });
 }

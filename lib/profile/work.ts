@@ -48,6 +48,12 @@ function elementwise(name: string, layout: Address, operands: number): Work {
   return traffic(name, times(shape), elements, size(shape));
 }
 
+/** Elements of `operands` arrays, the ids among them, whose shape is the layout's. */
+function byIndex(name: string, layout: Address, operands: number): Work {
+  const { shape } = readLayout(layout, 0);
+  return traffic(name, times(shape), operands * size(shape));
+}
+
 function convolution(name: string, geometry: readonly number[]): Work {
   const [n = 0, h = 0, w = 0, c = 0, f = 0, kh = 0, kw = 0, stride = 1, padding = 0] = geometry;
   const [rows, cols] = [taps(h, kh, stride, padding), taps(w, kw, stride, padding)];
@@ -148,6 +154,11 @@ export const WORK: { readonly [Name in keyof Backend]?: (...args: Arguments[Name
   th_embedding: (_out, _table, _ids, count, dim) => traffic("embedding", times([count, dim]), 2 * count * dim),
   th_embedding_backward: (_dtable, _dy, _ids, count, dim, rows) =>
     traffic("embedding backward", `${times([count, dim])} into ${rows} rows`, 2 * count * dim + rows * dim),
+  th_gather: (_out, _in, _ids, layout) => byIndex("gather", layout, 3),
+  th_scatter_add: (_out, _in, _ids, layout) => byIndex("scatter add", layout, 4),
+  th_cum_sum: (_out, _in, layout) => elementwise("cumulative sum", layout, 2),
+  th_sort: (_values, _indices, _in, rows, cols, count) =>
+    traffic("sort", `${count} of ${times([rows, cols])}`, rows * (cols + 2 * count)),
   th_rnn: (_s, _x, _h, _wi, _wh, _bi, _bh, ...sizes) => recurrent("RNN", firstFour(sizes), 1, 1),
   th_rnn_backward: (_dx, _dh, _dwi, _dwh, _db, _p, _dy, _x, _s, _wi, _wh, ...sizes) =>
     recurrent("RNN backward", firstFour(sizes), 1, 2),

@@ -16,8 +16,10 @@ const reducers = {
   sum: plus,
   mean: (values: number[]) => plus(values) / values.length,
   max: (values: number[]) => Math.max(...values),
+  min: (values: number[]) => Math.min(...values),
   logSumExp,
   argMax: (values: number[]) => values.indexOf(Math.max(...values)),
+  argMin: (values: number[]) => values.indexOf(Math.min(...values)),
 };
 
 /** Every subset of the axes. */

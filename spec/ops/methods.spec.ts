@@ -6,6 +6,7 @@ import { ops, tensor } from "thimble";
 const x = tensor([[1, 2], [3, 4]]); // prettier-ignore
 const y = tensor([[2, 0.5], [1, 8]]); // prettier-ignore
 const image = tensor(new Float32Array(16).map((_, i) => i), { shape: [1, 4, 4, 1] }); // prettier-ignore
+const ids = tensor([1, 0], { dtype: "int32" });
 const kernel = tensor([1, 2, 3, 4], { shape: [2, 2, 1, 1] });
 
 /** [as a function, as a method]. */
@@ -45,6 +46,17 @@ const both: Record<string, readonly [Tensor, Tensor]> = {
   sum: [ops.sum(x, { axes: 0 }), x.sum({ axes: 0 })],
   mean: [ops.mean(x, { axes: [1], keepDims: true }), x.mean({ axes: [1], keepDims: true })],
   max: [ops.max(x), x.max()],
+  min: [ops.min(x, 1), x.min(1)],
+  argMax: [ops.argMax(x, 0), x.argMax(0)],
+  argMin: [ops.argMin(x, 0), x.argMin(0)],
+  variance: [ops.variance(x, { axes: 0, correction: 0 }), x.variance({ axes: 0, correction: 0 })],
+  std: [ops.std(x, 1), x.std(1)],
+  cumSum: [ops.cumSum(x, 0), x.cumSum(0)],
+  gather: [ops.gather(x, 1, ids.reshape([2, 1])), x.gather(1, ids.reshape([2, 1]))],
+  indexSelect: [ops.indexSelect(x, 1, ids), x.indexSelect(1, ids)],
+  topK: [ops.topK(x, 1, { axis: 0 })[0], x.topK(1, { axis: 0 })[0]],
+  sort: [ops.sort(y, { descending: true })[1], y.sort({ descending: true })[1]],
+  argSort: [ops.argSort(y), y.argSort()],
   logSumExp: [ops.logSumExp(x, { axes: 1 }), x.logSumExp({ axes: 1 })],
   softmax: [ops.softmax(x, 0), x.softmax(0)],
   logSoftmax: [ops.logSoftmax(x), x.logSoftmax()],

@@ -10,12 +10,16 @@ import { Random } from "../support/random.ts";
 interface Options {
   axes?: number | number[];
   keepDims?: boolean;
+  correction?: number;
 }
 
 checkFamily<Options>("reduction", {
   sum: (options, a) => ops.sum(a, options),
   mean: (options, a) => ops.mean(a, options),
   max: (options, a) => ops.max(a, options),
+  min: (options, a) => ops.min(a, options),
+  variance: (options, a) => ops.variance(a, options),
+  std: (options, a) => ops.std(a, options),
   logSumExp: (options, a) => ops.logSumExp(a, options),
 });
 
@@ -29,7 +33,7 @@ onEachDevice("reductions", (device) => {
 
   test("axes may be given alone", () => {
     const x = tensor([[1, 2, 3], [4, 5, 6]], { device }); // prettier-ignore
-    for (const op of ["sum", "mean", "max", "logSumExp"] as const)
+    for (const op of ["sum", "mean", "max", "min", "logSumExp"] as const)
       for (const axes of [0, -1, [0], [1, 0], []]) {
         const long = ops[op](x, { axes }).toArray();
         expect([ops[op](x, axes).toArray(), x[op](axes).toArray(), x.data[op](axes).toArray()]).toEqual([
@@ -39,6 +43,42 @@ onEachDevice("reductions", (device) => {
         ]);
       }
     expect(x.data.argMax(1).toArray()).toEqual([2, 2]);
+    expect([ops.variance(x, 0).toArray(), x.std(1).toArray()]).toEqual([[4.5, 4.5, 4.5], [1, 1]]); // prettier-ignore
+  });
+
+  test("indices of extremes are int32 without gradient, the first of equals, or of NaN", () => {
+    const x = tensor([[3, 1, 1], [NaN, -Infinity, NaN], [0, 7, 7]], { device, requiresGrad: true }); // prettier-ignore
+    const [most, least] = [ops.argMax(x, 1), ops.argMin(x, 1)];
+    expect([most.toArray(), least.toArray()]).toEqual([[0, 0, 1], [1, 0, 0]]); // prettier-ignore
+    expect([most.dtype, least.dtype, most.requiresGrad, least.requiresGrad]).toEqual(["int32", "int32", false, false]);
+    expect([ops.argMin(x, 0).toArray(), x.argMin(0).toArray()]).toEqual([[1, 1, 1], [1, 1, 1]]); // prettier-ignore
+    expect([x.slice(0).argMax().item(), x.slice(0).argMin({ keepDims: true }).toArray()]).toEqual([0, [1]]);
+  });
+
+  test("the extremes of integers are exact, to the ends of their range", () => {
+    const x = tensor([[-(2 ** 31), 5], [2 ** 31 - 1, 16777217]], { dtype: "int32", device }); // prettier-ignore
+    expect([ops.min(x).item(), ops.min(x, 1).toArray(), ops.min(x, 0).toArray()]).toEqual([
+      -(2 ** 31),
+      [-(2 ** 31), 16777217],
+      [-(2 ** 31), 5],
+    ]);
+    expect([ops.min(x).dtype, ops.argMin(x).item(), ops.argMax(x).item()]).toEqual(["int32", 0, 2]);
+  });
+
+  test("there is no extreme of nothing", () => {
+    const x = tensor([], { shape: [0, 3], device });
+    for (const op of ["max", "argMax"] as const) expect(() => ops[op](x)).toThrow(new RegExp(`^${op}: .*no maximum`));
+    for (const op of ["min", "argMin"] as const) expect(() => ops[op](x)).toThrow(new RegExp(`^${op}: .*no minimum`));
+    expect(ops.argMin(x, 1).shape).toEqual([0]);
+  });
+
+  test("the variance of what is far from zero is as exact as its deviations", () => {
+    const x = tensor([10000, 10001, 10002, 10003], { device });
+    close(ops.variance(x), { shape: [], values: [5 / 3] }, { rtol: 1e-6 });
+    close(ops.std(x, { correction: 0 }), { shape: [], values: [Math.sqrt(1.25)] }, { rtol: 1e-6 });
+    expect(ops.variance(tensor(3, { device }), { correction: 0 }).item()).toBe(0);
+    expect(() => ops.variance(x, { correction: -1 })).toThrow(/^variance: the correction/);
+    expect(() => ops.std(tensor([1, 2], { dtype: "int32", device }))).toThrow(/^std: .*float32/);
   });
 
   test("the gradient of a sum over nothing is nothing", () => {
@@ -61,6 +101,8 @@ onEachDevice("reductions", (device) => {
     for (const axes of [0, [0, 2], [1], [0, 1, 2]]) {
       checkGradients((x) => ops.mul(ops.mean(x, { axes }), ops.sum(ops.mul(x, x), { axes })), inputs, { device });
       checkGradients((x) => ops.logSumExp(x, { axes, keepDims: true }), inputs, { device });
+      checkGradients((x) => ops.variance(x, { axes }), inputs, { device });
+      checkGradients((x) => ops.std(x, { axes, keepDims: true, correction: 0.5 }), inputs, { device });
     }
   });
 });

@@ -53,6 +53,13 @@ for (const op of [
   "sum",
   "mean",
   "max",
+  "min",
+  "argMax",
+  "argMin",
+  "variance",
+  "std",
+  "sort",
+  "argSort",
   "logSumExp",
   "softmax",
   "logSoftmax",
@@ -139,12 +146,20 @@ for (const padding of [2 ** 20, 2 ** 30, 2 ** 31 - 1]) {
 for (const operand of notTensors) {
   add(`conv of ${show(operand)}`, () => ops.conv(wrong(operand), kernel()), /^conv/);
   add(`conv with ${show(operand)} as kernel`, () => ops.conv(image(), wrong(operand)), /^conv/);
+  add(`gather of ${show(operand)}`, () => ops.gather(wrong(operand), 0, ids(0)), /^gather/);
+  add(`gather by ${show(operand)}`, () => ops.gather(t23(), 0, wrong(operand)), /^gather/);
+  add(`indexSelect of ${show(operand)}`, () => ops.indexSelect(wrong(operand), 0, ids(0)), /^indexSelect/);
+  add(`indexSelect by ${show(operand)}`, () => ops.indexSelect(t23(), 0, wrong(operand)), /^indexSelect/);
+  add(`cumSum of ${show(operand)}`, () => ops.cumSum(wrong(operand), 0), /^cumSum/);
+  add(`topK of ${show(operand)}`, () => ops.topK(wrong(operand), 1), /^topK/);
   add(`embedding of ${show(operand)}`, () => ops.embedding(t23(), wrong(operand)), /^embedding/);
   add(`embedding in ${show(operand)}`, () => ops.embedding(wrong(operand), ids(0)), /^embedding/);
   add(`dropout of ${show(operand)}`, () => ops.dropout(wrong(operand), 0.5), /^dropout/);
 }
 for (const id of [2, -1, 2 ** 31 - 1, -(2 ** 31)]) {
   add(`embedding of id ${id}`, () => ops.embedding(t23(), ids(0, id)), new RegExp(`^embedding.*${id}`));
+  add(`gather of index ${id}`, () => ops.gather(t(2), 0, ids(0, id)), new RegExp(`^gather.*${id}`));
+  add(`indexSelect of index ${id}`, () => ops.indexSelect(t(2), 0, ids(0, id)), new RegExp(`${id}`));
   add(`a label ${id} of 2 classes`, () => new nn.SoftmaxLoss().forward(t(2, 2), ids(0, id)), new RegExp(`${id}`));
   add(`a label ${id} of a layer of 2`, () => ops.linearCrossEntropy(t(2, 3), t(3, 2), null, ids(0, id)), /of row 1/);
 }

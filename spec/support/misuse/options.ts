@@ -3,7 +3,7 @@ import { cpu, data, init, NDArray, nn, ops, optim, profile, tensor } from "thimb
 import { batchify, CIFAR10Dataset, Corpus, GeneratedImages, GeneratedText, TextCorpus } from "thimble/datasets";
 import { LanguageModel, ResNet9 } from "thimble/models";
 
-import { a23, add, show, t, t23, wrong } from "./table.ts";
+import { a23, add, ids, show, t, t23, wrong } from "./table.ts";
 
 const layer = new nn.ReLU();
 const parameter = () => new nn.Parameter(NDArray.zeros([2]));
@@ -46,6 +46,14 @@ const takers: Record<string, (options: never) => unknown> = {
   Sigmoid: (o) => new nn.Sigmoid(o),
   Flatten: (o) => new nn.Flatten(o),
   SoftmaxLoss: (o) => new nn.SoftmaxLoss(o),
+  MSELoss: (o) => new nn.MSELoss(o),
+  L1Loss: (o) => new nn.L1Loss(o),
+  HuberLoss: (o) => new nn.HuberLoss(o),
+  BCEWithLogitsLoss: (o) => new nn.BCEWithLogitsLoss(o),
+  crossEntropy: (o) => ops.crossEntropy(t(1, 2), ids(0), o),
+  sort: (o) => ops.sort(t23(), o),
+  argSort: (o) => ops.argSort(t23(), o),
+  topK: (o) => ops.topK(t23(), 1, o),
   Residual: (o) => new nn.Residual(layer, o),
   Embedding: (o) => new nn.Embedding(2, 2, o),
   RNNCell: (o) => new nn.RNNCell(2, 2, o),
@@ -78,7 +86,14 @@ for (const [name, take] of Object.entries(takers)) {
   );
 }
 
-for (const op of ["sum", "mean", "max", "logSumExp"] as const) {
+for (const op of ["variance", "std"] as const)
+  for (const [what, value] of Object.entries(others).filter(([, each]) => typeof each !== "number"))
+    add(
+      `ops.${op} with ${what} for options`,
+      () => ops[op](t23(), wrong(value)),
+      new RegExp(`^${op}: options must be`),
+    );
+for (const op of ["sum", "mean", "max", "min", "argMax", "argMin", "logSumExp"] as const) {
   for (const [what, value] of Object.entries(others)) {
     if (typeof value === "number") continue; // an axis
     add(

@@ -1,0 +1,119 @@
+import { expect, test } from "bun:test";
+import { DTypeError, NDArray, ops, ShapeError, Tensor, tensor } from "thimble";
+
+import { checkFamily } from "../support/check-op.ts";
+import { devices, onEachDevice } from "../support/devices.ts";
+import { checkGradients } from "../support/finite-differences.ts";
+import { liveBytes } from "../support/live-bytes.ts";
+import { Random } from "../support/random.ts";
+import { thrown } from "../support/thrown.ts";
+
+checkFamily<{ axis: number }>("gather", {
+  gather: ({ axis }, a, ids) => ops.gather(a, axis, ids),
+  indexSelect: ({ axis }, a, ids) => ops.indexSelect(a, axis, ids),
+});
+
+onEachDevice("gather", (device) => {
+  const ids = (values: number[] | number[][]) => tensor(values, { dtype: "int32", device });
+  const x = () => tensor([[1, 2, 3], [4, 5, 6]], { device, requiresGrad: true }); // prettier-ignore
+
+  test("an element that is used often collects often, one that is not has gradient zero", () => {
+    const a = x();
+    const y = ops.gather(a, 1, ids([[2, 2, 2, 0], [1, 1, 0, 1]])); // prettier-ignore
+    expect(y.toArray()).toEqual([[3, 3, 3, 1], [5, 5, 4, 5]]); // prettier-ignore
+    y.backward(tensor([[1, 2, 4, 8], [1, 2, 4, 8]], { device })); // prettier-ignore
+    expect(a.grad!.toArray()).toEqual([[8, 0, 7], [4, 11, 0]]); // prettier-ignore
+  });
+
+  test("a row that the ids leave out has gradient zero", () => {
+    const a = x();
+    ops.gather(a, 1, ids([[0]])).backward(tensor([[3]], { device }));
+    expect(a.grad!.toArray()).toEqual([[3, 0, 0], [0, 0, 0]]); // prettier-ignore
+  });
+
+  test("sums are made in the order of the ids, the same ones every time", () => {
+    const random = new Random(2);
+    const n = 20000;
+    const g = random.uniform(n);
+    const index = Int32Array.from({ length: n }, () => random.integer(0, 6));
+    const expected = new Float32Array(7);
+    index.forEach((id, i) => (expected[id] = Math.fround(expected[id]! + g[i]!)));
+    const a = tensor(new Float32Array(7), { device, requiresGrad: true });
+    for (let i = 0; i < 2; i++) {
+      a.grad = null;
+      ops.gather(a, 0, tensor(index, { device })).backward(tensor(g, { device }));
+      expect(a.grad!.toTypedArray()).toEqual(expected);
+    }
+  });
+
+  test("int32 stays int32, and reads its bits", () => {
+    const a = tensor([[-1, 2 ** 31 - 1], [7, -(2 ** 31)]], { dtype: "int32", device }); // prettier-ignore
+    expect(ops.gather(a, 1, ids([[1], [1]])).toArray()).toEqual([[2 ** 31 - 1], [-(2 ** 31)]]);
+    const selected = ops.indexSelect(a, 1, ids([1, 1, 0]));
+    expect([selected.dtype, selected.toArray()]).toEqual([
+      "int32",
+      [[2 ** 31 - 1, 2 ** 31 - 1, -1], [-(2 ** 31), -(2 ** 31), 7]], // prettier-ignore
+    ]);
+  });
+
+  test("gradients agree with finite differences", () => {
+    const inputs = [{ shape: [3, 4, 2], values: new Random(6).uniform(24) }];
+    const index = ids([0, 2, 2, 1, 0]);
+    const each = tensor(
+      Int32Array.from({ length: 30 }, (_, i) => (i * i) % 4),
+      { shape: [3, 5, 2], device },
+    );
+    checkGradients((a) => ops.gather(ops.mul(a, a), 1, each), inputs, { device });
+    checkGradients((a) => ops.indexSelect(ops.mul(a, a), 0, index), inputs, { device });
+    checkGradients((a) => ops.indexSelect(a.transpose(0, 2), -1, index), inputs, { device });
+  });
+
+  // A device that works asynchronously finds out later: it says so when its results are read.
+  test("an id outside the axis is refused, and named", () => {
+    for (const id of [3, -1, 2 ** 31 - 1, -(2 ** 31)]) {
+      expect(() => ops.gather(x(), 1, ids([[0], [id]])).toArray()).toThrow(
+        new RegExp(`gather: index ${id} at position 1 is outside the axis of 3 elements`),
+      );
+      expect(() => ops.indexSelect(x(), 1, ids([0, id])).toArray()).toThrow(new RegExp(`${id}`));
+    }
+    expect(() => ops.gather(x().slice([0, 0]), 0, ids([[0, 0, 0]])).toArray()).toThrow(/axis of 0 elements/);
+    expect(ops.gather(x(), 1, ids([[1]])).toArray()).toEqual([[2]]);
+  });
+
+  test("what does not fit is refused, with the shapes", () => {
+    const wrong: [run: () => unknown, type: new (...args: never[]) => Error, message: RegExp][] = [
+      [() => ops.gather(x(), 1, ids([0])), ShapeError, /^gather: the ids must have as many axes.*\(2, 3\).*\(1,\)/],
+      [() => ops.gather(x(), 1, ids([[0], [0], [0]])), ShapeError, /^gather: .*every axis but 1.*\(2, 3\).*\(3, 1\)/],
+      [() => ops.gather(x(), 2, ids([[0]])), ShapeError, /^gather: axis 2/],
+      [() => ops.gather(x(), 1, tensor([[0]], { device })), DTypeError, /^gather: ids must be int32/],
+      [() => ops.indexSelect(x(), 1, ids([[0]])), ShapeError, /^indexSelect: the ids must have one axis/],
+      [() => ops.indexSelect(tensor(1, { device }), 0, ids([0])), ShapeError, /^indexSelect: takes at least one axis/],
+      [() => ops.indexSelect(x(), -3, ids([0])), ShapeError, /^indexSelect: axis -3/],
+      [() => ops.indexSelect(x(), 0, tensor([0], { device })), DTypeError, /^indexSelect: ids must be int32/],
+    ];
+    for (const [run, type, message] of wrong) {
+      const error = thrown(run);
+      expect(error).toBeInstanceOf(type);
+      expect(String((error as Error).message)).toMatch(message);
+    }
+    for (const other of devices.filter((each) => each !== device))
+      expect(() => ops.gather(x(), 0, tensor([[0]], { dtype: "int32", device: other }))).toThrow(
+        /^gather: arrays are on/,
+      );
+  });
+
+  test("nothing is left behind", () => {
+    const big = new Tensor(NDArray.ones([64, 64], { device }), { requiresGrad: true });
+    const index = new Tensor(NDArray.zeros([64, 64], { dtype: "int32", device }));
+    const run = () => {
+      const y = ops.gather(big.transpose(), 0, index.transpose()).sum();
+      y.backward();
+      y.dispose();
+      big.grad = null;
+    };
+    run();
+    const before = liveBytes(device);
+    for (let i = 0; i < 5; i++) run();
+    expect(liveBytes(device)).toBeLessThanOrEqual(before);
+  });
+});
