@@ -16,7 +16,7 @@ import { gatherAs, indexSelect } from "./gather.ts";
 import { checkReduction, reduced, type Reduction } from "./loss.ts";
 import { mean, sum } from "./reduce.ts";
 import { reshape } from "./shape.ts";
-import { checkFloat, checkIds, checkNumber, checkShapeIs, contiguous } from "./support.ts";
+import { checkFloat, checkIds, checkNumber, checkShapeIs, checkTensor, contiguous } from "./support.ts";
 
 /** exp(a) / Σ exp(a) along an axis, computed without overflow. Gradient: y · (g - Σ g · y). */
 export function softmax(a: Tensor, axis = -1): Tensor {
@@ -70,14 +70,16 @@ export interface CrossEntropyOptions {
  */
 export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntropyOptions = {}): Tensor {
   checkFloat("crossEntropy", logits, "the logits");
-  checkIds("crossEntropy", labels, logits, "labels");
+  checkTensor("crossEntropy", labels, "the labels");
   checkCrossEntropy("crossEntropy", options);
   const { reduction = "mean", ignoreIndex, labelSmoothing = 0, weight } = options;
   const shapes = [logits.shape, labels.shape];
   const [rows, cols] = logits.shape;
   if (rows === undefined || cols === undefined || logits.ndim !== 2 || labels.ndim !== 1 || labels.shape[0] !== rows) {
-    throw new ShapeError("crossEntropy", "takes logits (N, K) and labels (N)", { shapes });
+    const hint = "Labels are numbers of classes. For probabilities: p.mul(logits.logSoftmax()).sum(1).mean().neg()";
+    throw new ShapeError("crossEntropy", "takes logits (N, K) and labels (N)", { shapes, hint });
   }
+  checkIds("crossEntropy", labels, logits, "labels");
   if ((rows === 0 && reduction === "mean") || cols === 0)
     throw new ShapeError("crossEntropy", "there is no mean over no rows or classes", { shapes });
   const isPlain = reduction === "mean" && ignoreIndex === undefined && labelSmoothing === 0 && weight === undefined;
