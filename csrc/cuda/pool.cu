@@ -36,10 +36,10 @@ struct pass {
   __device__ __forceinline__ span along(int32_t at, int32_t size) const {
     if (!backward) {
       const int32_t start = at * stride - padding;
-      return {max(start, 0), min(start + k, size)};
+      return {start > 0 ? start : 0, start + k < size ? start + k : size};
     }
-    const int32_t end = at + padding, before = end - k + 1;
-    return {before > 0 ? (before - 1) / stride + 1 : 0, min(end / stride + 1, size)};
+    const int32_t end = at + padding, before = end - k + 1, last = end / stride;
+    return {before > 0 ? (before - 1) / stride + 1 : 0, last < size ? last + 1 : size};
   }
 };
 

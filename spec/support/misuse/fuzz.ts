@@ -62,6 +62,7 @@ function value(depth = 0): unknown {
     makers.push(() => ({ W_ih: aTensor(), W_hh: aTensor(), bias_ih: aTensor(), bias_hh: aTensor() }));
     makers.push(() => ({ W_ih: aTensor(), W_hh: aTensor() }));
     makers.push(() => ({ stride: random.integer(0, 3), padding: random.integer(0, 3), axes: random.integer(-2, 3) }));
+    makers.push(() => ({ stride: random.integer(0, 3), padding: random.integer(0, 3) }));
   }
   return random.pick(makers)();
 }
@@ -71,7 +72,7 @@ const METHODS = new Set(
   (
     "reshape permute transpose broadcastTo slice flip compact isCompact set to toTypedArray toArray item add sub mul div maximum " +
     "equal greater pow neg exp log sqrt tanh relu sigmoid abs sum mean max logSumExp argMax matmul pad alias keep dispose " +
-    "backward detach softmax logSoftmax dilate undilate split dropout conv toString"
+    "backward detach softmax logSoftmax dilate undilate split dropout conv convTranspose maxPool avgPool upsample toString"
   ).split(" "),
 );
 const callable = (owner: object): [string, (...args: never[]) => unknown][] =>
