@@ -235,9 +235,11 @@ TH_KERNEL int32_t th_layers(float *y, const float *x, float *work, const double 
 TH_KERNEL int32_t th_max_pool(float *y, int32_t *index, const float *x, const int32_t *geometry);
 /** dx = the sum of dy over the windows whose maximum each pixel is. */
 TH_KERNEL int32_t th_max_pool_backward(float *dx, const float *dy, const int32_t *index, const int32_t *geometry);
-/** y = the mean of each window, padding counted as zeros. */
-TH_KERNEL int32_t th_avg_pool(float *y, const float *x, const int32_t *geometry);
-TH_KERNEL int32_t th_avg_pool_backward(float *dx, const float *dy, const int32_t *geometry);
+/** y = scale · the sum of each window, padding counted as zeros: its mean where scale is 1 / k². */
+TH_KERNEL int32_t th_avg_pool(float *y, const float *x, const int32_t *geometry, double scale);
+/** dx = scale · the sum of dy over the windows that each pixel is in. With k = stride and a scale of 1 it
+    enlarges images dy, each pixel k × k times. */
+TH_KERNEL int32_t th_avg_pool_backward(float *dx, const float *dy, const int32_t *geometry, double scale);
 
 /* ------------------------------------------------------------------------------------------- normalisation */
 

@@ -87,8 +87,8 @@ TH_INLINE void max_gradient_pixel(const image *m, ptrdiff_t at, span v, span u, 
   store(m->out + at * m->c + channel, sum, n, m->stream);
 }
 
-/** The mean of a window, and its gradient. */
-TH_INLINE void mean_pixel(const image *m, ptrdiff_t at, span v, span u, ptrdiff_t channel, ptrdiff_t n) {
+/** The sum of a window, scaled, and its gradient. */
+TH_INLINE void sum_pixel(const image *m, ptrdiff_t at, span v, span u, ptrdiff_t channel, ptrdiff_t n) {
   vec sum = {0};
   for (ptrdiff_t y = v.first; y < v.last; y++)
     for (ptrdiff_t x = u.first; x < u.last; x++) sum += load(m->in + (y * m->width + x) * m->c + channel, n);
@@ -159,16 +159,14 @@ int32_t th_max_pool_backward(float *dx, const float *dy, const int32_t *index, c
   return TH_STATUS_OK;
 }
 
-static float one_over_window(const pool_shape *s) { return (float)(1 / ((double)s->k * (double)s->k)); }
-
-int32_t th_avg_pool(float *y, const float *x, const int32_t *geometry) {
+int32_t th_avg_pool(float *y, const float *x, const int32_t *geometry, double scale) {
   const pool_shape s = read_pool_shape(geometry);
-  make_windows((image){.out = y, .in = x, .width = s.w, .c = s.c, .scale = one_over_window(&s)}, mean_pixel, &s);
+  make_windows((image){.out = y, .in = x, .width = s.w, .c = s.c, .scale = (float)scale}, sum_pixel, &s);
   return TH_STATUS_OK;
 }
 
-int32_t th_avg_pool_backward(float *dx, const float *dy, const int32_t *geometry) {
+int32_t th_avg_pool_backward(float *dx, const float *dy, const int32_t *geometry, double scale) {
   const pool_shape s = read_pool_shape(geometry);
-  make_gradients((image){.out = dx, .in = dy, .width = s.ow, .c = s.c, .scale = one_over_window(&s)}, mean_pixel, &s);
+  make_gradients((image){.out = dx, .in = dy, .width = s.ow, .c = s.c, .scale = (float)scale}, sum_pixel, &s);
   return TH_STATUS_OK;
 }

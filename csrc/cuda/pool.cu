@@ -29,7 +29,6 @@ struct pass {
   int32_t c, width, in_height, in_width; /* width of the output, and the sizes of the input, in pixels */
   int32_t k, stride, padding;
   th_divisor channel, column, row; /* of the output */
-  float scale;
   bool backward;
 
   /** Along an axis of `size` of the input: the pixels in a window, or, backward, the windows that a pixel is in. */
@@ -88,21 +87,20 @@ __global__ void max_gradients(float *dx, const float *dy, const int32_t *index, 
   }
 }
 
-/** The means of windows, and their gradients. */
-__global__ void means(float *out, const float *in, pass p, uint32_t count) {
+/** The sums of windows, scaled, and their gradients. */
+__global__ void sums(float *out, const float *in, float scale, pass p, uint32_t count) {
   for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
     const element e = locate(p, i);
     float sum = 0;
     for (int32_t row = e.v.first; row < e.v.last; row++)
       for (int32_t column = e.u.first; column < e.u.last; column++)
         sum += in[e.first + (row * p.in_width + column) * p.c];
-    out[i] = sum * p.scale;
+    out[i] = sum * scale;
   }
 }
 
 pass make_pass(const pool_shape &s, bool backward) {
   const int32_t height = backward ? s.h : s.oh, width = backward ? s.w : s.ow;
-  const float scale = (float)(1 / ((double)s.k * s.k));
   return {s.c,
           width,
           backward ? s.oh : s.h,
@@ -113,7 +111,6 @@ pass make_pass(const pool_shape &s, bool backward) {
           th_make_divisor((uint32_t)s.c),
           th_make_divisor((uint32_t)width),
           th_make_divisor((uint32_t)height),
-          scale,
           backward};
 }
 
@@ -135,14 +132,14 @@ int32_t th_max_pool_backward(float *dx, const float *dy, const int32_t *index, c
                    make_pass(s, true), count);
 }
 
-int32_t th_avg_pool(float *y, const float *x, const int32_t *geometry) {
+int32_t th_avg_pool(float *y, const float *x, const int32_t *geometry, double scale) {
   const pool_shape s = read_pool_shape(geometry);
   const uint32_t count = windows(s);
-  return th_launch("avg_pool", means, th_blocks_for(count), TH_BLOCK, y, x, make_pass(s, false), count);
+  return th_launch("avg_pool", sums, th_blocks_for(count), TH_BLOCK, y, x, scale, make_pass(s, false), count);
 }
 
-int32_t th_avg_pool_backward(float *dx, const float *dy, const int32_t *geometry) {
+int32_t th_avg_pool_backward(float *dx, const float *dy, const int32_t *geometry, double scale) {
   const pool_shape s = read_pool_shape(geometry);
   const uint32_t count = pixels(s);
-  return th_launch("avg_pool_backward", means, th_blocks_for(count), TH_BLOCK, dx, dy, make_pass(s, true), count);
+  return th_launch("avg_pool_backward", sums, th_blocks_for(count), TH_BLOCK, dx, dy, scale, make_pass(s, true), count);
 }

@@ -77,9 +77,9 @@ static void test_pool(geometry g) {
   th_max_pool(again, NULL, x, shape);
   check_close(again, max, ny, 0, "max without index, %s", name);
   free(again);
-  check(th_avg_pool(y, x, shape) == TH_STATUS_OK, "mean status, %s", name);
+  check(th_avg_pool(y, x, shape, 1 / ((double)g.k * g.k)) == TH_STATUS_OK, "mean status, %s", name);
   check_close(y, mean, ny, 1e-6, "mean, %s", name);
-  check(th_avg_pool_backward(dx, dy, shape) == TH_STATUS_OK, "mean gradient status, %s", name);
+  check(th_avg_pool_backward(dx, dy, shape, 1 / ((double)g.k * g.k)) == TH_STATUS_OK, "mean gradient status, %s", name);
   check_close(dx, mean_gradient, nx, 1e-6, "mean gradient, %s", name);
   free(x), free(dy), free(index), free(r.index), free(y), free(dx);
   free(max), free(mean), free(max_gradient), free(mean_gradient);

@@ -75,8 +75,7 @@ export function maxPool(x: Tensor, kernelSize: number, options: PoolOptions = {}
   const y = NDArray.empty(outShape, image);
   const isRecorded = gradEnabled() && x.requiresGrad;
   const index = isRecorded ? NDArray.empty(outShape, { dtype: "int32", device: x.device }) : null;
-  if (y.size > 0)
-    check(backend.th_max_pool(y.pointer, index?.pointer ?? null, image.pointer, geometry), backend, name);
+  if (y.size > 0) check(backend.th_max_pool(y.pointer, index?.pointer ?? null, image.pointer, geometry), backend, name);
   const inShape = x.shape;
   const result = record(name, y, [x], index === null ? [] : [index], (g, { saved: [from] }) => {
     const dy = contiguous(g);
@@ -98,14 +97,15 @@ export function avgPool(x: Tensor, kernelSize: number, options: PoolOptions = {}
   const name = "avgPool";
   const { numbers: geometry, outShape } = checkPool(name, x, kernelSize, options);
   const { backend } = x.device;
+  const share = 1 / kernelSize ** 2;
   const image = contiguous(x.data);
   const y = NDArray.empty(outShape, image);
-  if (y.size > 0) check(backend.th_avg_pool(y.pointer, image.pointer, geometry), backend, name);
+  if (y.size > 0) check(backend.th_avg_pool(y.pointer, image.pointer, geometry, share), backend, name);
   const inShape = x.shape;
   const result = record(name, y, [x], [], (g) => {
     const dy = contiguous(g);
     const dx = NDArray.empty(inShape, dy);
-    if (dx.size > 0) check(backend.th_avg_pool_backward(dx.pointer, dy.pointer, geometry), backend, name);
+    if (dx.size > 0) check(backend.th_avg_pool_backward(dx.pointer, dy.pointer, geometry, share), backend, name);
     return [dx];
   });
   releaseCopy(image, x.data);

@@ -136,8 +136,11 @@ export const WORK: { readonly [Name in keyof Backend]?: (...args: Arguments[Name
   th_conv_backward_weight: (_dw, _db, _x, _dy, geometry) => convolution("conv backward weight", integers(geometry)),
   th_max_pool: (_y, index, _x, geometry) => pooling("max pool", integers(geometry), index === null ? 1 : 2),
   th_max_pool_backward: (_dx, _dy, _index, geometry) => pooling("max pool backward", integers(geometry), 2),
-  th_avg_pool: (_y, _x, geometry) => pooling("avg pool", integers(geometry), 1),
-  th_avg_pool_backward: (_dx, _dy, geometry) => pooling("avg pool backward", integers(geometry), 1),
+  // A window's sum is the gradient of a pixel that is repeated, and the other way round.
+  th_avg_pool: (_y, _x, geometry, scale) =>
+    pooling(scale === 1 ? "upsample backward" : "avg pool", integers(geometry), 1),
+  th_avg_pool_backward: (_dx, _dy, geometry, scale) =>
+    pooling(scale === 1 ? "upsample" : "avg pool backward", integers(geometry), 1),
   th_batch_norm: (_y, _m, _s, _rm, _rv, _x, _w, _b, rows, channels) =>
     traffic("batch norm", times([rows, channels]), 2 * rows * channels),
   th_batch_norm_inference: (_y, _x, _w, _b, _m, _v, rows, channels) =>

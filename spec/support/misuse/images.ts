@@ -45,13 +45,29 @@ const kernel = () => t(3, 3, 4, 2);
 const both = /^convTranspose.*\(1, 5, 5, 2\).*\(3, 3, 2, 4\)/;
 add("convTranspose with the weight of a convolution", () => convTranspose(image(), t(3, 3, 2, 4)), both);
 add("convTranspose of three axes", () => convTranspose(t(5, 5, 2), kernel()), /^convTranspose.*\(5, 5, 2\)/);
-add("convTranspose with a kernel of three axes", () => convTranspose(image(), t(3, 3, 2)), /^convTranspose.*\(3, 3, 2\)/);
-add("convTranspose with an empty kernel", () => convTranspose(image(), t(0, 3, 4, 2)), /^convTranspose.*\(0, 3, 4, 2\)/);
+add(
+  "convTranspose with a kernel of three axes",
+  () => convTranspose(image(), t(3, 3, 2)),
+  /^convTranspose.*\(3, 3, 2\)/,
+);
+add(
+  "convTranspose with an empty kernel",
+  () => convTranspose(image(), t(0, 3, 4, 2)),
+  /^convTranspose.*\(0, 3, 4, 2\)/,
+);
 add("convTranspose of no pixels", () => convTranspose(t(1, 5, 0, 2), kernel()), /^convTranspose.*\(1, 5, 0, 2\)/);
 add("convTranspose of int32", () => convTranspose(integers(), kernel()), /^convTranspose.*int32/);
 add("convTranspose with int32", () => convTranspose(image(), kernel().to({ dtype: "int32" })), /^convTranspose.*int32/);
-add("convTranspose of which nothing is left", () => convTranspose(image(), kernel(), { padding: 4 }), /padding 4.*result/);
-add("convTranspose with another bias", () => convTranspose(image(), kernel(), { bias: t(2) }), /^convTranspose.*bias.*\(4\)/);
+add(
+  "convTranspose of which nothing is left",
+  () => convTranspose(image(), kernel(), { padding: 4 }),
+  /padding 4.*result/,
+);
+add(
+  "convTranspose with another bias",
+  () => convTranspose(image(), kernel(), { bias: t(2) }),
+  /^convTranspose.*bias.*\(4\)/,
+);
 for (const stride of [2 ** 20, 2 ** 29, 2 ** 31 - 1]) {
   add(`convTranspose with stride ${stride}`, () => convTranspose(image(), kernel(), { stride }), /^convTranspose/);
   const padding = 2 * stride;
@@ -67,8 +83,16 @@ for (const value of notSizes) {
   const refused = (what: string) => new RegExp(`^convTranspose.*${what}`);
   add(`convTranspose with stride ${text}`, () => convTranspose(image(), kernel(), { stride: wrong(value) }), refused("stride")); // prettier-ignore
   add(`ConvTranspose of kernel size ${text}`, () => new nn.ConvTranspose(2, 3, wrong(value)), /^ConvTranspose.*kernelSize/); // prettier-ignore
-  add(`ConvTranspose of channels ${text}`, () => new nn.ConvTranspose(wrong(value), 3, 3), /^ConvTranspose.*inChannels/);
-  add(`ConvTranspose to channels ${text}`, () => new nn.ConvTranspose(3, wrong(value), 3), /^ConvTranspose.*outChannels/);
+  add(
+    `ConvTranspose of channels ${text}`,
+    () => new nn.ConvTranspose(wrong(value), 3, 3),
+    /^ConvTranspose.*inChannels/,
+  );
+  add(
+    `ConvTranspose to channels ${text}`,
+    () => new nn.ConvTranspose(3, wrong(value), 3),
+    /^ConvTranspose.*outChannels/,
+  );
   add(`ConvTranspose with stride ${text}`, () => new nn.ConvTranspose(2, 3, 3, { stride: wrong(value) }), /^ConvTranspose.*stride/); // prettier-ignore
   if (value === 0) continue;
   add(`convTranspose with padding ${text}`, () => convTranspose(image(), kernel(), { padding: wrong(value) }), refused("padding")); // prettier-ignore
@@ -87,10 +111,12 @@ add("ConvTranspose of other channels", () => new nn.ConvTranspose(3, 4, 3).forwa
 
 // ---------------------------------------------------------------------------------------------------- up-sampling
 add("upsample of three axes", () => ops.upsample(t(5, 5, 2), 2), /^upsample.*\(5, 5, 2\)/);
+add("upsample of int32", () => ops.upsample(integers(), 2), /^upsample.*int32/);
 add("upsample beyond what an array holds", () => ops.upsample(image(), 2 ** 15), /^upsample/);
 add("Upsample of three axes", () => new nn.Upsample(2).forward(t(2, 4, 4)), /^Upsample.*\(2, 4, 4\)/);
 for (const value of notSizes) {
   add(`upsample by ${show(value)}`, () => ops.upsample(image(), wrong(value)), /^upsample.*scale/);
   add(`Upsample by ${show(value)}`, () => new nn.Upsample(wrong(value)), /^Upsample.*scale/);
 }
-for (const operand of notTensors) add(`upsample of ${show(operand)}`, () => ops.upsample(wrong(operand), 2), /^upsample/);
+for (const operand of notTensors)
+  add(`upsample of ${show(operand)}`, () => ops.upsample(wrong(operand), 2), /^upsample/);
