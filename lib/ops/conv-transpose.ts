@@ -21,7 +21,7 @@ export interface ConvTransposeOptions {
   bias?: Tensor | null | undefined;
 }
 
-/** Throws unless strides and paddings are what they may be; @throws ArgumentError. */
+/** Throws an ArgumentError unless these go together. */
 export function checkTransposed(operation: string, stride: number, padding: number, outputPadding: number): void {
   checkInteger(operation, "the stride", stride, 1);
   checkInteger(operation, "the padding", padding);
@@ -90,6 +90,7 @@ function checkConvTranspose(x: Tensor, w: Tensor, options: ConvTransposeOptions)
  * 1) · stride - 2 · padding + k + outputPadding. w is the weight of the convolution of the same stride and padding that
  * takes images of the result's shape to those of x's, whose gradient this is; PyTorch's (Cin, Cout, k, k), permuted by
  * [2, 3, 1, 0]. The gradient of x is not computed when x does not require it.
+ * @throws ShapeError where the padding leaves no pixel, ArgumentError for an output padding that is not below the stride.
  */
 export function convTranspose(x: Tensor, w: Tensor, options: ConvTransposeOptions = {}): Tensor {
   const name = "convTranspose";

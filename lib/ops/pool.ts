@@ -16,7 +16,7 @@ export interface PoolOptions {
   padding?: number | undefined;
 }
 
-/** Throws unless windows of these numbers can be; @throws ArgumentError. */
+/** Throws an ArgumentError unless there can be such windows. */
 export function checkWindow(operation: string, kernelSize: number, stride: number, padding: number): void {
   checkInteger(operation, "the kernel size", kernelSize, 1);
   checkInteger(operation, "the stride", stride, 1);
@@ -66,6 +66,7 @@ function checkPool(name: string, x: Tensor, kernelSize: number, options: PoolOpt
  * The maximum of each window of kernelSize × kernelSize pixels: x (N, H, W, C) gives (N, H', W', C) with H' = floor((H +
  * 2 · padding - k) / stride) + 1. Padding is never the maximum; NaN is. Gradient: to the pixel that is the maximum, the
  * first of equal ones.
+ * @throws ShapeError where not even one window fits, ArgumentError for padding of more than half of the kernel size.
  */
 export function maxPool(x: Tensor, kernelSize: number, options: PoolOptions = {}): Tensor {
   const name = "maxPool";
@@ -92,6 +93,7 @@ export function maxPool(x: Tensor, kernelSize: number, options: PoolOptions = {}
 /**
  * The mean of each window of kernelSize × kernelSize pixels, padding counted as zeros (PyTorch's count_include_pad): x
  * (N, H, W, C) gives (N, H', W', C) with H' = floor((H + 2 · padding - k) / stride) + 1.
+ * @throws as {@link maxPool}.
  */
 export function avgPool(x: Tensor, kernelSize: number, options: PoolOptions = {}): Tensor {
   const name = "avgPool";
