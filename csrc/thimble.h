@@ -252,6 +252,22 @@ typedef enum {
 TH_KERNEL int32_t th_layers(float *y, const float *x, float *work, const double *host_layers, int32_t count, int32_t n,
                             double work_floats);
 
+/* -------------------------------------------------------------------------------------------------- pooling */
+
+/* Square windows over NHWC images, all arrays contiguous: x (n, h, w, c), y (n, oh, ow, c) with
+   oh = (h + 2·padding - k) / stride + 1. geometry: {n, h, w, c, k, stride, padding}, padding at most k / 2, h and w not 0. */
+
+/** y = the maximum of each window, NaN wins. index (as y; NULL for none): the pixel it is from, row · w + column, the first of
+    equal ones. */
+TH_KERNEL int32_t th_max_pool(float *y, int32_t *index, const float *x, const int32_t *geometry);
+/** dx = the sum of dy over the windows whose maximum each pixel is. */
+TH_KERNEL int32_t th_max_pool_backward(float *dx, const float *dy, const int32_t *index, const int32_t *geometry);
+/** y = scale · the sum of each window, padding counted as zeros: its mean where scale is 1 / k². */
+TH_KERNEL int32_t th_avg_pool(float *y, const float *x, const int32_t *geometry, double scale);
+/** dx = scale · the sum of dy over the windows that each pixel is in. With k = stride and a scale of 1 it
+    enlarges images dy, each pixel k × k times. */
+TH_KERNEL int32_t th_avg_pool_backward(float *dx, const float *dy, const int32_t *geometry, double scale);
+
 /* ------------------------------------------------------------------------------------------- normalisation */
 
 /** Batch normalisation of x (rows, channels) over rows, with the batch's own statistics:

@@ -16,6 +16,10 @@
   int32_t th_conv_backward_data_##ISA(float *dx, const float *dy, const float *weight, const int32_t *geometry); \
   int32_t th_conv_backward_weight_##ISA(float *dweight, float *dbias, const float *x, const float *dy, const int32_t *geometry); \
   int32_t th_layers_##ISA(float *y, const float *x, float *work, const double *host_layers, int32_t count, int32_t n, double work_floats); \
+  int32_t th_max_pool_##ISA(float *y, int32_t *index, const float *x, const int32_t *geometry); \
+  int32_t th_max_pool_backward_##ISA(float *dx, const float *dy, const int32_t *index, const int32_t *geometry); \
+  int32_t th_avg_pool_##ISA(float *y, const float *x, const int32_t *geometry, double scale); \
+  int32_t th_avg_pool_backward_##ISA(float *dx, const float *dy, const int32_t *geometry, double scale); \
   int32_t th_batch_norm_##ISA(float *y, float *mean, float *istd, float *running_mean, float *running_var, const float *x, const float *weight, const float *bias, int32_t rows, int32_t channels, double eps, double momentum, int32_t relu); \
   int32_t th_batch_norm_inference_##ISA(float *y, const float *x, const float *weight, const float *bias, const float *mean, const float *var, int32_t rows, int32_t channels, double eps, int32_t relu); \
   int32_t th_batch_norm_backward_##ISA(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *bias, const float *mean, const float *istd, int32_t rows, int32_t channels, int32_t relu, int32_t fixed); \
@@ -60,6 +64,10 @@
   th_conv_backward_data_##ISA, \
   th_conv_backward_weight_##ISA, \
   th_layers_##ISA, \
+  th_max_pool_##ISA, \
+  th_max_pool_backward_##ISA, \
+  th_avg_pool_##ISA, \
+  th_avg_pool_backward_##ISA, \
   th_batch_norm_##ISA, \
   th_batch_norm_inference_##ISA, \
   th_batch_norm_backward_##ISA, \
@@ -105,6 +113,10 @@ typedef struct {
   int32_t (*th_conv_backward_data)(float *dx, const float *dy, const float *weight, const int32_t *geometry);
   int32_t (*th_conv_backward_weight)(float *dweight, float *dbias, const float *x, const float *dy, const int32_t *geometry);
   int32_t (*th_layers)(float *y, const float *x, float *work, const double *host_layers, int32_t count, int32_t n, double work_floats);
+  int32_t (*th_max_pool)(float *y, int32_t *index, const float *x, const int32_t *geometry);
+  int32_t (*th_max_pool_backward)(float *dx, const float *dy, const int32_t *index, const int32_t *geometry);
+  int32_t (*th_avg_pool)(float *y, const float *x, const int32_t *geometry, double scale);
+  int32_t (*th_avg_pool_backward)(float *dx, const float *dy, const int32_t *geometry, double scale);
   int32_t (*th_batch_norm)(float *y, float *mean, float *istd, float *running_mean, float *running_var, const float *x, const float *weight, const float *bias, int32_t rows, int32_t channels, double eps, double momentum, int32_t relu);
   int32_t (*th_batch_norm_inference)(float *y, const float *x, const float *weight, const float *bias, const float *mean, const float *var, int32_t rows, int32_t channels, double eps, int32_t relu);
   int32_t (*th_batch_norm_backward)(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *bias, const float *mean, const float *istd, int32_t rows, int32_t channels, int32_t relu, int32_t fixed);
@@ -204,6 +216,22 @@ int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, co
 
 int32_t th_layers(float *y, const float *x, float *work, const double *host_layers, int32_t count, int32_t n, double work_floats) {
   return active->th_layers(y, x, work, host_layers, count, n, work_floats);
+}
+
+int32_t th_max_pool(float *y, int32_t *index, const float *x, const int32_t *geometry) {
+  return active->th_max_pool(y, index, x, geometry);
+}
+
+int32_t th_max_pool_backward(float *dx, const float *dy, const int32_t *index, const int32_t *geometry) {
+  return active->th_max_pool_backward(dx, dy, index, geometry);
+}
+
+int32_t th_avg_pool(float *y, const float *x, const int32_t *geometry, double scale) {
+  return active->th_avg_pool(y, x, geometry, scale);
+}
+
+int32_t th_avg_pool_backward(float *dx, const float *dy, const int32_t *geometry, double scale) {
+  return active->th_avg_pool_backward(dx, dy, geometry, scale);
 }
 
 int32_t th_batch_norm(float *y, float *mean, float *istd, float *running_mean, float *running_var, const float *x, const float *weight, const float *bias, int32_t rows, int32_t channels, double eps, double momentum, int32_t relu) {

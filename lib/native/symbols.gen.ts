@@ -170,6 +170,10 @@ export const symbols = {
   th_conv_backward_data: { args: ["ptr", "ptr", "ptr", "ptr"], returns: "i32" },
   th_conv_backward_weight: { args: ["ptr", "ptr", "ptr", "ptr", "ptr"], returns: "i32" },
   th_layers: { args: ["ptr", "ptr", "ptr", "ptr", "i32", "i32", "f64"], returns: "i32" },
+  th_max_pool: { args: ["ptr", "ptr", "ptr", "ptr"], returns: "i32" },
+  th_max_pool_backward: { args: ["ptr", "ptr", "ptr", "ptr"], returns: "i32" },
+  th_avg_pool: { args: ["ptr", "ptr", "ptr", "f64"], returns: "i32" },
+  th_avg_pool_backward: { args: ["ptr", "ptr", "ptr", "f64"], returns: "i32" },
   th_batch_norm: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "f64", "f64", "i32"], returns: "i32" },
   th_batch_norm_inference: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "f64", "i32"], returns: "i32" },
   th_batch_norm_backward: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "i32", "i32"], returns: "i32" },
@@ -233,6 +237,10 @@ export interface Backend {
   th_conv_backward_data(dx: Address, dy: Address, weight: Address, geometry: Address): number;
   th_conv_backward_weight(dweight: Address, dbias: Address, x: Address, dy: Address, geometry: Address): number;
   th_layers(y: Address, x: Address, work: Address, hostLayers: Address, count: number, n: number, workFloats: number): number;
+  th_max_pool(y: Address, index: Address, x: Address, geometry: Address): number;
+  th_max_pool_backward(dx: Address, dy: Address, index: Address, geometry: Address): number;
+  th_avg_pool(y: Address, x: Address, geometry: Address, scale: number): number;
+  th_avg_pool_backward(dx: Address, dy: Address, geometry: Address, scale: number): number;
   th_batch_norm(y: Address, mean: Address, istd: Address, runningMean: Address, runningVar: Address, x: Address, weight: Address, bias: Address, rows: number, channels: number, eps: number, momentum: number, relu: number): number;
   th_batch_norm_inference(y: Address, x: Address, weight: Address, bias: Address, mean: Address, var_: Address, rows: number, channels: number, eps: number, relu: number): number;
   th_batch_norm_backward(dx: Address, dweight: Address, dbias: Address, dy: Address, x: Address, weight: Address, bias: Address, mean: Address, istd: Address, rows: number, channels: number, relu: number, fixed: number): number;

@@ -9,7 +9,7 @@ import type { Chain } from "./chain.ts";
 import { checkModuleOptions, joins, keepsNothing, Module, type ModuleOptions } from "./module.ts";
 
 /** A module without parameters. It takes the options that all modules take, and needs none. */
-abstract class Stateless extends Module {
+export abstract class Stateless extends Module {
   constructor(options: ModuleOptions = {}) {
     super();
     checkModuleOptions(this.constructor.name, options);

@@ -7,7 +7,7 @@ import { checkFloat, checkNumber } from "../ops/support.ts";
 import type { Chain } from "./chain.ts";
 import { checkModuleOptions, checkSize, joins, keepsNothing, Module, type ModuleOptions } from "./module.ts";
 import { Buffer, type Parameter, parameter } from "./parameter.ts";
-import { onPixels } from "./pixels.ts";
+import { checkImages, onPixels } from "./pixels.ts";
 
 export interface BatchNormModuleOptions extends ModuleOptions {
   /** Added to the variance. Default 1e-5. */
@@ -79,10 +79,7 @@ export class BatchNorm2d extends BatchNorm {
   static readonly [keepsNothing] = true;
 
   override forward(x: Tensor): Tensor {
-    checkFloat("BatchNorm2d", x, "the input");
-    if (x.ndim !== 4 || x.shape[1] !== this.features) {
-      throw new ShapeError("BatchNorm2d", `takes images (N, ${this.features}, H, W)`, { shapes: [x.shape] });
-    }
+    checkImages("BatchNorm2d", x, this.features);
     return onPixels(x, (pixels) => this.normalize(pixels));
   }
 

@@ -1,4 +1,6 @@
 import type { Tensor } from "../autograd/tensor.ts";
+import { ShapeError } from "../native/errors.ts";
+import { checkFloat } from "../ops/support.ts";
 
 export const TO_NHWC = [0, 2, 3, 1];
 export const TO_NCHW = [0, 3, 1, 2];
@@ -11,4 +13,11 @@ export function onPixels(x: Tensor, run: (pixels: Tensor) => Tensor): Tensor {
   pixels.dispose(); // both share their memory with what goes on
   y.dispose();
   return images;
+}
+
+/** Throws unless x is images (N, C, H, W) of float32, and of these channels if they are given. */
+export function checkImages(module: string, x: Tensor, channels?: number): void {
+  checkFloat(module, x, "the input");
+  if (x.ndim !== 4 || (channels !== undefined && x.shape[1] !== channels))
+    throw new ShapeError(module, `takes images (N, ${channels ?? "C"}, H, W)`, { shapes: [x.shape] });
 }

@@ -6,7 +6,9 @@ import type { Shape } from "../ndarray/layout.ts";
 import type { Range } from "../ndarray/views.ts";
 import type { ArrayOptions } from "../ndarray/array-options.ts";
 import { conv, type ConvOptions } from "./conv.ts";
+import { convTranspose, type ConvTransposeOptions } from "./conv-transpose.ts";
 import { cumSum } from "./cum-sum.ts";
+
 import { dropout } from "./dropout.ts";
 import { embedding } from "./embedding.ts";
 import * as compare from "./compare.ts";
@@ -14,10 +16,12 @@ import * as elementwise from "./elementwise.ts";
 import { gather, indexSelect } from "./gather.ts";
 import { matmul } from "./matmul.ts";
 import { to } from "./move.ts";
+import { avgPool, maxPool, type PoolOptions } from "./pool.ts";
 import * as reductions from "./reduce.ts";
 import * as shapes from "./shape.ts";
 import { logSoftmax, softmax } from "./softmax.ts";
 import { argSort, sort, type SortOptions, topK, type TopKOptions } from "./sort.ts";
+import { upsample } from "./upsample.ts";
 
 declare module "../autograd/tensor.ts" {
   interface Tensor {
@@ -128,6 +132,14 @@ declare module "../autograd/tensor.ts" {
     dropout(p: number): Tensor;
     /** Convolution of images (N, H, W, Cin) with a weight (k, k, Cin, Cout). */
     conv(weight: Tensor, options?: ConvOptions): Tensor;
+    /** Transposed convolution of images (N, H, W, Cin) with a weight (k, k, Cout, Cin). */
+    convTranspose(weight: Tensor, options?: ConvTransposeOptions): Tensor;
+    /** The maximum of each window of images (N, H, W, C). */
+    maxPool(kernelSize: number, options?: PoolOptions): Tensor;
+    /** The mean of each window of images (N, H, W, C). */
+    avgPool(kernelSize: number, options?: PoolOptions): Tensor;
+    /** Every pixel of images (N, H, W, C) `scale` times along height and width. */
+    upsample(scale: number): Tensor;
     /** The rows `ids` of this table. */
     embedding(ids: Tensor): Tensor;
     /** Elements along an axis by number: `ids` int32 has as many axes. */
@@ -211,6 +223,10 @@ Object.assign(Tensor.prototype, {
   split: method(shapes.split),
   dropout: method(dropout),
   conv: method(conv),
+  convTranspose: method(convTranspose),
+  maxPool: method(maxPool),
+  avgPool: method(avgPool),
+  upsample: method(upsample),
   embedding: method(embedding),
   gather: method(gather),
   indexSelect: method(indexSelect),

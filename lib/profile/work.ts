@@ -74,6 +74,14 @@ function layers(rows: Address, count: number, n: number): Work {
   return { name: "layers", shape: `${count} layers, ${n} rows or images`, flops, bytes };
 }
 
+/** `arrays` of the windows' size are read or written besides the images. */
+function pooling(name: string, geometry: readonly number[], arrays: number): Work {
+  const [n = 0, h = 0, w = 0, c = 0, k = 0, stride = 1, padding = 0] = geometry;
+  const windows = n * taps(h, k, stride, padding).places * taps(w, k, stride, padding).places * c;
+  const shape = `${times([n, h, w, c])}, ${k}×${k}${stride === k ? "" : `, stride ${stride}`}`;
+  return traffic(name, shape, n * h * w * c + arrays * windows);
+}
+
 /** Along one axis: the places of the kernel, and the taps of all of them that do not fall on padding. */
 function taps(length: number, k: number, stride: number, padding: number): { places: number; taps: number } {
   const places = Math.floor((length + 2 * padding - k) / stride) + 1;
@@ -133,6 +141,13 @@ export const WORK: { readonly [Name in keyof Backend]?: (...args: Arguments[Name
   th_layers: (_y, _x, _work, rows, count, n) => layers(rows, count, n),
   th_conv_backward_data: (_dx, _dy, _w, geometry) => convolution("conv backward data", integers(geometry)),
   th_conv_backward_weight: (_dw, _db, _x, _dy, geometry) => convolution("conv backward weight", integers(geometry)),
+  th_max_pool: (_y, index, _x, geometry) => pooling("max pool", integers(geometry), index === null ? 1 : 2),
+  th_max_pool_backward: (_dx, _dy, _index, geometry) => pooling("max pool backward", integers(geometry), 2),
+  // A window's sum is the gradient of a pixel that is repeated, and the other way round.
+  th_avg_pool: (_y, _x, geometry, scale) =>
+    pooling(scale === 1 ? "upsample backward" : "avg pool", integers(geometry), 1),
+  th_avg_pool_backward: (_dx, _dy, geometry, scale) =>
+    pooling(scale === 1 ? "upsample" : "avg pool backward", integers(geometry), 1),
   th_batch_norm: (_y, _m, _s, _rm, _rv, _x, _w, _b, rows, channels) =>
     traffic("batch norm", times([rows, channels]), 2 * rows * channels),
   th_batch_norm_inference: (_y, _x, _w, _b, _m, _v, rows, channels) =>

@@ -48,6 +48,7 @@ class Negated extends nn.Conv {
 onEachDevice("layers in a row", (device) => {
   const options = { device };
   const { BatchNorm1d, BatchNorm2d, Conv, Dropout, Flatten, Linear, ReLU, Residual, Sequential, Tanh } = nn;
+  const { AvgPool2d, ConvTranspose, GlobalAvgPool2d, MaxPool2d, Upsample } = nn;
   const block = (a: number, b: number, stride = 1, relu = true) =>
     new Sequential(new Conv(a, b, 3, { stride, ...options }), new BatchNorm2d(b, { relu, ...options }));
 
@@ -120,6 +121,40 @@ onEachDevice("layers in a row", (device) => {
       ["batch norm inference", "layers"],
     ],
     "other activations": [() => [block(3, 4), new Tanh(), block(4, 4)], [2, 3, 4, 4], ["layers", "tanh", "layers"]],
+    "pooling, flattened": [
+      () => [block(3, 4), new ReLU(), new MaxPool2d(2), new Flatten(), new Linear(12, 5, options), new ReLU()],
+      [4, 3, 7, 3],
+      ["copy", "layers", "max pool", "copy", "layers"], // channels are innermost: flattening moves them
+    ],
+    "pooling between convolutions, of all pixels in the end": [
+      () => [
+        block(3, 4),
+        new MaxPool2d(3, { stride: 2, padding: 1 }),
+        block(4, 5),
+        new AvgPool2d(2),
+        new GlobalAvgPool2d(),
+        new Flatten(),
+        new Linear(5, 2, options),
+      ],
+      [4, 3, 9, 8],
+      ["layers", "max pool", "layers", "avg pool", "sum", "layers"],
+    ],
+    "up-sampling and transposed convolution": [
+      () => [
+        block(3, 4),
+        new Upsample(2),
+        block(4, 4),
+        new ConvTranspose(4, 3, 4, { stride: 2, ...options }),
+        block(3, 2),
+      ],
+      [2, 3, 4, 3],
+      ["layers", "upsample", "layers", "conv backward data", "add", "layers"],
+    ],
+    "a residual around pooling": [
+      () => [block(3, 4), new Residual(new MaxPool2d(3, { stride: 1, padding: 1 })), block(4, 2)],
+      [2, 3, 4, 4],
+      ["layers", "max pool", "add", "layers"],
+    ],
     "a user's module": [
       () => [block(3, 4), new Doubled(), block(4, 4)],
       [2, 3, 4, 4],

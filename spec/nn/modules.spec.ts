@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { init, manualSeed, NDArray, nn, noGrad, ops, ShapeError, Tensor, tensor, tidy } from "thimble";
+import { init, manualSeed, NDArray, nn, noGrad, ops, profile, ShapeError, Tensor, tensor, tidy } from "thimble";
 
 import { close, closeNumber } from "../support/close.ts";
 import { onEachDevice } from "../support/devices.ts";
@@ -84,6 +84,73 @@ onEachDevice("layers", (device) => {
     expect(conv.weight.grad!.shape).toEqual([3, 3, 3, 5]);
     const other = new nn.BatchNorm2d(6, { device }).eval();
     expect(() => conv.forwardNormalized(x, other)).toThrow(ShapeError);
+  });
+
+  test("a network with pooling: Sequential gives what its modules give one by one, trained or not", () => {
+    manualSeed(2);
+    const model = new nn.Sequential(
+      new nn.Conv(3, 8, 3, { device }),
+      new nn.BatchNorm2d(8, { device }),
+      new nn.ReLU(),
+      new nn.MaxPool2d(2),
+      new nn.Flatten(),
+      new nn.Linear(8 * 3 * 4, 5, { device }),
+    );
+    const x = input(4, 3, 7, 8);
+    /** The result and all gradients; in training also what the statistics have become. */
+    const run = (forward: () => Tensor): Tensor[] => {
+      for (const parameter of model.parameters()) parameter.grad = null;
+      const norm = model.modules[1] as nn.BatchNorm2d;
+      norm.runningMean.set(new Float32Array(8).fill(0.1));
+      const y = forward();
+      y.mul(y).sum().backward();
+      return [y, norm.runningMean.detach().mul(1), ...model.parameters().map(({ grad }) => grad!)];
+    };
+    for (const training of [true, false]) {
+      model.train(training);
+      const expected = run(() => model.modules.reduce((y, module) => module.forward(y), x));
+      run(() => model.forward(x)).forEach((result, i) =>
+        close(result, { shape: expected[i]!.shape, values: expected[i]!.toTypedArray() }),
+      );
+      const inferred = noGrad(() => model.forward(x));
+      close(inferred, { shape: [4, 5], values: expected[0]!.toTypedArray() }, { rtol: 1e-4, atol: 1e-5 });
+    }
+  });
+
+  test("images stay as they lie in memory: pooling, up-sampling and transposed convolution copy nothing between them", () => {
+    const layers = [
+      new nn.MaxPool2d(2),
+      new nn.AvgPool2d(3, { stride: 1, padding: 1 }),
+      new nn.Upsample(3),
+      new nn.ConvTranspose(4, 4, 2, { device, bias: false }),
+    ];
+    let x = input(2, 4, 8, 6);
+    const shapes = layers.map((layer) => {
+      x = layer.forward(x);
+      expect(x.permute([0, 2, 3, 1]).data.isCompact()).toBe(true);
+      return x.shape;
+    });
+    expect(shapes).toEqual([[2, 4, 4, 3], [2, 4, 4, 3], [2, 4, 12, 9], [2, 4, 13, 10]]); // prettier-ignore
+    const calls = profile(() => layers[0]!.forward(x), { device }).profile.calls.map(({ work }) => work.name);
+    expect(calls).toEqual(["max pool"]);
+  });
+
+  test("ConvTranspose starts as Conv does, and is not padded by default", () => {
+    manualSeed(3);
+    const layer = new nn.ConvTranspose(16, 24, 4, { stride: 2, gain: 1 / Math.sqrt(3), device });
+    const bound = 1 / Math.sqrt(24 * 16);
+    expect(layer.weight.shape).toEqual([4, 4, 24, 16]);
+    for (const values of [layer.weight.toTypedArray(), layer.bias!.toTypedArray()]) {
+      const largest = Math.max(...values.map(Math.abs));
+      expect(largest).toBeLessThanOrEqual(bound * (1 + 1e-6));
+      expect(largest).toBeGreaterThan(0.8 * bound);
+    }
+    expect(layer.forward(input(1, 16, 5, 3)).shape).toEqual([1, 24, 12, 8]);
+  });
+
+  test("GlobalAvgPool2d is the mean over pixels", () => {
+    const x = input(2, 3, 4, 5);
+    expect(new nn.GlobalAvgPool2d().forward(x).toArray()).toEqual(x.mean({ axes: [2, 3], keepDims: true }).toArray());
   });
 
   test("views as weights and statistics are read as views", () => {

@@ -23,12 +23,24 @@ interface Call {
 interface Options {
   bias?: boolean;
   stride?: number;
+  padding?: number;
+  outputPadding?: number;
   eps?: number;
   momentum?: number;
 }
 
 interface ModuleCase {
-  op: "Linear" | "Conv" | "BatchNorm1d" | "BatchNorm2d" | "LayerNorm";
+  op:
+    | "Linear"
+    | "Conv"
+    | "ConvTranspose"
+    | "MaxPool2d"
+    | "AvgPool2d"
+    | "GlobalAvgPool2d"
+    | "Upsample"
+    | "BatchNorm1d"
+    | "BatchNorm2d"
+    | "LayerNorm";
   arguments: [number, number, number];
   options: Options;
   parameters: Named;
@@ -39,7 +51,8 @@ onEachDevice("modules", (device) => {
   const build = ({ op, arguments: [a, b, c], options }: ModuleCase): nn.Layer => {
     const all = { ...options, device };
     if (op === "Linear") return new nn.Linear(a, b, all);
-    if (op === "Conv") return new nn.Conv(a, b, c, all);
+    if (op === "Conv" || op === "ConvTranspose") return new nn[op](a, b, c, all);
+    if (op === "GlobalAvgPool2d") return new nn.GlobalAvgPool2d(all);
     return new nn[op](a, all);
   };
 

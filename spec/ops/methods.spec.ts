@@ -72,6 +72,10 @@ const both: Record<string, readonly [Tensor, Tensor]> = {
   slice: [ops.slice(x, null, 1), x.slice(null, 1)],
   dropout: [ops.dropout(x, 0), x.dropout(0)],
   conv: [ops.conv(image, kernel, { stride: 2 }), image.conv(kernel, { stride: 2 })],
+  convTranspose: [ops.convTranspose(image, kernel, { stride: 2 }), image.convTranspose(kernel, { stride: 2 })],
+  maxPool: [ops.maxPool(image, 3, { stride: 1 }), image.maxPool(3, { stride: 1 })],
+  avgPool: [ops.avgPool(image, 2), image.avgPool(2)],
+  upsample: [ops.upsample(image, 2), image.upsample(2)],
 };
 
 describe("Tensor methods", () => {

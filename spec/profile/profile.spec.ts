@@ -55,6 +55,28 @@ describe("what is counted", () => {
     expect(taken.operations).toMatchObject([{ name: "conv", flops: 2 * 2 * 3 * 4 }]);
   });
 
+  test("pooling: the images, the windows and, for a gradient, the index of maxima", () => {
+    const x = tensor(NDArray.ones([2, 4, 6, 3]), { requiresGrad: true });
+    const [images, windows] = [2 * 4 * 6 * 3, 2 * 2 * 3 * 3];
+    const { profile: taken } = profile(() => {
+      noGrad(() => ops.maxPool(x, 2));
+      ops.maxPool(x, 2).sum().backward();
+      ops.avgPool(x, 2).sum().backward();
+      ops.upsample(x, 2).sum().backward();
+    });
+    const pooling = taken.calls.filter(({ work }) => /pool|upsample/.test(work.name));
+    expect(pooling.map(({ work: { name, bytes } }) => [name, bytes])).toEqual([
+      ["max pool", 4 * (images + windows)],
+      ["max pool", 4 * (images + 2 * windows)],
+      ["max pool backward", 4 * (images + 2 * windows)],
+      ["avg pool", 4 * (images + windows)],
+      ["avg pool backward", 4 * (images + windows)],
+      ["upsample", 4 * 5 * images],
+      ["upsample backward", 4 * 5 * images],
+    ]);
+    expect(pooling[0]!.work.shape).toBe("2×4×6×3, 2×2");
+  });
+
   test("counts layers in a row as the convolutions they are", () => {
     const layers = [new nn.Conv(3, 4, 3), new nn.Conv(4, 2, 3, { stride: 2 })];
     const x = tensor(new Float32Array(2 * 3 * 36), { shape: [2, 3, 6, 6] });

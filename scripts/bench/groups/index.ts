@@ -9,7 +9,7 @@ import { onCuda } from "./cuda.ts";
 import { elementwise, reduction } from "./elementwise.ts";
 import { memory, startup } from "./fresh.ts";
 import { lmTrain } from "./language-model.ts";
-import { loss, norm, optimizer, small } from "./layers.ts";
+import { loss, norm, optimizer, pool, small } from "./layers.ts";
 import { matmul } from "./matmul.ts";
 import { loading, scaling } from "./own.ts";
 import { resnet9Infer, resnet9Train } from "./resnet9.ts";
@@ -23,6 +23,7 @@ export const parts: readonly (Group | Report)[] = [
   loss,
   optimizer,
   norm,
+  pool,
   elementwise,
   reduction,
   small,

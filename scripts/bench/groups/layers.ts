@@ -123,6 +123,48 @@ export const norm: Group = {
   ],
 };
 
+/** x (n, h, h, c) by windows of k × k; both passes write an array as large as x or y, and max pooling an index. */
+function poolCase(op: "maxPool" | "avgPool", [n, h, c, k, stride, padding]: readonly number[], quick = false): Case {
+  const shape = [n!, h!, h!, c!];
+  const count = shape.reduce((m, size) => m * size, 1);
+  return {
+    name: `${op}, ${shape.join("×")}, ${k}×${k} windows, stride ${stride}, forward and backward`,
+    workload: `pool ${op} ${n} ${h} ${h} ${c} ${k} ${stride} ${padding}`,
+    peers: TORCH,
+    bytes: 4 * count * (2 + (op === "maxPool" ? 4 : 2) / stride! ** 2),
+    quick,
+    prepare() {
+      const x = tensor(fill(count, 1), { shape, requiresGrad: true });
+      const forward = () => ops[op](x, k!, { stride, padding });
+      const { shape: outShape, size } = forward();
+      const dy = tensor(fill(size, 4), { shape: outShape });
+      const run = () =>
+        tidy(() => {
+          x.grad = null;
+          forward().backward(dy);
+        });
+      return {
+        run,
+        values() {
+          run();
+          return [...checksum(forward().toTypedArray()), ...checksum(x.grad!.toTypedArray())];
+        },
+      };
+    },
+  };
+}
+
+export const pool: Group = {
+  name: "pool",
+  title: "Pooling",
+  cases: () =>
+    (["maxPool", "avgPool"] as const).flatMap((op) => [
+      poolCase(op, [128, 32, 64, 2, 2, 0], true),
+      poolCase(op, [32, 16, 64, 2, 2, 0]),
+      poolCase(op, [8, 112, 64, 3, 2, 1]),
+    ]),
+};
+
 function smallCase(pass: "forward" | "backward"): Case {
   return {
     name: `add of 4 elements, ${pass === "forward" ? "recorded" : "recorded, and backward"}`,

@@ -146,6 +146,20 @@ def norm(name, n, h, w, c):
     return run, lambda: checksum(run().permute(0, 2, 3, 1))
 
 
+def pool(op, n, h, w, c, k, stride, padding):
+    x = images(n, h, w, c, 1).requires_grad_()
+    function = {"maxPool": F.max_pool2d, "avgPool": F.avg_pool2d}[op]
+    forward = lambda: function(x, k, stride, padding)
+    oh, ow = forward().shape[2:]
+    dy = images(n, oh, ow, c, 4)
+
+    def run():
+        x.grad = None
+        forward().backward(dy)
+        return x.grad
+    return run, lambda: checksum(forward().permute(0, 2, 3, 1)) + checksum(run().permute(0, 2, 3, 1))
+
+
 def small(name):
     a, b, g = fill((4,), 1).requires_grad_(), fill((4,), 2).requires_grad_(), torch.ones(4)
 
@@ -251,7 +265,7 @@ def lm(kind, embed, hidden, bptt, batch, vocabulary):
     return train, lambda: [train()]
 
 
-WORKLOADS = {f.__name__: f for f in (matmul, conv, elementwise, reduce, loss, adam, norm, small, resnet9, lm)}
+WORKLOADS = {f.__name__: f for f in (matmul, conv, elementwise, reduce, loss, adam, norm, pool, small, resnet9, lm)}
 
 
 def main():

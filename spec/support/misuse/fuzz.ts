@@ -62,6 +62,7 @@ function value(depth = 0): unknown {
     makers.push(() => ({ W_ih: aTensor(), W_hh: aTensor(), bias_ih: aTensor(), bias_hh: aTensor() }));
     makers.push(() => ({ W_ih: aTensor(), W_hh: aTensor() }));
     makers.push(() => ({ stride: random.integer(0, 3), padding: random.integer(0, 3), axes: random.integer(-2, 3) }));
+    makers.push(() => ({ stride: random.integer(0, 3), padding: random.integer(0, 3) }));
   }
   return random.pick(makers)();
 }
@@ -73,7 +74,7 @@ const METHODS = new Set(
     "minimum clamp where equal notEqual less lessEqual greater greaterEqual pow neg exp log sqrt sin cos tanh relu sigmoid abs " +
     "gelu silu softplus leakyRelu sum mean max min logSumExp argMax argMin matmul pad alias keep dispose " +
     "variance std cumSum topK sort argSort gather indexSelect " +
-    "backward detach softmax logSoftmax dilate undilate split dropout conv toString"
+    "backward detach softmax logSoftmax dilate undilate split dropout conv convTranspose maxPool avgPool upsample toString"
   ).split(" "),
 );
 const callable = (owner: object): [string, (...args: never[]) => unknown][] =>

@@ -1,6 +1,7 @@
 /** The whole table. */
 import "./arrays.ts";
 import "./operations.ts";
+import "./images.ts";
 import "./modules.ts";
 import "./text.ts";
 import "./options.ts";

@@ -52,6 +52,8 @@ for (const operand of notTensors) {
   for (const [name, module] of Object.entries({
     Linear: new nn.Linear(2, 2), Conv: new nn.Conv(2, 2, 3), BatchNorm1d: new nn.BatchNorm1d(2), BatchNorm2d: new nn.BatchNorm2d(2),
     LayerNorm: new nn.LayerNorm(2), RNN: new nn.RNN(2, 2), LSTM: new nn.LSTM(2, 2), RNNCell: new nn.RNNCell(2, 2), LSTMCell: new nn.LSTMCell(2, 2), GRU: new nn.GRU(2, 2), GRUCell: new nn.GRUCell(2, 2), Flatten: new nn.Flatten(), ReLU: new nn.ReLU(), Dropout: new nn.Dropout(0.5),
+    MaxPool2d: new nn.MaxPool2d(2), AvgPool2d: new nn.AvgPool2d(2),
+    GlobalAvgPool2d: new nn.GlobalAvgPool2d(), Upsample: new nn.Upsample(2), ConvTranspose: new nn.ConvTranspose(2, 2, 3),
     Residual: new nn.Residual(new nn.ReLU()), Sequential: new nn.Sequential(new nn.Tanh()),
   })) add(`${name} of ${show(operand)}`, () => module.forward(wrong(operand)), /Tensor/); // prettier-ignore
   add(`SoftmaxLoss of ${show(operand)}`, () => loss.forward(wrong(operand), ids(0)), /Tensor/);

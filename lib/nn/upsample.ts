@@ -1,0 +1,26 @@
+import type { Tensor } from "../autograd/tensor.ts";
+import { upsample } from "../ops/upsample.ts";
+import { checkModuleOptions, checkSize, keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import { checkImages, onPixels } from "./pixels.ts";
+
+/**
+ * Every pixel `scale` times, an integer, along height and width, PyTorch's "nearest": x (N, C, H, W) gives (N, C, H ·
+ * scale, W · scale).
+ */
+export class Upsample extends Module {
+  static readonly [keepsNothing] = true;
+
+  constructor(
+    readonly scale: number,
+    options: ModuleOptions = {},
+  ) {
+    super();
+    checkModuleOptions("Upsample", options);
+    checkSize("Upsample", "scale", scale);
+  }
+
+  override forward(x: Tensor): Tensor {
+    checkImages("Upsample", x);
+    return onPixels(x, (pixels) => upsample(pixels, this.scale));
+  }
+}
