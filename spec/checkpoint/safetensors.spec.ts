@@ -84,7 +84,7 @@ describe("a file written elsewhere", () => {
       expect(data).toBeInstanceOf(dtype === "int32" ? Int32Array : Float32Array);
       return [name, { dtype, shape, bits: [...new Int32Array(data.buffer)] }];
     });
-    expect(read).toEqual(Object.entries(recorded));
+    expect<unknown>(read).toEqual(Object.entries(recorded));
     expect(arrays.get("1.num_batches_tracked")).toEqual(int32([], [1]));
     expect(arrays.get("F16")!.data.slice(0, 4)).toEqual(Float32Array.of(0, -0, 1, -1.5));
   });
@@ -205,10 +205,7 @@ describe("a malformed file is refused with the byte", () => {
 
   test("a header beyond the format's limit, or of an impossible length", () => {
     craft({}, 0, 100_000_001n);
-    expectRefusal(
-      "no safetensors file: it begins with a header of 100000001 bytes, more than 100000000",
-      0,
-    );
+    expectRefusal("no safetensors file: it begins with a header of 100000001 bytes, more than 100000000", 0);
     craft({}, 0, 2n ** 64n - 1n);
     expectRefusal("no safetensors file: it begins with a header of 18446744073709551615 bytes", 0);
   });
