@@ -1,31 +1,31 @@
 /**
  * Checkpoints: everything that a training run needs to go on as if it had never stopped, in one safetensors file.
  *
- *     arrays      model.NAME       the model's parameters and buffers
- *                 optimizer.NAME   the optimizer's moments
- *                 extra.NAME       the caller's own arrays, such as a hidden state that is carried on
- *     metadata    thimble          JSON: version, the optimizer's steps and rate, the random generator, the caller's own state
+ *     arrays      model.NAME                the model's parameters and buffers
+ *                 optimizer.NAME            the optimizer's moments
+ *                 optimizer.OPTIMIZER.NAME  those of each optimizer, where several have names
+ *                 extra.NAME                the caller's own arrays, such as a hidden state that is carried on
+ *     metadata    thimble                   JSON: version, the optimizers' steps and rates, the random generator, the caller's
+ *                                           own state
  *
  * The model's arrays alone are what {@link loadCheckpoint} needs for inference.
  */
 import { ArgumentError, CheckpointError, formatShape, ThimbleError } from "../native/errors.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
+import { describe } from "../ndarray/operands.ts";
+import { checkOptions } from "../ndarray/options.ts";
 import { defaultGenerator } from "../ndarray/random.ts";
 import { tidy } from "../ndarray/scope.ts";
-import type { Module } from "../nn/index.ts";
-import type { Optimizer } from "../optim/index.ts";
+import { Module } from "../nn/index.ts";
+import { Optimizer } from "../optim/index.ts";
+import { type Content, formatContent, type Json, parseContent } from "./content.ts";
 import { readSafetensors, type SavedArray, writeSafetensors } from "./safetensors.ts";
-
-const VERSION = 1;
-
-/** What JSON can hold. */
-export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json | undefined };
 
 /** What is saved or restored together. */
 export interface Training {
   model: Module;
-  /** Left out for a model that is only to be used. */
-  optimizer?: Optimizer | undefined;
+  /** Left out for a model that is only to be used. Several have names: `{ generator: …, discriminator: … }`. */
+  optimizer?: Optimizer | Readonly<Record<string, Optimizer>> | undefined;
 }
 
 /** What is saved: also arrays of the caller's, by name, which {@link readCheckpointArrays} gives back. */
@@ -33,65 +33,58 @@ export interface SavedTraining extends Training {
   arrays?: Readonly<Record<string, NDArray>> | undefined;
 }
 
+export interface LoadOptions {
+  /** Whether the generator of `manualSeed` is restored. Default: when an optimizer is given. */
+  generator?: boolean | undefined;
+}
+
 /**
- * Writes the model, the optimizer's state, the generator of `manualSeed`, and `state` (anything of the caller's: the
- * epoch, the options) to a file, atomically. A DataLoader's order follows from its `seed` and its `epoch`, which are
- * the caller's to keep: make the loader with a seed, or before {@link loadCheckpoint}.
- * @throws CheckpointError when it cannot be written; ArgumentError for a state that is not JSON.
+ * Writes the model, the state of the optimizer (or of several: a GAN's two), the generator of `manualSeed`, and `state`
+ * (anything of the caller's: the epoch, the options) to a file, atomically. A DataLoader's order follows from its `seed`
+ * and its `epoch`, which are the caller's to keep: make the loader with a seed, or before {@link loadCheckpoint}.
+ * @param state plain objects, lists, texts, numbers (also NaN and Infinity), booleans and null.
+ * @throws CheckpointError when it cannot be written; ArgumentError for a state that is not JSON, such as a Map, and for
+ * arguments that are not what they should be.
  */
-export function saveCheckpoint(file: string, { model, optimizer, arrays }: SavedTraining, state: Json = null): void {
-  const { steps = null, lr = null } = optimizer?.state() ?? {};
-  const content = { version: VERSION, steps, lr, generator: defaultGenerator.state, state };
-  const all = { ...arraysOf(model, optimizer), ...prefixed("extra.", arrays ?? {}) };
+export function saveCheckpoint(file: string, training: SavedTraining, state: Json = null): void {
+  const { model, optimizers, arrays } = readTraining("saveCheckpoint", file, training);
+  const counts = [...optimizers].map(([name, optimizer]) => [name, optimizer.state()] as const);
+  const saves = new Map(counts.map(([name, { steps, lr }]) => [name, { steps, lr }]));
+  const content = formatContent({ optimizers: saves, generator: defaultGenerator.state, state });
+  const all = { ...arraysOf(model, optimizers), ...prefixed("extra.", arrays ?? {}) };
   const entries = Object.entries(all).map(([name, array]) => [name, saved(array)] as const);
-  writeSafetensors(file, new Map(entries), new Map([["thimble", JSON.stringify(content, writeNumber)]]));
+  writeSafetensors(file, new Map(entries), new Map([["thimble", content]]));
 }
 
 /**
- * JSON has no Infinity, which is where a search for the best loss begins, and no NaN: they are written as objects with
- * this key and their name.
+ * Restores what {@link saveCheckpoint} wrote into a model, and into an optimizer or several named ones (their learning
+ * rates too) and the generator of `manualSeed` when they are given; for the generator alone there is the option
+ * `generator`. Nothing is changed unless all of it fits. Returns the caller's state.
+ * @throws CheckpointError for a damaged file, or one of another model or optimizer: it names what is missing or differs;
+ * ArgumentError for arguments that are not what they should be.
  */
-const NUMBER = "thimble.number";
-
-function writeNumber(key: string, value: unknown): unknown {
-  if (typeof value === "number" && !Number.isFinite(value)) return { [NUMBER]: String(value) };
-  if (typeof value === "bigint")
-    throw new ArgumentError("saveCheckpoint", `the state must be JSON, and its '${key}' is a bigint`);
-  return value;
-}
-
-function readNumber(_: string, value: unknown): unknown {
-  const isWritten = typeof value === "object" && value !== null && NUMBER in value;
-  return isWritten ? Number(value[NUMBER]) : value;
-}
-
-/**
- * Restores what {@link saveCheckpoint} wrote into a model, and into an optimizer (its learning rate too) and the
- * generator of `manualSeed` when an optimizer is given. Nothing is changed unless all of it fits. Returns the caller's state.
- * @throws CheckpointError for a damaged file, or one of another model or optimizer: it names what is missing or differs.
- */
-export function loadCheckpoint(file: string, { model, optimizer }: Training): Json {
+export function loadCheckpoint(file: string, training: Training, options: LoadOptions = {}): Json {
+  const { model, optimizers } = readTraining("loadCheckpoint", file, training);
+  const { generator = optimizers.size > 0 } = checkOptions("loadCheckpoint", options, ["generator"]);
+  if (typeof generator !== "boolean") throw new ArgumentError("loadCheckpoint", "generator must be true or false");
   const { arrays: inFile, metadata } = readSafetensors(file);
   const content = parseContent(file, metadata.get("thimble"));
-  const own = arraysOf(model, optimizer);
+  const own = arraysOf(model, optimizers);
   const arrays = new Map([...inFile].map(([name, array]) => [nameNow(name, own), array] as const));
-  const others = optimizer === undefined ? ["optimizer.", "extra."] : ["extra."];
+  const others = optimizers.size === 0 ? ["optimizer.", "extra."] : ["extra."];
   for (const name of arrays.keys()) if (others.some((prefix) => name.startsWith(prefix))) arrays.delete(name);
+  if (optimizers.size > 0) checkOptimizers(file, optimizers, content.optimizers);
   checkFit(file, own, arrays);
-  if (optimizer !== undefined && content.steps === null) throw new CheckpointError(file, "it holds no optimizer");
-  const { steps, lr } = content;
-  if (optimizer !== undefined && Array.isArray(steps) && steps.length !== optimizer.params.length) {
-    const problem = `its optimizer has ${steps.length} parameters, not ${optimizer.params.length}`;
-    throw new CheckpointError(file, problem);
-  }
 
   try {
     tidy(() => {
       model.loadStateDict(part(arrays, "model."));
-      if (optimizer === undefined || steps === null) return;
-      const ofEach = typeof steps === "number" ? optimizer.params.map(() => steps) : steps;
-      optimizer.loadState({ lr: lr ?? optimizer.lr, steps: ofEach, arrays: part(arrays, "optimizer.") });
-      defaultGenerator.state = content.generator;
+      for (const [name, optimizer] of optimizers) {
+        const { steps, lr } = content.optimizers.get(name)!;
+        const ofEach = typeof steps === "number" ? optimizer.params.map(() => steps) : steps;
+        optimizer.loadState({ lr: lr ?? optimizer.lr, steps: ofEach, arrays: part(arrays, prefixOf(name)) });
+      }
+      if (generator) defaultGenerator.state = content.generator;
     });
   } catch (cause) {
     if (!(cause instanceof ThimbleError)) throw cause;
@@ -102,12 +95,60 @@ export function loadCheckpoint(file: string, { model, optimizer }: Training): Js
 
 /** The caller's state in a checkpoint, without restoring anything: such as what is needed to make the model. */
 export function readCheckpointState(file: string): Json {
+  checkPath("readCheckpointState", file);
   return parseContent(file, readSafetensors(file).metadata.get("thimble")).state;
 }
 
 /** The caller's arrays in a checkpoint, in its order, on the CPU. */
 export function readCheckpointArrays(file: string): Record<string, NDArray> {
+  checkPath("readCheckpointArrays", file);
   return part(readSafetensors(file).arrays, "extra.");
+}
+
+/** By name; a single optimizer has the name "". */
+type Optimizers = ReadonlyMap<string, Optimizer>;
+
+/** The prefix of an optimizer's arrays. */
+const prefixOf = (optimizer: string): string => (optimizer === "" ? "optimizer." : `optimizer.${optimizer}.`);
+
+function checkPath(operation: string, file: string): void {
+  if (typeof file !== "string") throw new ArgumentError(operation, `the file must be a path, not ${describe(file)}`);
+}
+
+function readTraining(operation: string, file: string, training: SavedTraining) {
+  checkPath(operation, file);
+  const { model, optimizer, arrays } = training ?? {};
+  if (training instanceof Module || !(model instanceof Module)) {
+    const given = training instanceof Module || model === undefined ? training : model;
+    const problem = `takes an object with the model, a Module, not ${describe(given)}`;
+    throw new ArgumentError(operation, problem, { hint: "Give { model }" });
+  }
+  return { model, optimizers: readOptimizers(operation, optimizer), arrays };
+}
+
+function readOptimizers(operation: string, optimizer: Training["optimizer"]): Optimizers {
+  if (optimizer === undefined) return new Map();
+  if (optimizer instanceof Optimizer) return new Map([["", optimizer]]);
+  const isNamed = typeof optimizer === "object" && optimizer !== null && !Array.isArray(optimizer);
+  const named = Object.entries(isNamed ? optimizer : {});
+  if (named.length === 0 || !named.every(([name, each]) => /^[^.]+$/.test(name) && each instanceof Optimizer)) {
+    const problem = `optimizer must be an optimizer, or an object of some by name, not ${describe(optimizer)}`;
+    throw new ArgumentError(operation, problem, { hint: "Names have no dots: { generator, discriminator }" });
+  }
+  return new Map(named);
+}
+
+function checkOptimizers(file: string, own: Optimizers, saves: Content["optimizers"]): void {
+  if (saves.size === 0) throw new CheckpointError(file, "it holds no optimizer");
+  const list = (names: Iterable<string>) => [...names].sort().join(", ") || "one without a name";
+  if (own.size !== saves.size || ![...own.keys()].every((name) => saves.has(name)))
+    throw new CheckpointError(file, `it holds these optimizers: ${list(saves.keys())}; expected ${list(own.keys())}`);
+  for (const [name, { params }] of own) {
+    const { steps } = saves.get(name)!;
+    if (typeof steps === "number" || steps.length === params.length) continue;
+    const problem = `its optimizer ${name} has ${steps.length} parameters, not ${params.length}`;
+    throw new CheckpointError(file, problem.replace("  ", " "));
+  }
 }
 
 /** The name that an array has today: in older files Sequential named its modules `modules.0`, not `0`. */
@@ -116,12 +157,10 @@ function nameNow(name: string, own: Readonly<Record<string, NDArray>>): string {
   return !Object.hasOwn(own, name) && Object.hasOwn(own, renamed) ? renamed : name;
 }
 
-function arraysOf(model: Module, optimizer: Optimizer | undefined): Record<string, NDArray> {
+function arraysOf(model: Module, optimizers: Optimizers): Record<string, NDArray> {
   const own = Object.entries(model.stateDict()).map(([name, tensor]) => [name, tensor.data] as const);
-  return {
-    ...prefixed("model.", Object.fromEntries(own)),
-    ...prefixed("optimizer.", optimizer?.state().arrays ?? {}),
-  };
+  const moments = [...optimizers].map(([name, optimizer]) => prefixed(prefixOf(name), optimizer.state().arrays));
+  return Object.assign(prefixed("model.", Object.fromEntries(own)), ...moments);
 }
 
 const prefixed = (prefix: string, arrays: Readonly<Record<string, NDArray>>): Record<string, NDArray> =>
@@ -145,49 +184,16 @@ function saved(array: NDArray): SavedArray {
 }
 
 function checkFit(file: string, own: Record<string, NDArray>, arrays: ReadonlyMap<string, SavedArray>): void {
-  const describe = ({ dtype, shape }: SavedArray | NDArray) => `${dtype} ${formatShape(shape)}`;
+  const kind = ({ dtype, shape }: SavedArray | NDArray) => `${dtype} ${formatShape(shape)}`;
   const problems = [
     ...Object.keys(own).flatMap((name) => (arrays.has(name) ? [] : [`no ${name}`])),
     ...[...arrays].flatMap(([name, array]) => {
       const target = own[name];
       if (target === undefined) return [`an unknown ${name}`];
-      return describe(target) === describe(array)
-        ? []
-        : [`${name} as ${describe(array)}, expected ${describe(target)}`];
+      return kind(target) === kind(array) ? [] : [`${name} as ${kind(array)}, expected ${kind(target)}`];
     }),
   ];
   if (problems.length === 0) return;
   const some = problems.slice(0, 5).join("; ") + (problems.length > 5 ? `; and ${problems.length - 5} more` : "");
   throw new CheckpointError(file, `it is of another model or optimizer: it has ${some}`);
-}
-
-interface Content {
-  /** Of each parameter; older files have one number for all. */
-  steps: readonly number[] | number | null;
-  /** None in older files. */
-  lr: number | null;
-  generator: { seed: number; stream: number };
-  state: Json;
-}
-
-function parseContent(file: string, text: string | undefined): Content {
-  const refuse = (problem: string): never => {
-    throw new CheckpointError(file, problem, { hint: "It must be a file that saveCheckpoint wrote" });
-  };
-  if (text === undefined) return refuse("the metadata has no 'thimble'");
-  let content: Partial<Content & { version: number }> | null = null;
-  try {
-    content = JSON.parse(text, readNumber);
-  } catch {
-    return refuse("the metadata 'thimble' is not JSON");
-  }
-  if (typeof content !== "object" || content === null) return refuse("the metadata 'thimble' is not an object");
-  const { version, steps, lr, generator, state = null } = content;
-  if (version !== VERSION) return refuse(`version ${String(version)} is not ${VERSION}`);
-  const count = (value: unknown) => Number.isSafeInteger(value);
-  const counts = steps === null || [steps].flat().every((value) => count(value) && Number(value) >= 0);
-  if (steps === undefined || !counts) return refuse("'steps' is not a count");
-  if (lr !== undefined && lr !== null && !(lr >= 0)) return refuse("'lr' is not a learning rate");
-  if (!count(generator?.seed) || !count(generator?.stream)) return refuse("'generator' is not {seed, stream}");
-  return { steps, lr: lr ?? null, generator: generator!, state };
 }

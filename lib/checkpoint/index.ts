@@ -1,11 +1,12 @@
 /** Saving and restoring: `import { saveCheckpoint } from "thimble/checkpoint"`. */
 export {
-  type Json,
   loadCheckpoint,
+  type LoadOptions,
   readCheckpointArrays,
   readCheckpointState,
   saveCheckpoint,
   type SavedTraining,
   type Training,
 } from "./checkpoint.ts";
+export type { Json } from "./content.ts";
 export { readSafetensors, type SavedArray, type Safetensors, writeSafetensors } from "./safetensors.ts";

@@ -25,13 +25,11 @@ import {
 import { basename, dirname, join } from "node:path";
 
 import { CheckpointError } from "../native/errors.ts";
-import { ELEMENT_BYTES } from "../ndarray/dtype.ts";
 import { MAX_SIZE } from "../ndarray/layout.ts";
+import { type Elements, type ElementType, elementTypes, formatNames, OutOfRange } from "./element-types.ts";
 
 /** An array in a file. Its shape is `()` for a scalar. */
-export type SavedArray =
-  | { readonly dtype: "float32"; readonly shape: readonly number[]; readonly data: Float32Array }
-  | { readonly dtype: "int32"; readonly shape: readonly number[]; readonly data: Int32Array };
+export type SavedArray = Elements & { readonly shape: readonly number[] };
 
 /** What a file holds: arrays and texts, each under its name, in the file's order. */
 export interface Safetensors {
@@ -43,13 +41,13 @@ const METADATA = "__metadata__";
 const LENGTH_BYTES = 8;
 /** The format's own limit. */
 const LONGEST_HEADER = 100_000_000;
-const formatNames = { float32: "F32", int32: "I32" } as const;
 
 // ----------------------------------------------------------------------------------------------------------- reading
 
 /**
- * Reads a file whole.
- * @throws CheckpointError for a file that is not there, truncated, malformed, or has element types other than F32, I32.
+ * Reads a file whole. F64, F16 and BF16 become float32 (the last two exactly); I64, I16, I8, U8 and BOOL become int32.
+ * @throws CheckpointError for a file that is not there, truncated, malformed, or has other element types than these, F32
+ * and I32, and for an I64 that does not fit int32.
  */
 export function readSafetensors(file: string): Safetensors {
   const descriptor = attempt(file, "cannot be opened", () => openSync(file, "r"));
@@ -63,7 +61,7 @@ export function readSafetensors(file: string): Safetensors {
 /** Where the header puts an array: `begin` and `end` count from the start of the data. */
 interface Placement {
   name: string;
-  dtype: SavedArray["dtype"];
+  type: ElementType;
   shape: number[];
   begin: number;
   end: number;
@@ -84,19 +82,26 @@ class Reader {
   read(): Safetensors {
     if (this.size < LENGTH_BYTES) this.fail(`truncated: ${this.size} bytes, expected at least ${LENGTH_BYTES}`, 0);
     const length = new DataView(this.bytes(0, LENGTH_BYTES).buffer).getBigUint64(0, true);
-    if (length > LONGEST_HEADER) this.fail(`a header of ${length} bytes; expected at most ${LONGEST_HEADER}`, 0);
+    if (length > LONGEST_HEADER)
+      this.fail(`no safetensors file: it begins with a header of ${length} bytes, more than ${LONGEST_HEADER}`, 0);
     const start = LENGTH_BYTES + Number(length);
     if (start > this.size)
       this.fail(`truncated: the header ends at byte ${start}, the file at ${this.size}`, this.size);
 
     const { placements, metadata } = this.header(this.bytes(LENGTH_BYTES, Number(length)));
     this.checkOffsets(placements, start);
-    const arrays = placements.map(({ name, dtype, shape, begin, end }): [string, SavedArray] => {
-      const { buffer } = this.bytes(start + begin, end - begin);
-      if (dtype === "float32") return [name, { dtype, shape, data: new Float32Array(buffer) }];
-      return [name, { dtype, shape, data: new Int32Array(buffer) }];
-    });
+    const arrays = placements.map((placement) => [placement.name, this.array(placement, start)] as const);
     return { arrays: new Map(arrays), metadata };
+  }
+
+  private array({ name, type, shape, begin, end }: Placement, start: number): SavedArray {
+    const { buffer } = this.bytes(start + begin, end - begin);
+    try {
+      return { ...type.read(buffer), shape };
+    } catch (error) {
+      if (!(error instanceof OutOfRange)) throw error;
+      return this.fail(`'${name}' has ${error.message}`, start + begin + type.bytes * error.index);
+    }
   }
 
   private header(bytes: Uint8Array): { placements: Placement[]; metadata: Map<string, string> } {
@@ -164,9 +169,10 @@ class Reader {
 
   private placement(name: string, value: Record<string, unknown>, at: number): Placement {
     const { dtype: code, shape, data_offsets: offsets } = value;
-    const dtype = code === "F32" ? "float32" : code === "I32" ? "int32" : null;
-    if (dtype === null) {
-      this.fail(`'${name}' has element type ${JSON.stringify(code)}; expected "F32" or "I32"`, at, "Convert it first");
+    const type = elementTypes.get(code);
+    if (type === undefined) {
+      const problem = `'${name}' has element type ${JSON.stringify(code)}; expected ${[...elementTypes.keys()].join(", ")}`;
+      this.fail(problem, at, "Convert it first");
     }
     if (!isSizes(shape)) this.fail(`'${name}' must have a shape, a list of sizes`, at);
     if (!isSizes(offsets)) this.fail(`'${name}' must have data_offsets, [begin, end]`, at);
@@ -174,15 +180,15 @@ class Reader {
     if (begin === undefined || end === undefined || offsets.length !== 2 || begin > end) {
       this.fail(`'${name}' must have data_offsets, [begin, end], not [${offsets.join(", ")}]`, at);
     }
-    const bytes = elements(shape) * ELEMENT_BYTES;
-    if (bytes > MAX_SIZE * ELEMENT_BYTES) this.fail(`'${name}' has more than ${MAX_SIZE} elements`, at);
+    const bytes = elements(shape) * type.bytes;
+    if (bytes > MAX_SIZE * type.bytes) this.fail(`'${name}' has more than ${MAX_SIZE} elements`, at);
     if (end - begin !== bytes) {
       this.fail(
         `'${name}' of shape [${shape.join(", ")}] needs ${bytes} bytes; its data_offsets span ${end - begin}`,
         at,
       );
     }
-    return { name, dtype, shape, begin, end, at };
+    return { name, type, shape, begin, end, at };
   }
 
   /** The arrays must fill the data from the first byte to the last: no gap, no overlap, nothing behind. */

@@ -1,21 +1,42 @@
 /** Stacking examples into a batch. */
 import { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError, DTypeError, ShapeError } from "../native/errors.ts";
+import { standsFor } from "../native/prototype.ts";
 import type { Device } from "../ndarray/device.ts";
-import { isInt32 } from "../ndarray/dtype.ts";
+import { type DType, isInt32 } from "../ndarray/dtype.ts";
 import { sameShape } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { describe } from "../ndarray/operands.ts";
 import { isPromise } from "../ndarray/scope.ts";
-import type { Example, Item, Stacked } from "./dataset.ts";
+import type { Dataset, Example, Item, Stacked } from "./dataset.ts";
+import type { RandomSource } from "./random.ts";
+
+/** The examples at `indices`, stacked: in one go where the dataset can. */
+export function readBatch<E extends Example>(
+  dataset: Dataset<E>,
+  indices: Int32Array,
+  random: RandomSource,
+  device: Device,
+  numbers: DType | undefined,
+): Stacked<E, NDArray> {
+  if (dataset.batch !== undefined && standsFor(dataset, "batch", "get"))
+    return dataset.batch(indices, random, device, numbers);
+  const examples = Array.from(indices, (i) => dataset.get(i, random.at(i)));
+  return collate(examples, device, numbers);
+}
 
 /**
  * The items of the examples, each stacked along a new first axis: arrays of one shape and dtype give an array
- * (N, …shape), integers give int32 (N), other numbers float32. A target that may be any real number is best given as an
- * array, [y]: a batch in which all happen to be integers would have other elements than the next one.
+ * (N, …shape), and numbers give (N).
+ * @param numbers the dtype of what numbers give. Default: int32 if all of an item are integers, else float32; so where
+ * they may be any real numbers, say "float32": a batch in which all happen to be integers would be int32.
  * @throws ShapeError, DTypeError, ArgumentError for examples that do not stack.
  */
-export function collate<E extends Example>(examples: readonly E[], device: Device): Stacked<E, NDArray> {
+export function collate<E extends Example>(
+  examples: readonly E[],
+  device: Device,
+  numbers?: DType,
+): Stacked<E, NDArray> {
   const width = examples[0]?.length ?? 0;
   for (const example of examples) {
     if (Array.isArray(example) && example.length === width) continue;
@@ -27,22 +48,23 @@ export function collate<E extends Example>(examples: readonly E[], device: Devic
     stack(
       examples.map((example) => example[k]),
       device,
+      numbers,
     ),
   );
   return columns as Stacked<E, NDArray>;
 }
 
-function stack(items: readonly (Item | undefined)[], device: Device): NDArray {
-  return typeof items[0] === "number" ? stackNumbers(items, device) : stackArrays(items.map(arrayOf), device);
+function stack(items: readonly (Item | undefined)[], device: Device, numbers: DType | undefined): NDArray {
+  if (typeof items[0] === "number") return stackNumbers(items, device, numbers);
+  return stackArrays(items.map(arrayOf), device);
 }
 
-function stackNumbers(items: readonly (Item | undefined)[], device: Device): NDArray {
+function stackNumbers(items: readonly (Item | undefined)[], device: Device, dtype: DType | undefined): NDArray {
   const numbers = items.map((item) => {
     if (typeof item === "number") return item;
     throw new DTypeError("collate", `items of one batch must all be numbers or all be arrays, not ${describe(item)}`);
   });
-  const integers = numbers.every(isInt32);
-  return NDArray.from(numbers, { dtype: integers ? "int32" : "float32", device });
+  return NDArray.make("collate", numbers, { dtype: dtype ?? (numbers.every(isInt32) ? "int32" : "float32"), device });
 }
 
 function stackArrays(arrays: readonly NDArray[], device: Device): NDArray {

@@ -6,16 +6,18 @@
  */
 import { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError } from "../native/errors.ts";
-import { standsFor } from "../native/prototype.ts";
 import { cpu, Device } from "../ndarray/device.ts";
-import type { DType } from "../ndarray/dtype.ts";
+import { checkDType, type DType } from "../ndarray/dtype.ts";
+import { NDArray } from "../ndarray/ndarray.ts";
+import { describe } from "../ndarray/operands.ts";
 import { manualSeeds, permutation } from "../ndarray/random.ts";
 import { checkOptions } from "../ndarray/options.ts";
-import { collate } from "./collate.ts";
-import type { Dataset, Example, Item, Stacked } from "./dataset.ts";
+import { tidy } from "../ndarray/scope.ts";
+import { readBatch } from "./collate.ts";
+import { checkSeed, type Dataset, datasetLength, type Example, type Item, type Stacked } from "./dataset.ts";
 import { RandomSource } from "./random.ts";
 
-export interface DataLoaderOptions {
+export interface DataLoaderOptions<E extends Example = readonly [Item, Item], Batch = Stacked<E, Tensor>> {
   /** Examples in a batch. */
   batchSize: number;
   /** Whether each epoch has another random order. Default false. */
@@ -24,33 +26,85 @@ export interface DataLoaderOptions {
   dropLast?: boolean | undefined;
   /** Where the batches are made. Default cpu(). */
   device?: Device | undefined;
-  /** Taken as the homework's loader takes it, and not used: items keep the dtype that they have. */
+  /** Taken as the homework's loader takes it, and not used: arrays keep the dtype that they have; for numbers see below. */
   dtype?: DType | undefined;
+  /**
+   * The dtype of items that are numbers, such as labels: "float32" for the targets of a regression. Default: in each
+   * batch int32 if all are integers, else float32; so a batch of 0, 1, 2 between others of 0.5, 1.5 would be int32.
+   */
+  numbers?: DType | undefined;
   /** Determines orders and augmentation; a 32-bit integer. Default: drawn from the generator of `manualSeed`. */
   seed?: number | undefined;
+  /**
+   * Changes each batch when it was made: the arrays [x, y, …], stacked, for those to be yielded. They may be written
+   * into. It runs in a {@link tidy}: what it makes and does not return is freed. `random` depends on the seed, the epoch
+   * and the number of the batch alone. Random erasing (Zhong et al., 2020), a square of 8 × 8 pixels in each image:
+   *
+   *     transformBatch([x, y], random) {
+   *       const [n, , height, width] = x.shape;
+   *       for (let i = 0; i < n; i++) {
+   *         const [top, left] = [random.integer(0, height - 8), random.integer(0, width - 8)];
+   *         x.set([i, null, [top, top + 8], [left, left + 8]], 0);
+   *       }
+   *       return [x, y];
+   *     }
+   */
+  transformBatch?: ((batch: Stacked<E, NDArray>, random: RandomSource) => Stacked<E, NDArray>) | undefined;
+  /**
+   * Makes each batch of its examples, in place of stacking them: what it returns is what the iteration yields. For
+   * examples of several lengths, to be padded, or kept as lists.
+   */
+  collate?: ((examples: readonly E[], device: Device) => Batch) | undefined;
 }
 
+/** The options that are functions, as methods: so a loader of one kind of examples is one of a wider kind. */
+interface Hooks<E extends Example, Batch> {
+  transformBatch?(batch: Stacked<E, NDArray>, random: RandomSource): Stacked<E, NDArray>;
+  collate?(examples: readonly E[], device: Device): Batch;
+}
+
+const OPTIONS = [
+  "batchSize",
+  "shuffle",
+  "dropLast",
+  "device",
+  "dtype",
+  "numbers",
+  "seed",
+  "transformBatch",
+  "collate",
+] as const;
+
 /**
- * Batches of a dataset, `for (const [x, y] of loader)`: each item of the examples stacked along a new first axis.
- * It can be iterated again and again; each time is the next epoch.
+ * Batches of a dataset, `for (const [x, y] of loader)`: each item of the examples stacked along a new first axis,
+ * or whatever the option `collate` makes of them. It can be iterated again and again; each time is the next epoch.
  */
-export class DataLoader<E extends Example = readonly [Item, Item]> implements Iterable<Stacked<E, Tensor>> {
-  /** Every iteration makes its batches anew: a training loop frees them after their step. */
-  readonly fresh = true;
+export class DataLoader<
+  E extends Example = readonly [Item, Item],
+  Batch = Stacked<E, Tensor>,
+> implements Iterable<Batch> {
+  /** Whether every iteration makes its batches anew: a training loop frees them after their step. */
+  readonly fresh: boolean;
   readonly dataset: Dataset<E>;
   readonly batchSize: number;
   readonly shuffle: boolean;
   readonly dropLast: boolean;
   readonly device: Device;
+  private readonly numbers: DType | undefined;
+  private readonly hooks: Hooks<E, Batch>;
   private nextEpoch = 0;
   private current: number;
   /** The number of `manualSeed` calls when the seed was drawn; null for a seed that was given. */
   private drawnAfter: number | null;
 
   /** @throws ArgumentError for anything that is not what it should be. */
-  constructor(dataset: Dataset<E>, options: DataLoaderOptions) {
-    checkOptions("DataLoader", options, ["batchSize", "shuffle", "dropLast", "device", "dtype", "seed"]);
+  constructor(dataset: Dataset<E>, options: DataLoaderOptions<NoInfer<E>, Batch>) {
+    checkOptions("DataLoader", options, OPTIONS);
     const { batchSize, shuffle = false, dropLast = false, device = cpu(), seed } = options;
+    const { numbers, transformBatch, collate } = options;
+    this.numbers = numbers;
+    this.hooks = { ...(transformBatch && { transformBatch }), ...(collate && { collate }) };
+    this.fresh = collate === undefined;
     this.dataset = dataset;
     this.batchSize = batchSize;
     this.shuffle = shuffle;
@@ -58,7 +112,7 @@ export class DataLoader<E extends Example = readonly [Item, Item]> implements It
     this.device = device;
     this.current = seed ?? drawSeed();
     this.drawnAfter = seed === undefined ? manualSeeds() : null;
-    datasetLength(dataset);
+    datasetLength("DataLoader", dataset);
     if (typeof dataset.get !== "function")
       throw new ArgumentError("DataLoader", "the dataset must have a method get(i)");
     if (!Number.isInteger(batchSize) || batchSize < 1 || batchSize >= 2 ** 31) {
@@ -68,9 +122,17 @@ export class DataLoader<E extends Example = readonly [Item, Item]> implements It
       throw new ArgumentError("DataLoader", "shuffle and dropLast must be true or false");
     }
     if (!(device instanceof Device)) throw new ArgumentError("DataLoader", "device must be a Device, such as cpu()");
-    if (seed !== undefined && (!Number.isInteger(seed) || seed < -(2 ** 31) || seed >= 2 ** 32)) {
-      throw new ArgumentError("DataLoader", `seed must be a 32-bit integer, not ${String(seed)}`);
+    checkSeed("DataLoader", seed);
+    if (numbers !== undefined) checkDType("DataLoader", numbers);
+    for (const [name, hook] of Object.entries({ transformBatch, collate })) {
+      if (hook !== undefined && typeof hook !== "function")
+        throw new ArgumentError("DataLoader", `${name} must be a function, not ${describe(hook)}`);
     }
+    if (collate !== undefined && (transformBatch !== undefined || numbers !== undefined))
+      throw new ArgumentError(
+        "DataLoader",
+        "collate makes the batch: transformBatch and numbers are for one without it",
+      );
   }
 
   /** Determines orders and augmentation: as given, or drawn from the generator of `manualSeed`. */
@@ -89,7 +151,7 @@ export class DataLoader<E extends Example = readonly [Item, Item]> implements It
 
   /** The number of batches in an epoch. */
   get length(): number {
-    const batches = datasetLength(this.dataset) / this.batchSize;
+    const batches = datasetLength("DataLoader", this.dataset) / this.batchSize;
     return this.dropLast ? Math.floor(batches) : Math.ceil(batches);
   }
 
@@ -105,54 +167,57 @@ export class DataLoader<E extends Example = readonly [Item, Item]> implements It
     this.nextEpoch = epoch;
   }
 
-  [Symbol.iterator](): Generator<Stacked<E, Tensor>, void, undefined> {
+  [Symbol.iterator](): Generator<Batch, void, undefined> {
     this.followManualSeed();
     return this.pass(this.nextEpoch++);
   }
 
   /** The batches of one epoch from number `from` on; leaves the property `epoch` as it is. */
-  pass(epoch: number, from = 0): Generator<Stacked<E, Tensor>, void, undefined> {
+  pass(epoch: number, from = 0): Generator<Batch, void, undefined> {
     checkCount("epoch", epoch);
     checkCount("from", from);
     return this.batches(epoch, from);
   }
 
-  private *batches(epoch: number, from: number): Generator<Stacked<E, Tensor>, void, undefined> {
+  private *batches(epoch: number, from: number): Generator<Batch, void, undefined> {
     const order = this.order(epoch);
     const random = new RandomSource(this.seed, epoch);
     const count = this.length;
     for (let i = from; i < count; i++) {
       const indices = order.subarray(i * this.batchSize, (i + 1) * this.batchSize);
-      yield this.assemble(indices, random).map((array) => new Tensor(array)) as Stacked<E, Tensor>;
+      yield this.assemble(indices, random, i);
     }
   }
 
-  private assemble(indices: Int32Array, random: RandomSource) {
-    const { dataset, device } = this;
-    if (dataset.batch !== undefined && standsFor(dataset, "batch", "get"))
-      return dataset.batch(indices, random, device);
-    const examples = Array.from(indices, (i) => dataset.get(i, random.at(i)));
-    return collate(examples, device);
+  /** Batch number `number` of an epoch. */
+  private assemble(indices: Int32Array, random: RandomSource, number: number): Batch {
+    const { dataset, device, hooks } = this;
+    if (hooks.collate !== undefined) {
+      const examples = Array.from(indices, (i) => dataset.get(i, random.at(i)));
+      return hooks.collate(examples, device);
+    }
+    const read = () => readBatch(dataset, indices, random, device, this.numbers);
+    // No example has a negative index: the numbers of the batch are none of theirs.
+    const made = hooks.transformBatch === undefined ? read() : tidy(() => this.transform(read(), random.at(~number)));
+    return made.map((array) => new Tensor(array)) as Batch;
+  }
+
+  private transform(batch: Stacked<E, NDArray>, random: RandomSource): Stacked<E, NDArray> {
+    const { length } = batch;
+    const made = this.hooks.transformBatch!(batch, random);
+    if (Array.isArray(made) && made.length === length && made.every((array) => array instanceof NDArray)) return made;
+    throw new ArgumentError("DataLoader", `transformBatch must return ${length} arrays, not ${describe(made)}`);
   }
 
   /** The indices of an epoch. */
   private order(epoch: number): Int32Array {
-    const length = datasetLength(this.dataset);
+    const length = datasetLength("DataLoader", this.dataset);
     if (!this.shuffle) return Int32Array.from({ length }, (_, i) => i);
     return permutation(length, { seed: this.seed, stream: epoch });
   }
 }
 
 const drawSeed = (): number => RandomSource.fresh().integer(0, 2 ** 32 - 1);
-
-/** The length of a dataset, which user code computes: so it is checked wherever it is used. */
-function datasetLength(dataset: { readonly length: number }): number {
-  const length: unknown = dataset?.length;
-  if (typeof length !== "number" || !Number.isInteger(length) || length < 0 || length >= 2 ** 31) {
-    throw new ArgumentError("DataLoader", `the dataset's length must be a non-negative integer, not ${String(length)}`);
-  }
-  return length;
-}
 
 function checkCount(name: string, count: number): void {
   if (!Number.isInteger(count) || count < 0) {

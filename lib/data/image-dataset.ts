@@ -2,6 +2,7 @@
 import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { cpu, type Device } from "../ndarray/device.ts";
+import type { DType } from "../ndarray/dtype.ts";
 import { checkShape } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { checkOptions } from "../ndarray/options.ts";
@@ -81,14 +82,14 @@ export class ImageDataset implements Dataset<readonly [NDArray, number]> {
 
   /**
    * Images (N, channels, height, width), a view of memory in the order N, height, width, channels; and labels (N)
-   * int32.
+   * int32, unless `numbers` says otherwise.
    */
-  batch(indices: Int32Array, random: RandomSource, device: Device): [NDArray, NDArray] {
+  batch(indices: Int32Array, random: RandomSource, device: Device, numbers: DType = "int32"): [NDArray, NDArray] {
     for (const i of indices) checkIndex(this.name, i, this.length);
     const { placements } = this;
     if (placements === null) {
       const examples = Array.from(indices, (i) => this.get(i, random.at(i)));
-      return collate(examples, device);
+      return collate(examples, device, numbers);
     }
     const plan = new Int32Array(4 * indices.length);
     const labels = new Int32Array(indices.length);
@@ -98,7 +99,7 @@ export class ImageDataset implements Dataset<readonly [NDArray, number]> {
       labels[row] = this.labels[i]!;
       if (placements.length > 0) this.draw(placements, plan, row, random.at(i));
     }
-    return [this.gather(plan, device), NDArray.from(labels, { device })];
+    return [this.gather(plan, device), NDArray.from(labels, { device, dtype: numbers })];
   }
 
   /** Draws one image's placement into its row of the plan. */

@@ -1,11 +1,14 @@
 /** Arrays in memory as a dataset. */
 import { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError, ShapeError } from "../native/errors.ts";
+import { check } from "../native/status.ts";
+import type { Device } from "../ndarray/device.ts";
 import { isInt32 } from "../ndarray/dtype.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { describe } from "../ndarray/operands.ts";
 import type { Values } from "../ndarray/values.ts";
-import { checkIndex, type Dataset } from "./dataset.ts";
+import { checkIndex, type Dataset, type Stacked } from "./dataset.ts";
+import type { RandomSource } from "./random.ts";
 
 /**
  * What a dataset's column can be made from. Integer typed arrays, and lists of integers, labels, become int32, others
@@ -39,6 +42,38 @@ export class NDArrayDataset<C extends readonly Column[] = readonly Column[]> imp
     checkIndex("NDArrayDataset", i, this.length);
     return this.arrays.map((array) => array.slice(i)) as Rows<C>;
   }
+
+  /** The rows of each array, copied. */
+  batch(indices: Int32Array, _random: RandomSource, device: Device): Stacked<Rows<C>, NDArray> {
+    for (const i of indices) checkIndex("NDArrayDataset", i, this.length);
+    const rows = this.arrays.map((array) => {
+      const own = takeRows(array, indices);
+      if (device === array.device) return own;
+      using before = own;
+      return before.to(device);
+    });
+    return rows as Stacked<Rows<C>, NDArray>;
+  }
+}
+
+/** Rows of an array along its first axis, on its device. */
+function takeRows(array: NDArray, indices: Int32Array): NDArray {
+  const [length, ...shape] = array.shape;
+  const out = NDArray.empty([indices.length, ...shape], array);
+  if (!array.isCompact()) {
+    for (const [row, i] of indices.entries()) {
+      using from = array.slice(i);
+      out.set(row, from);
+    }
+  } else if (out.size > 0) {
+    // Rows of a table; the kernel moves elements of 4 bytes, whatever they are.
+    const { backend } = array.device;
+    using ids = NDArray.from(indices, { device: array.device });
+    const width = out.size / indices.length;
+    const status = backend.th_embedding(out.pointer, array.pointer, ids.pointer, indices.length, width, length!);
+    check(status, backend, "NDArrayDataset");
+  }
+  return out;
 }
 
 function toArray(column: Column): NDArray {

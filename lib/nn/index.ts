@@ -1,5 +1,5 @@
 /** Modules. */
-export { keepsNothing, type ModuleOptions, Module, type StateDict } from "./module.ts";
+export { keepsNothing, type LeftAlone, type ModuleOptions, Module, type StateDict } from "./module.ts";
 export { Buffer, Parameter } from "./parameter.ts";
 export { Embedding } from "./embedding.ts";
 export { Linear, type LinearOptions } from "./linear.ts";

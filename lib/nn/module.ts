@@ -19,6 +19,14 @@ import { Buffer, Parameter } from "./parameter.ts";
 /** The tensors of a module by name: what a checkpoint holds. */
 export type StateDict = Record<string, Tensor>;
 
+/** What {@link Module.loadStateDict} left alone. */
+export interface LeftAlone {
+  /** Names of the module's that were not given. */
+  missing: string[];
+  /** Given names that the module does not have. */
+  unexpected: string[];
+}
+
 /** What every module's options take. */
 export interface ModuleOptions {
   /** Of its parameters. Default cpu(). */
@@ -96,26 +104,33 @@ export abstract class Module {
   }
 
   /**
-   * Copies values into the module's tensors, keeping their device. Nothing is written unless all of it fits.
-   * @throws CheckpointError if names are missing or unknown, ShapeError if a shape differs, DTypeError for
-   * values that an int32 buffer cannot have.
+   * Copies values into the module's tensors, keeping their device. Nothing is written unless all of it fits. With
+   * `strict: false`, names that only one side has are left alone, and returned.
+   * @throws CheckpointError if names are missing or unknown, unless `strict` is false; ShapeError if a shape differs,
+   * DTypeError for values that an int32 buffer cannot have.
    */
-  loadStateDict(dict: Readonly<Record<string, Tensor | NDArray>>): void {
+  loadStateDict(
+    dict: Readonly<Record<string, Tensor | NDArray>>,
+    options: { strict?: boolean | undefined } = {},
+  ): LeftAlone {
     if (typeof dict !== "object" || dict === null) {
       throw new ArgumentError("loadStateDict", `takes an object of tensors, not ${String(dict)}`);
     }
-    const own = this.stateDict();
-    const missing = Object.keys(own).filter((name) => !Object.hasOwn(dict, name));
-    const unknown = Object.keys(dict).filter((name) => !Object.hasOwn(own, name));
-    if (missing.length > 0 || unknown.length > 0) {
+    const { strict = true } = checkOptions("loadStateDict", options, ["strict"]);
+    if (typeof strict !== "boolean") throw new ArgumentError("loadStateDict", "strict must be true or false");
+    const state = this.stateDict();
+    const missing = Object.keys(state).filter((name) => !Object.hasOwn(dict, name));
+    const unexpected = Object.keys(dict).filter((name) => !Object.hasOwn(state, name));
+    if (strict && (missing.length > 0 || unexpected.length > 0)) {
       const parts = [
         missing.length > 0 ? `missing ${missing.join(", ")}` : "",
-        unknown.length > 0 ? `unknown ${unknown.join(", ")}` : "",
+        unexpected.length > 0 ? `unknown ${unexpected.join(", ")}` : "",
       ];
       const problem = `does not fit ${this.constructor.name}: ${parts.filter(Boolean).join("; ")}`;
       throw new CheckpointError("loadStateDict", problem);
     }
-    for (const [name, target] of Object.entries(own)) {
+    const own = Object.entries(state).filter(([name]) => Object.hasOwn(dict, name));
+    for (const [name, target] of own) {
       const source = dict[name];
       if (!(source instanceof Tensor || source instanceof NDArray)) {
         throw new ArgumentError("loadStateDict", `${name} must be a tensor or an array, not ${String(source)}`);
@@ -128,7 +143,8 @@ export abstract class Module {
       if (target.dtype === "int32" && !source.toTypedArray().every(isInt32))
         throw new DTypeError("loadStateDict", `${name} is int32, and not all its values are such integers`);
     }
-    for (const [name, target] of Object.entries(own)) target.set(dict[name]!);
+    for (const [name, target] of own) target.set(dict[name]!);
+    return { missing, unexpected };
   }
 
   /** A {@link Buffer}: `readonly mean = this.buffer(NDArray.zeros([3]))`. */

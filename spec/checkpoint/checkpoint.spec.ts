@@ -11,7 +11,17 @@ import {
   saveCheckpoint,
   writeSafetensors,
 } from "../../lib/checkpoint/index.ts";
-import { CheckpointError, defaultGenerator, init, manualSeed, NDArray, nn, ops, optim } from "../../lib/index.ts";
+import {
+  ArgumentError,
+  CheckpointError,
+  defaultGenerator,
+  init,
+  manualSeed,
+  NDArray,
+  nn,
+  ops,
+  optim,
+} from "../../lib/index.ts";
 
 let folder: string;
 let file: string;
@@ -179,6 +189,134 @@ test("a checkpoint of an older thimble, in which Sequential said modules.0, stil
   expect(valuesOf(model)).toEqual(before);
 });
 
+test("the generator is restored without an optimizer if asked for, and not with one if not", () => {
+  const model = makeModel();
+  const optimizer = new optim.SGD(model.parameters(), { lr: 1 });
+  manualSeed(5);
+  const { state } = defaultGenerator;
+  saveCheckpoint(file, { model, optimizer });
+  const after = (options: object, training: Parameters<typeof loadCheckpoint>[1]) => {
+    manualSeed(9);
+    loadCheckpoint(file, training, options);
+    return defaultGenerator.state.seed;
+  };
+  expect([after({ generator: true }, { model }), after({}, { model, optimizer })]).toEqual([state.seed, state.seed]);
+  expect([after({}, { model }), after({ generator: false }, { model, optimizer })]).toEqual([9, 9]);
+  expect(() => after({ generator: "yes" }, { model })).toThrow(ArgumentError);
+  expect(() => after({ generater: true }, { model })).toThrow(/there is no option 'generater'/);
+});
+
+test("several optimizers have names, and a GAN's run goes on bit for bit", () => {
+  const make = () => {
+    const [generator, discriminator] = [new nn.Linear(2, 3), new nn.Linear(3, 1)];
+    const model = new nn.Sequential(generator, discriminator);
+    const optimizer = {
+      generator: new optim.Adam(generator.parameters(), { lr: 0.1 }),
+      discriminator: new optim.SGD(discriminator.parameters(), { lr: 0.2, momentum: 0.9 }),
+    };
+    const step = (name: keyof typeof optimizer) => {
+      for (const each of Object.values(optimizer)) each.zeroGrad();
+      ops.mean(model.forward(init.normal([4, 2]))).backward();
+      optimizer[name].step();
+    };
+    return { model, optimizer, step };
+  };
+  const a = make();
+  for (const name of ["generator", "discriminator", "generator"] as const) a.step(name);
+  a.optimizer.generator.lr = 0.05;
+  saveCheckpoint(file, a, { epoch: 1 });
+  const names = [...readSafetensors(file).arrays.keys()];
+  expect(names).toContain("optimizer.generator.first.0");
+  expect(names).toContain("optimizer.discriminator.velocity.1");
+  for (const name of ["discriminator", "generator"] as const) a.step(name);
+
+  const b = make();
+  expect(loadCheckpoint(file, b)).toEqual({ epoch: 1 });
+  expect([b.optimizer.generator.lr, b.optimizer.generator.state().steps]).toEqual([0.05, [2, 2]]);
+  for (const name of ["discriminator", "generator"] as const) b.step(name);
+  expect(valuesOf(b.model)).toEqual(valuesOf(a.model));
+
+  const before = valuesOf(b.model);
+  const { generator, discriminator } = b.optimizer;
+  const refused: [Parameters<typeof loadCheckpoint>[1]["optimizer"], RegExp][] = [
+    [generator, /these optimizers: discriminator, generator; expected one without a name/],
+    [{ generator }, /these optimizers: discriminator, generator; expected generator/],
+    [{ generator, critic: discriminator }, /expected critic, generator/],
+    [{ generator: discriminator, discriminator: generator }, /optimizer\.generator\.velocity\.0/],
+    [{ generator: new optim.Adam(b.model.parameters()), discriminator }, /optimizer generator has 2 parameters, not 4/],
+  ];
+  for (const [optimizer, message] of refused) {
+    expect(() => loadCheckpoint(file, { model: b.model, optimizer })).toThrow(message);
+    expect(() => loadCheckpoint(file, { model: b.model, optimizer })).toThrow(CheckpointError);
+  }
+  loadCheckpoint(file, { model: make().model });
+  saveCheckpoint(file, { model: b.model, optimizer: generator });
+  expect(() => loadCheckpoint(file, b)).toThrow(/these optimizers: one without a name; expected discriminator, gen/);
+  expect(valuesOf(b.model)).toEqual(before);
+});
+
+test("arguments in each other's place, and what is no model or optimizer, are refused by name", () => {
+  const model = makeModel();
+  const optimizer = new optim.SGD(model.parameters(), { lr: 1 });
+  saveCheckpoint(file, { model });
+  const no = (value: unknown) => value as never;
+  for (const [run, name] of [
+    [loadCheckpoint, "loadCheckpoint"],
+    [saveCheckpoint, "saveCheckpoint"],
+  ] as const) {
+    const refused: [() => unknown, RegExp][] = [
+      [() => run(file, no(model)), /takes an object with the model, a Module, not Sequential. Give { model }/],
+      [() => run(no({ model }), no(file)), /the file must be a path, not/],
+      ...[undefined, null, "text", {}, { model: null }, { model: [model] }].map((wrong): [() => unknown, RegExp] => [
+        () => run(file, no(wrong)),
+        /takes an object with the model, a Module, not/,
+      ]),
+      ...[[optimizer], {}, null, optimizer.state(), { "a.b": optimizer }, { "": optimizer }, { a: model }].map(
+        (wrong): [() => unknown, RegExp] => [
+          () => run(file, { model, optimizer: no(wrong) }),
+          /optimizer must be an optimizer, or an object of some by name, not/,
+        ],
+      ),
+    ];
+    for (const [call, message] of refused) {
+      expect(call).toThrow(message);
+      expect(call).toThrow(ArgumentError);
+      expect(call).toThrow(new RegExp(`^${name}: `));
+    }
+  }
+  expect(() => readCheckpointState(no(5))).toThrow(ArgumentError);
+  expect(() => readCheckpointArrays(no({ model }))).toThrow(ArgumentError);
+  expect(() => loadCheckpoint(join(import.meta.dir, "../../package.json"), { model })).toThrow(/no safetensors file/);
+});
+
+test("a state that JSON does not hold is refused, and the file that was there stays", () => {
+  const model = makeModel();
+  saveCheckpoint(file, { model }, { epoch: 1 });
+  const cyclic: Record<string, unknown> = {};
+  cyclic.self = cyclic;
+  class Options {
+    lr = 1;
+  }
+  const wrong: [unknown, RegExp][] = [
+    [new Map([["a", 1]]), /its 'state' is of class Map/],
+    [{ seen: new Set([1]) }, /its 'seen' is of class Set/],
+    [{ list: [{ deep: new Map() }] }, /its 'deep' is of class Map/],
+    [{ rates: new Float32Array(2) }, /its 'rates' is of class Float32Array/],
+    [{ options: new Options() }, /its 'options' is of class Options/],
+    [{ f: () => 1 }, /its 'f' is a function/],
+    [{ s: Symbol("s") }, /its 's' is a symbol/],
+    [[1, undefined], /its '1' is undefined/],
+    [cyclic, /the state must be JSON: .*cycl/i],
+  ];
+  for (const [state, message] of wrong) {
+    expect(() => saveCheckpoint(file, { model }, state as never)).toThrow(message);
+    expect(() => saveCheckpoint(file, { model }, state as never)).toThrow(ArgumentError);
+  }
+  expect(readCheckpointState(file)).toEqual({ epoch: 1 });
+  saveCheckpoint(file, { model }, { left: undefined, bare: Object.assign(Object.create(null), { a: [null, "x"] }) });
+  expect(readCheckpointState(file)).toEqual({ bare: { a: [null, "x"] } });
+});
+
 test("an optimizer's state that does not fit changes nothing", () => {
   const model = new nn.Linear(2, 2);
   const optimizer = new optim.SGD(model.parameters(), { lr: 1, momentum: 0.9 });
@@ -212,6 +350,9 @@ test("a safetensors file that is no checkpoint, or a damaged one, is refused", (
     [JSON.stringify({ ...good, steps: "3" }), "'steps' is not a count"],
     [JSON.stringify({ ...good, steps: [1, -3] }), "'steps' is not a count"],
     [JSON.stringify({ ...good, lr: "fast" }), "'lr' is not a learning rate"],
+    [JSON.stringify({ ...good, steps: null, optimizers: 3 }), "'optimizers' is not an object"],
+    [JSON.stringify({ ...good, steps: null, optimizers: { a: null } }), "'steps' is not a count"],
+    [JSON.stringify({ ...good, steps: null, optimizers: { a: { steps: [1], lr: -1 } } }), "'lr' is not a"],
     [JSON.stringify({ ...good, generator: { seed: 1 } }), "'generator' is not {seed, stream}"],
   ];
   for (const [content, message] of contents) {

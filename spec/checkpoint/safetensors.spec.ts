@@ -17,6 +17,7 @@ import { join } from "node:path";
 
 import { readSafetensors, type SavedArray, writeSafetensors } from "../../lib/checkpoint/safetensors.ts";
 import { CheckpointError } from "../../lib/native/errors.ts";
+import { load } from "../support/fixtures.ts";
 
 let folder: string;
 let file: string;
@@ -74,6 +75,18 @@ describe("a file written elsewhere", () => {
       ["format", "pt"],
       ["greeting", "héllo 世界"],
     ]);
+  });
+
+  test("by PyTorch is read: every element type at its limits has the values to which PyTorch converts it", () => {
+    const { arrays } = readSafetensors(join(import.meta.dir, "../fixtures/element-types.safetensors"));
+    const recorded = load<Record<string, { dtype: string; shape: number[]; bits: number[] }>>("element-types");
+    const read = [...arrays].map(([name, { dtype, shape, data }]) => {
+      expect(data).toBeInstanceOf(dtype === "int32" ? Int32Array : Float32Array);
+      return [name, { dtype, shape, bits: [...new Int32Array(data.buffer)] }];
+    });
+    expect<unknown>(read).toEqual(Object.entries(recorded));
+    expect(arrays.get("1.num_batches_tracked")).toEqual(int32([], [1]));
+    expect(arrays.get("F16")!.data.slice(0, 4)).toEqual(Float32Array.of(0, -0, 1, -1.5));
   });
 
   test("is refused when cut anywhere", () => {
@@ -192,9 +205,9 @@ describe("a malformed file is refused with the byte", () => {
 
   test("a header beyond the format's limit, or of an impossible length", () => {
     craft({}, 0, 100_000_001n);
-    expectRefusal("a header of 100000001 bytes; expected at most 100000000", 0);
+    expectRefusal("no safetensors file: it begins with a header of 100000001 bytes, more than 100000000", 0);
     craft({}, 0, 2n ** 64n - 1n);
-    expectRefusal("a header of 18446744073709551615 bytes", 0);
+    expectRefusal("no safetensors file: it begins with a header of 18446744073709551615 bytes", 0);
   });
 
   test("a header that is not a JSON object in UTF-8", () => {
@@ -243,9 +256,20 @@ describe("a malformed file is refused with the byte", () => {
   });
 
   test("element types that thimble does not have", () => {
-    for (const dtype of ["F64", "I64", "BF16", "BOOL", "f32", 32, undefined]) {
+    for (const dtype of ["F8_E4M3", "U64", "f32", 32, undefined]) {
       craft({ x: { dtype, shape: [1], data_offsets: [0, 8] } }, 8);
-      expectRefusal(`'x' has element type ${JSON.stringify(dtype)}; expected "F32" or "I32". Convert it first`, 9);
+      const types = "F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL";
+      expectRefusal(`'x' has element type ${JSON.stringify(dtype)}; expected ${types}. Convert it first`, 9);
+    }
+  });
+
+  test("an I64 that does not fit int32", () => {
+    for (const value of [2n ** 31n, -(2n ** 31n) - 1n, 2n ** 63n - 1n]) {
+      craft({ x: { dtype: "F32", shape: [1], data_offsets: [0, 4] }, y: { dtype: "I64", shape: [2], data_offsets: [4, 20] } }, 20); // prettier-ignore
+      const content = readFileSync(file);
+      content.writeBigInt64LE(value, content.length - 8);
+      writeFileSync(file, content);
+      expectRefusal(`'y' has the value ${value} at element 1, which does not fit int32`, content.length - 8);
     }
   });
 

@@ -264,6 +264,29 @@ describe("Module", () => {
     expect(module.first.weight.toArray()).toEqual(before);
   });
 
+  test("loadStateDict with strict: false leaves alone what one side lacks, and names it; shapes must fit", () => {
+    const module = new Nested();
+    const { scale, ...dict } = module.stateDict();
+    const ones = Object.fromEntries(Object.entries(dict).map(([name, t]) => [name, NDArray.ones(t.shape)]));
+    const before = scale!.toArray();
+    const given = { ...ones, extra: scale!, toString: scale! };
+    expect(module.loadStateDict(given, { strict: false })).toEqual({
+      missing: ["scale"],
+      unexpected: ["extra", "toString"],
+    });
+    expect(module.first.weight.toArray()).toEqual(NDArray.ones(module.first.weight.shape).toArray());
+    expect(module.scale.toArray()).toEqual(before);
+    expect(module.loadStateDict(module.stateDict())).toEqual({ missing: [], unexpected: [] });
+    const wrong = { "first.bias": init.zeros([3]), "first.weight": init.zeros([7]) };
+    expect(() => module.loadStateDict(wrong, { strict: false })).toThrow(/first.weight.*another shape/);
+    expect(module.first.weight.toArray()).toEqual(NDArray.ones(module.first.weight.shape).toArray());
+    expect(() => module.loadStateDict(wrong, { strict: true })).toThrow(/missing/);
+    // @ts-expect-error: no boolean
+    expect(() => module.loadStateDict(dict, { strict: 0 })).toThrow(/strict must be true or false/);
+    // @ts-expect-error: PyTorch's positional argument
+    expect(() => module.loadStateDict(dict, false)).toThrow(/options must be an object/);
+  });
+
   test("parameters survive a tidy in which the module was made", () => {
     const module = tidy(() => ({ model: new Nested() })).model;
     expect(module.first.weight.toTypedArray().length).toBe(6);
