@@ -104,7 +104,7 @@ export class Node implements Edge {
     if (this.run === null) {
       throw new AutogradError(this.name, "backward already ran through this operation and freed what it had saved", {
         shapes: this.shapes,
-        hint: "Compute the result again, or add up several losses before one backward()",
+        hint: "Compute the result again, or add up several losses before one backward(). A state from an earlier step, as an RNN's, must be detach()ed",
       });
     }
     for (let i = 0; i < this.saved.length; i++) {

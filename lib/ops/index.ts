@@ -12,5 +12,7 @@ export * from "./conv.ts";
 export * from "./norm.ts";
 export * from "./embedding.ts";
 export { lstm, type LSTMState, type Nonlinearity, type RecurrentWeights, rnn } from "./recurrent.ts";
-export * from "./dropout.ts";
+export { dropout } from "./dropout.ts";
+export { type AttentionOptions, scaledDotProductAttention } from "./attention.ts";
+export { type CustomBackward, customGradient, type CustomResult } from "./custom.ts";
 export * from "./move.ts";
