@@ -38,7 +38,9 @@ onEachDevice("MultiheadAttention", (device) => {
       const y = module.forward(query, others[0], others[1], { ...call, mask });
       close(y, recorded.output, { what: "output" });
       y.backward(recordedTensor(recorded.seed, device));
-      [query, ...others].forEach((x, i) => close(x.grad!, recorded.inputGradients[i]!, { atol: 1e-5, what: `input ${i}` }));
+      [query, ...others].forEach((x, i) =>
+        close(x.grad!, recorded.inputGradients[i]!, { atol: 1e-5, what: `input ${i}` }),
+      );
       for (const [name, parameter] of Object.entries(parameters)) {
         close(parameter.grad!, recorded.gradients[name]!, { atol: 1e-5, what: name });
       }
