@@ -294,7 +294,7 @@ TH_KERNEL int32_t th_layer_norm_backward(float *dx, float *dweight, float *dbias
 
 /* -------------------------------------------------------------------------------------------------- softmax */
 
-/** Softmax (or, with `log_output`, its logarithm) of each row of x (rows, cols), contiguous. */
+/** Softmax (or, with `log_output`, its logarithm) of each row of x (rows, cols), contiguous. y may be x. */
 TH_KERNEL int32_t th_softmax(float *y, const float *x, int32_t rows, int32_t cols, int32_t log_output);
 /** dx from dy and y, the forward result. dx may be dy. */
 TH_KERNEL int32_t th_softmax_backward(float *dx, const float *dy, const float *y, int32_t rows, int32_t cols,

@@ -104,7 +104,7 @@ export class Node implements Edge {
     if (this.run === null) {
       throw new AutogradError(this.name, "backward already ran through this operation and freed what it had saved", {
         shapes: this.shapes,
-        hint: "Compute the result again, or add up several losses before one backward()",
+        hint: "Compute the result again, or add up several losses before one backward(). A state from an earlier step, as an RNN's, must be detach()ed",
       });
     }
     for (let i = 0; i < this.saved.length; i++) {
@@ -124,7 +124,7 @@ export class Node implements Edge {
     this.run = null;
     this.inputs = [];
     if (run !== null && given.some((gradient) => gradient !== null)) {
-      const gradients = tidy(() => run(given));
+      const gradients = this.runOnce(run, given);
       // Every input takes over a handle of its own, made before the first of them may dispose its own.
       const handles = gradients.map((out, i) => (out !== null && gradients.indexOf(out) < i ? out.alias() : out));
       this.freeSaved(); // so that whoever takes over one of them is its only owner
@@ -137,6 +137,17 @@ export class Node implements Edge {
       for (const gradient of given) if (gradient !== null && !gradients.includes(gradient)) gradient.dispose();
     }
     this.freeSaved();
+  }
+
+  /** Calls the closure; one that fails gives up what it was given, and what was saved for it. */
+  private runOnce(run: (gradients: Gradients) => Gradients, given: Gradients): Gradients {
+    try {
+      return tidy(() => run(given));
+    } catch (error) {
+      for (const gradient of given) gradient?.dispose();
+      this.freeSaved();
+      throw error;
+    }
   }
 
   private freeSaved(): void {

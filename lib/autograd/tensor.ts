@@ -173,7 +173,7 @@ export class Tensor implements HandleOwner {
     if (!this.wantsGrad) {
       throw new AutogradError("backward", "this tensor does not require a gradient", {
         shapes: [this.shape],
-        hint: "Set requiresGrad on the tensors it was computed from, and compute it outside noGrad()",
+        hint: "Set requiresGrad on the tensors it was computed from, and compute it outside noGrad(). What comes from detach() or from a grad has no history: there are no second-order gradients",
       });
     }
     if (gradient === undefined && this.size !== 1) {
@@ -184,7 +184,10 @@ export class Tensor implements HandleOwner {
     const seed = untracked(() => {
       if (gradient === undefined) return NDArray.ones(this.shape, { device: this.device });
       const given = gradient instanceof Tensor ? gradient.data : gradient;
-      if (!(given instanceof NDArray)) throw new ArgumentError("backward", "the gradient must be a tensor or an array");
+      if (!(given instanceof NDArray)) {
+        const hint = "It takes no options, such as createGraph: there are no second-order gradients";
+        throw new ArgumentError("backward", "the gradient must be a tensor or an array", { hint });
+      }
       checkGradient("backward", this.shape, given);
       return given.to({ dtype: "float32", device: this.device });
     });

@@ -17,7 +17,15 @@ import { flatten, type NestedNumbers, nest, type Values } from "./values.ts";
 import * as layout from "./layout.ts";
 import { checkOptions } from "./options.ts";
 import { handles, type Scoped, track } from "./scope.ts";
-import { flipLayout, type Layout, permuteLayout, type Range, sliceLayout } from "./views.ts";
+import {
+  flipLayout,
+  type Layout,
+  permuteLayout,
+  type Range,
+  sliceLayout,
+  squeezeLayout,
+  unsqueezeLayout,
+} from "./views.ts";
 
 /** A strided array on a device, without gradients: of float32 or int32, with at most 2^31 - 1 elements. */
 export class NDArray implements Scoped, Layout {
@@ -175,6 +183,16 @@ export class NDArray implements Scoped, Layout {
     const second = layout.checkAxis("transpose", b, this.ndim, this.shape);
     [order[first], order[second]] = [second, first];
     return this.permute(order);
+  }
+
+  /** Drops the axes of size 1: all, or those named, of which others stay. */
+  squeeze(axes?: number | readonly number[]): NDArray {
+    return this.view(squeezeLayout(this, axes));
+  }
+
+  /** A new axis of size 1, which is axis `axis` of the result; -1 is the last. */
+  unsqueeze(axis: number): NDArray {
+    return this.view(unsqueezeLayout(this, axis));
   }
 
   /** A view stretched to `shape` by NumPy's rules: axes of size 1, and new axes in front. */

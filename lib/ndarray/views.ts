@@ -1,6 +1,6 @@
 /** Views: the layout of a permuted, sliced or flipped array, computed from its layout. No memory is touched. */
 import { ShapeError } from "../native/errors.ts";
-import { checkAxes, type Shape } from "./layout.ts";
+import { checkAxes, checkAxis, checkShape, reducedAxes, type Shape } from "./layout.ts";
 import { describe } from "./operands.ts";
 
 /**
@@ -29,6 +29,23 @@ export function permuteLayout({ shape, strides, offset }: Layout, axes: readonly
     view.strides[i] = strides[order[i]!]!;
   }
   return view;
+}
+
+/** Without those of the axes, by default all, that have size 1. */
+export function squeezeLayout(
+  { shape, strides, offset }: Layout,
+  axes: number | readonly number[] | undefined,
+): Layout {
+  const dropped = reducedAxes("squeeze", axes, shape); // a scalar has an axis too
+  const stays = (_: number, i: number) => shape[i] !== 1 || !dropped.includes(i);
+  return { shape: shape.filter(stays), strides: strides.filter(stays), offset };
+}
+
+/** With an axis of size 1 before `axis`, which counts those of the result. */
+export function unsqueezeLayout({ shape, strides, offset }: Layout, axis: number): Layout {
+  const at = checkAxis("unsqueeze", axis, shape.length + 1, shape);
+  const target = checkShape("unsqueeze", [...shape.slice(0, at), 1, ...shape.slice(at)]);
+  return { shape: target, strides: [...strides.slice(0, at), 1, ...strides.slice(at)], offset };
 }
 
 /** One range for each axis; those left out take all. */

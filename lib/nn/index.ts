@@ -1,6 +1,7 @@
 /** Modules. */
 export { keepsNothing, type LeftAlone, type ModuleOptions, Module, type StateDict } from "./module.ts";
 export { Buffer, Parameter } from "./parameter.ts";
+export { MultiheadAttention, type MultiheadAttentionCall, type MultiheadAttentionOptions } from "./attention.ts";
 export { Embedding } from "./embedding.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
 export { Conv, type ConvModuleOptions } from "./conv.ts";

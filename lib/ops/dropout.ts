@@ -13,14 +13,19 @@ import { checkFloat, checkNumber } from "./support.ts";
 export function dropout(a: Tensor, p: number): Tensor {
   checkFloat("dropout", a);
   checkNumber("dropout", "p", p, 0, 1);
+  const drop = dropper("dropout", p);
+  return record("dropout", drop(a.data), [a], [], (g) => [drop(g)]);
+}
+
+/** Zeroes the same elements, drawn now, of every array of one shape that it is given. */
+export function dropper(operation: string, p: number): (x: NDArray) => NDArray {
   const { seed, stream } = defaultGenerator.next();
-  const drop = (x: NDArray): NDArray => {
+  return (x) => {
     const input = x.compact();
     const out = NDArray.empty(x.shape, x);
     const { backend } = x.device;
-    if (x.size > 0) check(backend.th_dropout(out.pointer, input.pointer, x.size, p, seed, stream), backend, "dropout");
+    if (x.size > 0) check(backend.th_dropout(out.pointer, input.pointer, x.size, p, seed, stream), backend, operation);
     input.dispose();
     return out;
   };
-  return record("dropout", drop(a.data), [a], [], (g) => [drop(g)]);
 }

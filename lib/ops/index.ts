@@ -19,5 +19,7 @@ export { gather, indexSelect } from "./gather.ts";
 export * from "./cum-sum.ts";
 export * from "./sort.ts";
 export { gru, lstm, type LSTMState, type Nonlinearity, type RecurrentWeights, rnn } from "./recurrent.ts";
-export * from "./dropout.ts";
+export { dropout } from "./dropout.ts";
+export { type AttentionOptions, scaledDotProductAttention } from "./attention.ts";
+export { type CustomBackward, customGradient, type CustomResult } from "./custom.ts";
 export * from "./move.ts";

@@ -78,7 +78,7 @@ declare module "../autograd/tensor.ts" {
     sum(options?: Axes | ReduceOptions): Tensor;
     /** The mean over the axes, as {@link sum}. */
     mean(options?: Axes | ReduceOptions): Tensor;
-    /** The maximum over the axes, as {@link sum}. */
+    /** The maximum over the axes, as {@link sum}; ties share the gradient equally. */
     max(options?: Axes | ReduceOptions): Tensor;
     /** The minimum over the axes, as {@link sum}. */
     min(options?: Axes | ReduceOptions): Tensor;
@@ -106,6 +106,10 @@ declare module "../autograd/tensor.ts" {
     logSoftmax(axis?: number): Tensor;
     /** The same elements in row-major order under another shape; one size may be -1. */
     reshape(shape: Shape): Tensor;
+    /** Drops the axes of size 1: all, or those named, of which others stay. */
+    squeeze(axes?: number | readonly number[]): Tensor;
+    /** A new axis of size 1, which is axis `axis` of the result; -1 is the last. */
+    unsqueeze(axis: number): Tensor;
     /** Swaps two axes, by default the last two. */
     transpose(first?: number, second?: number): Tensor;
     /** Axis i of the result is axis `axes[i]`. */
@@ -126,7 +130,7 @@ declare module "../autograd/tensor.ts" {
     stack(others: readonly Tensor[], axis?: number): Tensor;
     /** Joins this tensor, in front, and others along an axis. */
     concat(others: readonly Tensor[], axis?: number): Tensor;
-    /** The slices along an axis, by default 0, which is dropped. */
+    /** The slices along an axis, by default 0, which is dropped: `torch.unbind`. */
     split(axis?: number): Tensor[];
     /** Zeroes elements with probability p, and scales the others by 1 / (1 - p). */
     dropout(p: number): Tensor;
@@ -210,6 +214,8 @@ Object.assign(Tensor.prototype, {
   softmax: method(softmax),
   logSoftmax: method(logSoftmax),
   reshape: method(shapes.reshape),
+  squeeze: method(shapes.squeeze),
+  unsqueeze: method(shapes.unsqueeze),
   transpose: method(shapes.transpose),
   permute: method(shapes.permute),
   broadcastTo: method(shapes.broadcastTo),

@@ -17,6 +17,20 @@ export function reshape(a: Tensor, shape: Shape): Tensor {
   return record("reshape", a.data.reshape(shape), [a], [], (g) => [g.reshape(from)]);
 }
 
+/** Drops the axes of size 1: all of them, or those named, of which larger ones stay as they are (PyTorch's `squeeze`). */
+export function squeeze(a: Tensor, axes?: number | readonly number[]): Tensor {
+  checkTensor("squeeze", a);
+  const from = a.shape;
+  return record("squeeze", a.data.squeeze(axes), [a], [], (g) => [g.reshape(from)]);
+}
+
+/** A new axis of size 1, which is axis `axis` of the result; -1 is the last. */
+export function unsqueeze(a: Tensor, axis: number): Tensor {
+  checkTensor("unsqueeze", a);
+  const from = a.shape;
+  return record("unsqueeze", a.data.unsqueeze(axis), [a], [], (g) => [g.reshape(from)]);
+}
+
 /** Axis i of the result is axis `axes[i]` of `a`. */
 export function permute(a: Tensor, axes: readonly number[]): Tensor {
   checkTensor("permute", a);
@@ -133,7 +147,10 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   );
 }
 
-/** The slices of `a` along an axis, which is dropped: the inverse of {@link stack}. */
+/**
+ * The slices of `a` along an axis, which is dropped: the inverse of {@link stack}. This is `torch.unbind`; a part that
+ * keeps the axis, as those of `torch.split`, is a {@link slice}.
+ */
 export function split(a: Tensor, axis = 0): Tensor[] {
   checkTensor("split", a);
   const at = checkAxis("split", axis, a.shape.length, a.shape);

@@ -187,6 +187,22 @@ onEachDevice("backward", (device) => {
     expect(error).toBeInstanceOf(AutogradError);
     expect(String(error)).toMatch(/requiresGrad|require/);
   });
+
+  test("second-order gradients are refused in words: of a grad, and as an option", () => {
+    const x = leaf([2]);
+    x.mul(x).backward();
+    expect(() => x.grad!.mul(2).backward()).toThrow("there are no second-order gradients");
+    // @ts-expect-error: PyTorch's option
+    expect(() => x.mul(x).backward({ createGraph: true })).toThrow("there are no second-order gradients");
+  });
+
+  test("a state carried from step to step is told to be detached", () => {
+    const w = leaf([2]);
+    let state = w.mul(1);
+    state.sum().backward();
+    state = state.mul(w);
+    expect(() => state.sum().backward()).toThrow("must be detach()ed");
+  });
 });
 
 describe("noGrad and detach", () => {

@@ -61,6 +61,8 @@ const both: Record<string, readonly [Tensor, Tensor]> = {
   softmax: [ops.softmax(x, 0), x.softmax(0)],
   logSoftmax: [ops.logSoftmax(x), x.logSoftmax()],
   reshape: [ops.reshape(x, [4]), x.reshape([4])],
+  squeeze: [ops.squeeze(x.reshape([1, 4]), 0), x.reshape([1, 4]).squeeze(0)],
+  unsqueeze: [ops.unsqueeze(x, -1), x.unsqueeze(-1)],
   transpose: [ops.transpose(x, 0, 1), x.transpose(0, 1)],
   permute: [ops.permute(x, [1, 0]), x.permute([1, 0])],
   broadcastTo: [ops.broadcastTo(x, [2, 2, 2]), x.broadcastTo([2, 2, 2])],

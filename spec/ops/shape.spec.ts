@@ -22,6 +22,8 @@ checkFamily<Options>(
   "shape",
   {
     reshape: ({ shape = [] }, x) => ops.reshape(x, shape),
+    squeeze: ({ axes }, x) => ops.squeeze(x, axes),
+    unsqueeze: ({ axis = NaN }, x) => ops.unsqueeze(x, axis),
     permute: ({ axes = [] }, x) => ops.permute(x, axes),
     transpose: ({ a, b }, x) => (a === undefined || b === undefined ? ops.transpose(x) : ops.transpose(x, a, b)),
     broadcastTo: ({ shape = [] }, x) => ops.broadcastTo(x, shape),
@@ -49,6 +51,27 @@ onEachDevice("shape operations", (device) => {
   test("dilating (2, 2) by 1 on both axes is (4, 4), zeros after every element", () => {
     expect(ops.dilate(tensor([[1, 2], [3, 4]], { device }), [0, 1], 1).toArray()) // prettier-ignore
       .toEqual([[1, 0, 2, 0], [0, 0, 0, 0], [3, 0, 4, 0], [0, 0, 0, 0]]); // prettier-ignore
+  });
+
+  test("squeeze and unsqueeze are views, of flipped and transposed arrays too, and take back each other", () => {
+    const x = counting(2, 1, 3).flip().transpose(0, 2);
+    expect(x.squeeze().data.storage).toBe(x.data.storage);
+    expect(x.squeeze().toArray()).toEqual([[5, 2], [4, 1], [3, 0]]); // prettier-ignore
+    for (let axis = -4; axis < 4; axis++) expect(x.unsqueeze(axis).squeeze(axis).toArray()).toEqual(x.toArray());
+    expect(counting(1, 2, 1).squeeze([0, 1]).shape).toEqual([2, 1]); // an axis that is larger stays
+    expect([tensor(3).squeeze().shape, tensor(3).squeeze(-1).shape, tensor(3).unsqueeze(0).shape]).toEqual([
+      [],
+      [],
+      [1],
+    ]);
+    expect(counting(0, 1).squeeze().shape).toEqual([0]);
+    expect(() => x.squeeze(3)).toThrow(/^squeeze: axis 3 is out of range.*\(3, 1, 2\)/);
+    expect(() => x.squeeze([1, -2])).toThrow("name an axis twice");
+    expect(() => x.unsqueeze(4)).toThrow(/^unsqueeze: axis 4/);
+    expect(() => x.unsqueeze(0.5)).toThrow(/^unsqueeze: axis 0.5/);
+    expect(() => tensor(1, { shape: new Array<number>(16).fill(1) }).unsqueeze(0)).toThrow(
+      "unsqueeze: at most 16 axes",
+    );
   });
 
   test("undilate takes back what dilate did, and split what stack did", () => {

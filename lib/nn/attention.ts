@@ -1,0 +1,128 @@
+/** Attention with several heads. */
+import type { Tensor } from "../autograd/tensor.ts";
+import { ArgumentError, ShapeError } from "../native/errors.ts";
+import { checkOptions } from "../ndarray/options.ts";
+import { tidy } from "../ndarray/scope.ts";
+import { scaledDotProductAttention } from "../ops/attention.ts";
+import { linear } from "../ops/matmul.ts";
+import { reshape, slice, split, transpose } from "../ops/shape.ts";
+import { checkFloat, checkNumber } from "../ops/support.ts";
+import { Linear } from "./linear.ts";
+import { checkModuleOptions, checkSize, keepsNothing, Module, type ModuleOptions } from "./module.ts";
+
+export interface MultiheadAttentionOptions extends ModuleOptions {
+  /** Default true. */
+  bias?: boolean | undefined;
+  /** Probability that a weight of the attention is zeroed, in training. Default 0. */
+  dropout?: number | undefined;
+}
+
+/** As those of {@link scaledDotProductAttention}. */
+export interface MultiheadAttentionCall {
+  /** Broadcasts to (N, numHeads, L, S). int32: a query attends to the keys where it is not 0; float32: added to the scores. */
+  mask?: Tensor | null | undefined;
+  /** Query i attends to keys 0 to i alone. Default false. */
+  causal?: boolean | undefined;
+}
+
+/**
+ * Attention with several heads (Vaswani et al., 2017), batch first: query (N, L, E), key and value (N, S, E) give
+ * (N, L, E). Each head has E / numHeads of the features.
+ *
+ * `inProj` (E, 3E) makes queries, keys and values, in this order, in one product where they come from one tensor, and
+ * `outProj` (E, E) mixes the heads: both as in {@link Linear}, so the transposes of PyTorch's `in_proj_weight` and
+ * `out_proj.weight`. They start as PyTorch's: Xavier-uniform and U(±1/√E), biases at 0.
+ *
+ * @example A block of a Transformer's decoder.
+ * ```ts
+ * class Block extends nn.Module {
+ *   readonly norms = [new nn.LayerNorm(256), new nn.LayerNorm(256)] as const;
+ *   readonly attention = new nn.MultiheadAttention(256, 8, { dropout: 0.1 });
+ *   readonly mlp = new nn.Sequential(new nn.Linear(256, 1024), new nn.GELU(), new nn.Linear(1024, 256));
+ *
+ *   forward(x: Tensor): Tensor {
+ *     const normed = this.norms[0].forward(x);
+ *     const y = x.add(this.attention.forward(normed, normed, normed, { causal: true }));
+ *     return y.add(this.mlp.forward(this.norms[1].forward(y)));
+ *   }
+ * }
+ * ```
+ * @example Keys that are only there to fill up a batch: `padded` (N, S) int32 is 1 for real ones.
+ * ```ts
+ * attention.forward(x, x, x, { mask: padded.reshape([N, 1, 1, S]) });
+ * ```
+ */
+export class MultiheadAttention extends Module {
+  static readonly [keepsNothing] = true;
+
+  readonly inProj: Linear;
+  readonly outProj: Linear;
+  readonly dropout: number;
+
+  constructor(
+    readonly embedDim: number,
+    readonly numHeads: number,
+    options: MultiheadAttentionOptions = {},
+  ) {
+    super();
+    const { dropout = 0, ...rest } = checkModuleOptions("MultiheadAttention", options, ["bias", "dropout"]);
+    checkSize("MultiheadAttention", "embedDim", embedDim);
+    checkSize("MultiheadAttention", "numHeads", numHeads);
+    if (embedDim % numHeads !== 0)
+      throw new ArgumentError("MultiheadAttention", `embedDim ${embedDim} is no multiple of numHeads ${numHeads}`);
+    checkNumber("MultiheadAttention", "dropout", dropout, 0, 1);
+    this.dropout = dropout;
+    this.inProj = new Linear(embedDim, 3 * embedDim, { ...rest, gain: Math.SQRT1_2 }); // √(3 / 2E) is √(6 / (E + 3E))
+    this.outProj = new Linear(embedDim, embedDim, { ...rest, gain: 1 / Math.sqrt(3) });
+    for (const { bias } of [this.inProj, this.outProj]) bias?.set(0);
+  }
+
+  /** @throws ShapeError for a mask of three axes, which could be one for each batch or for each head. */
+  override forward(query: Tensor, key = query, value = key, options: MultiheadAttentionCall = {}): Tensor {
+    const { mask, causal } = checkOptions("MultiheadAttention", options, ["mask", "causal"]);
+    this.checkInputs(query, key, value);
+    if (mask?.ndim === 3)
+      throw new ShapeError("MultiheadAttention", "takes a mask (L, S) or (N or 1, heads or 1, L, S)", {
+        shapes: [mask.shape],
+        hint: "unsqueeze(1) makes one for each batch, unsqueeze(0) one for each head",
+      });
+    return tidy(() => {
+      const [q, k, v] = this.project(query, key, value);
+      const dropout = this.training ? this.dropout : 0;
+      const heads = scaledDotProductAttention(q!, k!, v!, { mask, causal, dropout });
+      return this.outProj.forward(reshape(transpose(heads, 1, 2), query.shape));
+    });
+  }
+
+  /** Queries, keys and values, each (N, heads, length, features), with one product for those of one tensor. */
+  private project(query: Tensor, key: Tensor, value: Tensor): Tensor[] {
+    if (query === key && key === value) return this.heads(query, 0, 3);
+    if (key === value) return [...this.heads(query, 0, 1), ...this.heads(key, 1, 2)];
+    return [...this.heads(query, 0, 1), ...this.heads(key, 1, 1), ...this.heads(value, 2, 1)];
+  }
+
+  /** `count` of the three thirds of `inProj`, from `first` on. */
+  private heads(x: Tensor, first: number, count: number): Tensor[] {
+    const { weight, bias } = this.inProj;
+    const columns = [first * this.embedDim, (first + count) * this.embedDim] as const;
+    const all = count === 3;
+    const y = all
+      ? linear(x, weight, bias)
+      : linear(x, slice(weight, null, columns), bias === null ? null : slice(bias, columns));
+    const apart = reshape(y, [x.shape[0]!, x.shape[1]!, count, this.numHeads, this.embedDim / this.numHeads]);
+    return split(apart, 2).map((part) => transpose(part, 1, 2));
+  }
+
+  private checkInputs(query: Tensor, key: Tensor, value: Tensor): void {
+    for (const [what, x] of Object.entries({ query, key, value })) {
+      checkFloat("MultiheadAttention", x, `the ${what}`);
+      if (x.ndim !== 3 || x.shape[2] !== this.embedDim)
+        throw new ShapeError("MultiheadAttention", `takes a ${what} (N, length, ${this.embedDim})`, {
+          shapes: [x.shape],
+        });
+    }
+    const shapes = [query.shape, key.shape, value.shape];
+    if (query.shape[0] !== key.shape[0] || key.shape[0] !== value.shape[0] || key.shape[1] !== value.shape[1])
+      throw new ShapeError("MultiheadAttention", "takes query (N, L, E), key and value (N, S, E)", { shapes });
+  }
+}
