@@ -5,11 +5,13 @@ export class ByteReader {
   position = 0;
   private readonly view: DataView;
 
+  readonly bytes: Uint8Array;
+  private readonly file: string;
+
   /** @param file names the file in errors. */
-  constructor(
-    readonly bytes: Uint8Array,
-    private readonly file: string,
-  ) {
+  constructor(bytes: Uint8Array, file: string) {
+    this.bytes = bytes;
+    this.file = file;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 

@@ -61,7 +61,7 @@ export function cacheFolder(): string {
  * dataset's error can say what is wrong with it.
  */
 export function locate(folder: string | undefined, holdsFiles: (folder: string) => boolean): string | null {
-  const given = folder || process.env.THIMBLE_DATA;
+  const given = folder || process.env["THIMBLE_DATA"];
   if (given) return given;
   return holdsFiles(cacheFolder()) ? cacheFolder() : null;
 }
@@ -183,10 +183,12 @@ async function verify(url: string, part: string, resumed: boolean, { md5 }: Down
 class Watch {
   private readonly controller = new AbortController();
   readonly signal: AbortSignal;
-  constructor(
-    private readonly url: string,
-    private readonly options: DownloadOptions,
-  ) {
+  private readonly url: string;
+  private readonly options: DownloadOptions;
+
+  constructor(url: string, options: DownloadOptions) {
+    this.url = url;
+    this.options = options;
     this.signal = options.signal ? AbortSignal.any([this.controller.signal, options.signal]) : this.controller.signal;
   }
 

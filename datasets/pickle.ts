@@ -46,7 +46,11 @@ export class PickleArray {
 
 /** One of the names that may stand in a pickle. `dtype` is only ever that of uint8. */
 class Global {
-  constructor(readonly name: "reconstruct" | "frombuffer" | "ndarray" | "dtype" | "encode" | "uint8") {}
+  readonly name: "reconstruct" | "frombuffer" | "ndarray" | "dtype" | "encode" | "uint8";
+
+  constructor(name: "reconstruct" | "frombuffer" | "ndarray" | "dtype" | "encode" | "uint8") {
+    this.name = name;
+  }
 }
 
 const globals = new Map<string, Global>([

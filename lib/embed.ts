@@ -7,4 +7,4 @@ import { resolve } from "node:path";
 
 import library from "../build/libthimble_cpu.so" with { type: "file" };
 
-process.env.THIMBLE_LIBRARY ??= resolve(import.meta.dir, library); // a bundle names it relative to itself
+process.env["THIMBLE_LIBRARY"] ??= resolve(import.meta.dir, library); // a bundle names it relative to itself

@@ -31,8 +31,11 @@ export interface LanguageModelOptions extends nn.ModuleOptions {
 class TiedLinear extends Module {
   readonly bias: nn.Parameter;
 
-  constructor(readonly weight: nn.Parameter) {
+  readonly weight: nn.Parameter;
+
+  constructor(weight: nn.Parameter) {
     super();
+    this.weight = weight;
     this.bias = new Parameter(NDArray.zeros([weight.shape[0]!], { device: weight.device }));
   }
 

@@ -47,7 +47,7 @@ async function main(): Promise<void> {
   const unknown = process.argv.slice(2).find((argument) => !OPTIONS.includes(argument));
   if (unknown !== undefined)
     throw new BuildError(`there is no option ${unknown}; the options are ${OPTIONS.join(", ")}`);
-  if (process.argv.includes("--postinstall") && process.env.THIMBLE_SKIP_BUILD === "1") {
+  if (process.argv.includes("--postinstall") && process.env["THIMBLE_SKIP_BUILD"] === "1") {
     say(`THIMBLE_SKIP_BUILD=1: the native library was not built. 'npm run build' in ${root} builds it later.`);
     return;
   }

@@ -80,7 +80,7 @@ function upwardImports(): Problem {
 
 function formatC(): Problem | "absent" {
   const tool = findTool("clang-format");
-  if (tool === null) return process.env.CI ? "clang-format is not installed" : "absent";
+  if (tool === null) return process.env["CI"] ? "clang-format is not installed" : "absent";
   const style = fix ? ["-i"] : ["--dry-run", "--Werror", "--ferror-limit=1"];
   return native.length === 0 ? null : run(tool.path, ...style, ...native);
 }

@@ -81,7 +81,7 @@ function candidates(kind: LibraryKind): string[] {
 
 function data(): void {
   console.log("Data");
-  row("THIMBLE_DATA", process.env.THIMBLE_DATA ? contents(process.env.THIMBLE_DATA) : "not set");
+  row("THIMBLE_DATA", process.env["THIMBLE_DATA"] ? contents(process.env["THIMBLE_DATA"]) : "not set");
   row("cache folder", contents(cacheFolder()));
 }
 

@@ -33,7 +33,7 @@ export interface Tool {
 /** The file that a shell would run for `name`, or null. */
 function which(name: string): string | null {
   if (name.includes("/")) return isExecutable(name) ? name : null;
-  for (const folder of (process.env.PATH ?? "").split(delimiter)) {
+  for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
     const path = join(folder, name);
     if (folder !== "" && isExecutable(path)) return path;
   }
@@ -84,7 +84,7 @@ export const homebrewOpenmp: string | null =
   ["/opt/homebrew/opt/libomp", "/usr/local/opt/libomp"].find((folder) => existsSync(folder)) ?? null;
 
 export function findToolchain(): Toolchain {
-  const compiler = process.env.CC ? findTool(process.env.CC.split(" ")[0]!) : findTool("cc", "gcc", "clang");
+  const compiler = process.env["CC"] ? findTool(process.env["CC"].split(" ")[0]!) : findTool("cc", "gcc", "clang");
   return {
     cmake: findTool("cmake"),
     compiler,
@@ -123,6 +123,6 @@ export function missingTools({ cmake, compiler, builder, openmp }: Toolchain): s
 }
 
 function compilerProblem(): string {
-  const chosen = process.env.CC;
+  const chosen = process.env["CC"];
   return chosen ? `the C compiler that $CC names ('${chosen}')` : "a C compiler (cc, gcc or clang)";
 }

@@ -37,6 +37,9 @@ static void check_softmax(int rows, int cols, float scale) {
     th_softmax_backward(dx, dy, y, rows, cols, log_output);
     check_close(dx, expected, count, 2e-6, "softmax gradient of %d x %d, log %d", rows, cols, log_output);
     float *in_place = test_floats(count);
+    memcpy(in_place, x, sizeof(float) * (size_t)count);
+    th_softmax(in_place, in_place, rows, cols, log_output);
+    check(!memcmp(in_place, y, sizeof(float) * (size_t)count), "softmax in place");
     memcpy(in_place, dy, sizeof(float) * (size_t)count);
     th_softmax_backward(in_place, in_place, y, rows, cols, log_output);
     check(!memcmp(in_place, dx, sizeof(float) * (size_t)count), "softmax gradient in place");

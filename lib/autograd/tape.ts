@@ -53,13 +53,20 @@ export class Node implements Edge {
   /** The number of the last search that found this node: see `reachable`. */
   foundBy = 0;
 
+  readonly name: string;
+  readonly shapes: readonly (readonly number[])[];
+  public inputs: readonly (Edge | null)[];
+
   constructor(
-    readonly name: string,
-    readonly shapes: readonly (readonly number[])[],
-    public inputs: readonly (Edge | null)[],
+    name: string,
+    shapes: readonly (readonly number[])[],
+    inputs: readonly (Edge | null)[],
     saved: readonly NDArray[],
     run: (gradients: Gradients) => Gradients,
   ) {
+    this.name = name;
+    this.shapes = shapes;
+    this.inputs = inputs;
     this.gradients = new Array<null>(shapes.length).fill(null);
     this.saved = saved;
     const versions = new Array<number>(saved.length);

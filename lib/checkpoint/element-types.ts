@@ -15,11 +15,13 @@ export interface ElementType {
 
 /** An integer of a file that int32 does not have. */
 export class OutOfRange extends Error {
-  constructor(
-    readonly value: bigint,
-    readonly index: number,
-  ) {
+  readonly value: bigint;
+  readonly index: number;
+
+  constructor(value: bigint, index: number) {
     super(`the value ${value} at element ${index}, which does not fit int32`);
+    this.value = value;
+    this.index = index;
   }
 }
 

@@ -72,10 +72,12 @@ interface Placement {
 class Reader {
   private readonly size: number;
 
-  constructor(
-    private readonly file: string,
-    private readonly descriptor: number,
-  ) {
+  private readonly file: string;
+  private readonly descriptor: number;
+
+  constructor(file: string, descriptor: number) {
+    this.file = file;
+    this.descriptor = descriptor;
     this.size = fstatSync(descriptor).size;
   }
 

@@ -61,8 +61,11 @@ export abstract class PlacementTransform implements Transform {
 export class RandomFlipHorizontal extends PlacementTransform {
   readonly shifts = false;
 
-  constructor(readonly p = 0.5) {
+  readonly p: number;
+
+  constructor(p = 0.5) {
     super();
+    this.p = p;
     checkProbability("RandomFlipHorizontal", p);
   }
 

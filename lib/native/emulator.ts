@@ -11,7 +11,7 @@ const orders = ["forward", "reverse", "random"];
 
 /** Whether the environment asks for the emulated device. */
 export function emulated(): boolean {
-  const variant = process.env.THIMBLE_CUDA;
+  const variant = process.env["THIMBLE_CUDA"];
   if (variant && variant !== "emulated") {
     throw new LibraryError("THIMBLE_CUDA", `'${variant}' is not 'emulated', the only variant to choose`);
   }
@@ -21,7 +21,7 @@ export function emulated(): boolean {
 /** Passes THIMBLE_EMULATOR to the loaded library. */
 export function configureEmulator(path: string): void {
   let [order, seed, lazy] = [0, 1, 0];
-  for (const option of (process.env.THIMBLE_EMULATOR ?? "").split(",").filter((text) => text !== "")) {
+  for (const option of (process.env["THIMBLE_EMULATOR"] ?? "").split(",").filter((text) => text !== "")) {
     const [name = "", value = "1"] = option.split(":");
     if (orders.includes(name) && /^\d+$/.test(value)) [order, seed] = [orders.indexOf(name), Number(value)];
     else if (option === "lazy") lazy = 1;

@@ -19,7 +19,7 @@ const extension = process.platform === "darwin" ? "dylib" : "so";
 
 /** Where the library of a kind may be, in the order that is tried. */
 export function libraryCandidates(kind: LibraryKind): string[] {
-  const override = kind === "cpu" ? process.env.THIMBLE_LIBRARY : process.env.THIMBLE_CUDA_LIBRARY;
+  const override = kind === "cpu" ? process.env["THIMBLE_LIBRARY"] : process.env["THIMBLE_CUDA_LIBRARY"];
   if (override) return [override];
   const name = kind === "cuda" && emulated() ? "cuda_emulated" : kind;
   return [join(root, "build", `libthimble_${name}.${extension}`)];
@@ -55,7 +55,7 @@ export const MOST_THREADS = 1024;
 
 /** Native code reads no environment: THIMBLE_ISA (portable, avx2, avx512) and THIMBLE_THREADS are applied here. */
 function applyEnvironment(backend: Backend): void {
-  const isa = process.env.THIMBLE_ISA;
+  const isa = process.env["THIMBLE_ISA"];
   if (isa) {
     if (!Object.hasOwn(Isa, isa)) {
       throw new LibraryError("THIMBLE_ISA", `'${isa}' is not one of ${Object.keys(Isa).join(", ")}`);
@@ -64,7 +64,7 @@ function applyEnvironment(backend: Backend): void {
       throw new LibraryError("THIMBLE_ISA", backend.th_last_error() ?? "not available");
     }
   }
-  const threads = process.env.THIMBLE_THREADS;
+  const threads = process.env["THIMBLE_THREADS"];
   if (threads) {
     const count = Number(threads);
     if (!Number.isInteger(count) || count < 1 || count > MOST_THREADS) {

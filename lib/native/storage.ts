@@ -72,7 +72,10 @@ export class MemoryPool {
   private collectAbove = SLACK;
   private highest = 0;
 
-  constructor(private readonly backend: Backend) {
+  private readonly backend: Backend;
+
+  constructor(backend: Backend) {
+    this.backend = backend;
     const deallocator = asPointer(backend.th_deallocator());
     if (deallocator === null) throw new LibraryError("thimble", "the library has no deallocator");
     this.deallocator = deallocator;
@@ -168,10 +171,12 @@ export class Storage {
   /** Counts writes in place, so that backward can tell that what it saved has changed. */
   version = 0;
 
-  constructor(
-    private readonly pool: MemoryPool,
-    readonly bytes: number,
-  ) {
+  private readonly pool: MemoryPool;
+  readonly bytes: number;
+
+  constructor(pool: MemoryPool, bytes: number) {
+    this.pool = pool;
+    this.bytes = bytes;
     this.block = pool.take(bytes);
   }
 

@@ -16,7 +16,7 @@ const SPIN_COUNT = "10000";
  * process, which assigning to process.env does not change.
  */
 export function limitSpinning(): void {
-  if (process.platform !== "linux" || process.env.GOMP_SPINCOUNT || process.env.OMP_WAIT_POLICY) return;
+  if (process.platform !== "linux" || process.env["GOMP_SPINCOUNT"] || process.env["OMP_WAIT_POLICY"]) return;
   const cString = (text: string) => new TextEncoder().encode(`${text}\0`);
   let libc;
   try {

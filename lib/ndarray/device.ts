@@ -10,14 +10,18 @@ export class Device {
   readonly pool: MemoryPool;
   private readonly name: string;
 
+  readonly kind: LibraryKind;
+  readonly index: number;
+  readonly backend: Backend;
+  /** The file of the loaded library. */
+  readonly libraryPath: string;
+
   /** @internal */
-  constructor(
-    readonly kind: LibraryKind,
-    readonly index: number,
-    readonly backend: Backend,
-    /** The file of the loaded library. */
-    readonly libraryPath: string,
-  ) {
+  constructor(kind: LibraryKind, index: number, backend: Backend, libraryPath: string) {
+    this.kind = kind;
+    this.index = index;
+    this.backend = backend;
+    this.libraryPath = libraryPath;
     this.pool = new MemoryPool(backend);
     this.name = backend.th_device_name() ?? kind;
   }

@@ -78,11 +78,11 @@ export class Softplus extends Stateless {
 export class LeakyReLU extends Module {
   static readonly [keepsNothing] = true;
 
-  constructor(
-    private readonly slope = 0.01,
-    options: ModuleOptions = {},
-  ) {
+  private readonly slope: number;
+
+  constructor(slope = 0.01, options: ModuleOptions = {}) {
     super();
+    this.slope = slope;
     checkModuleOptions("LeakyReLU", options);
     checkNumber("LeakyReLU", "slope", slope);
   }
@@ -96,11 +96,11 @@ export class LeakyReLU extends Module {
 export class Dropout extends Module {
   static readonly [keepsNothing] = true;
 
-  constructor(
-    private readonly p = 0.5,
-    options: ModuleOptions = {},
-  ) {
+  private readonly p: number;
+
+  constructor(p = 0.5, options: ModuleOptions = {}) {
     super();
+    this.p = p;
     checkModuleOptions("Dropout", options);
     checkNumber("Dropout", "p", p, 0, 1);
   }

@@ -59,12 +59,13 @@ export class MultiheadAttention extends Module {
   readonly outProj: Linear;
   readonly dropout: number;
 
-  constructor(
-    readonly embedDim: number,
-    readonly numHeads: number,
-    options: MultiheadAttentionOptions = {},
-  ) {
+  readonly embedDim: number;
+  readonly numHeads: number;
+
+  constructor(embedDim: number, numHeads: number, options: MultiheadAttentionOptions = {}) {
     super();
+    this.embedDim = embedDim;
+    this.numHeads = numHeads;
     const { dropout = 0, ...rest } = checkModuleOptions("MultiheadAttention", options, ["bias", "dropout"]);
     checkSize("MultiheadAttention", "embedDim", embedDim);
     checkSize("MultiheadAttention", "numHeads", numHeads);

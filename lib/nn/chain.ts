@@ -18,13 +18,8 @@ import { joins, type Module } from "./module.ts";
 import { TO_NCHW, TO_NHWC } from "./pixels.ts";
 
 /** What has been done to the sums of the last layer. Nothing joins a closed one. */
-enum Stage {
-  sums,
-  normalized,
-  rectified,
-  added,
-  closed,
-}
+const Stage = { sums: 0, normalized: 1, rectified: 2, added: 3, closed: 4 } as const;
+type Stage = (typeof Stage)[keyof typeof Stage];
 
 /** A weight of so many elements and more is not read again by each thread for its few pixels. */
 const LARGE_WEIGHT = 2 ** 20;
@@ -58,7 +53,10 @@ export class Chain {
   /** Slots that a residual still reads. */
   private readonly held: number[] = [];
 
-  private constructor(private readonly x: Tensor) {
+  private readonly x: Tensor;
+
+  private constructor(x: Tensor) {
+    this.x = x;
     const [, c = 0, h = 1, w = 1] = x.shape;
     this.end = { count: 0, place: Place.x, stage: Stage.closed, isImages: x.ndim === 4, h, w, c };
   }

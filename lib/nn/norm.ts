@@ -30,11 +30,11 @@ abstract class BatchNorm extends Module {
   /** Whether ReLU follows, in the same pass. */
   readonly relu: boolean;
 
-  constructor(
-    protected readonly features: number,
-    options: BatchNormModuleOptions = {},
-  ) {
+  protected readonly features: number;
+
+  constructor(features: number, options: BatchNormModuleOptions = {}) {
     super();
+    this.features = features;
     const name = this.constructor.name;
     checkModuleOptions(name, options, ["eps", "momentum", "relu"]);
     const { eps = 1e-5, momentum = 0.1, relu = false, ...rest } = options;

@@ -14,11 +14,11 @@ abstract class Pool2d extends Module {
   readonly stride: number;
   readonly padding: number;
 
-  constructor(
-    readonly kernelSize: number,
-    options: PoolModuleOptions = {},
-  ) {
+  readonly kernelSize: number;
+
+  constructor(kernelSize: number, options: PoolModuleOptions = {}) {
     super();
+    this.kernelSize = kernelSize;
     const name = this.constructor.name;
     const { stride = kernelSize, padding = 0 } = checkModuleOptions(name, options, ["stride", "padding"]);
     checkWindow(name, kernelSize, stride, padding);

@@ -47,13 +47,13 @@ abstract class Cell extends Module {
   readonly bias_ih: Parameter | null;
   readonly bias_hh: Parameter | null;
 
-  constructor(
-    readonly inputSize: number,
-    readonly hiddenSize: number,
-    gates: number,
-    options: CellOptions,
-  ) {
+  readonly inputSize: number;
+  readonly hiddenSize: number;
+
+  constructor(inputSize: number, hiddenSize: number, gates: number, options: CellOptions) {
     super();
+    this.inputSize = inputSize;
+    this.hiddenSize = hiddenSize;
     const { bias = true, ...rest } = checkModuleOptions(this.constructor.name, options, ["bias"]);
     checkSize(this.constructor.name, "inputSize", inputSize);
     checkSize(this.constructor.name, "hiddenSize", hiddenSize);
@@ -152,13 +152,15 @@ export class LSTMCell extends Cell {
 abstract class Recurrent extends Module {
   private readonly dropout: number;
 
-  constructor(
-    readonly inputSize: number,
-    readonly hiddenSize: number,
-    readonly numLayers: number,
-    p: number,
-  ) {
+  readonly inputSize: number;
+  readonly hiddenSize: number;
+  readonly numLayers: number;
+
+  constructor(inputSize: number, hiddenSize: number, numLayers: number, p: number) {
     super();
+    this.inputSize = inputSize;
+    this.hiddenSize = hiddenSize;
+    this.numLayers = numLayers;
     checkSize(this.constructor.name, "numLayers", numLayers);
     checkNumber(this.constructor.name, "dropout", p, 0, 1);
     this.dropout = p;

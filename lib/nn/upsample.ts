@@ -10,11 +10,11 @@ import { checkImages, onPixels } from "./pixels.ts";
 export class Upsample extends Module {
   static readonly [keepsNothing] = true;
 
-  constructor(
-    readonly scale: number,
-    options: ModuleOptions = {},
-  ) {
+  readonly scale: number;
+
+  constructor(scale: number, options: ModuleOptions = {}) {
     super();
+    this.scale = scale;
     checkModuleOptions("Upsample", options);
     checkSize("Upsample", "scale", scale);
   }

@@ -147,10 +147,10 @@ const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (val
 export class ParameterTable {
   private rows: Float64Array;
 
-  constructor(
-    private readonly width: number,
-    count: number,
-  ) {
+  private readonly width: number;
+
+  constructor(width: number, count: number) {
+    this.width = width;
     this.rows = new Float64Array(new ArrayBuffer(Math.max(8, 8 * width * count)));
   }
 
@@ -199,10 +199,13 @@ function checkFits(param: Tensor, array: NDArray): void {
 export class Moments {
   private readonly arrays: (NDArray | undefined)[] = [];
 
-  constructor(
-    private readonly name: string,
-    private readonly params: readonly Tensor[],
-  ) {}
+  private readonly name: string;
+  private readonly params: readonly Tensor[];
+
+  constructor(name: string, params: readonly Tensor[]) {
+    this.name = name;
+    this.params = params;
+  }
 
   get(index: number): NDArray {
     const param = this.params[index]!;

@@ -127,7 +127,11 @@ class Recorder {
   private readonly calls: Call[] = [];
   private readonly totals = new Map<string, Total>();
 
-  constructor(private readonly maxCalls: number) {}
+  private readonly maxCalls: number;
+
+  constructor(maxCalls: number) {
+    this.maxCalls = maxCalls;
+  }
 
   /** Puts a function that is timed in place of `functions[name]`, which goes to `originals`. */
   replace<Name extends keyof Backend>(functions: Functions, name: Name, originals: Partial<Functions>): void {

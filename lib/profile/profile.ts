@@ -33,14 +33,18 @@ export interface TraceEvent {
 }
 
 export class Profile {
-  constructor(
-    /** The first calls, up to the limit that was asked for. */
-    readonly calls: readonly Call[],
-    /** By shape, the longest first. Of all calls. */
-    readonly shapes: readonly OperationTotal[],
-    /** From the start of profiling to its end. */
-    readonly wallMs: number,
-  ) {}
+  /** The first calls, up to the limit that was asked for. */
+  readonly calls: readonly Call[];
+  /** By shape, the longest first. Of all calls. */
+  readonly shapes: readonly OperationTotal[];
+  /** From the start of profiling to its end. */
+  readonly wallMs: number;
+
+  constructor(calls: readonly Call[], shapes: readonly OperationTotal[], wallMs: number) {
+    this.calls = calls;
+    this.shapes = shapes;
+    this.wallMs = wallMs;
+  }
 
   /** By operation, the longest first. Of all calls. */
   get operations(): OperationTotal[] {

@@ -49,7 +49,11 @@ export class Peers {
   readonly missing = new Map<PeerName, string>();
   private readonly running = new Map<PeerName, Contestant[]>();
 
-  constructor(private readonly options: PeerOptions) {}
+  private readonly options: PeerOptions;
+
+  constructor(options: PeerOptions) {
+    this.options = options;
+  }
 
   /** Every configuration of the peers, those that can be started. */
   async get(names: readonly PeerName[]): Promise<Contestant[]> {
@@ -115,7 +119,7 @@ export function torchPeer(threads: number, format: string): string[] {
 }
 
 export function python(): string {
-  return process.env.PYTHON ?? (existsSync("/usr/bin/python3") ? "/usr/bin/python3" : "python3");
+  return process.env["PYTHON"] ?? (existsSync("/usr/bin/python3") ? "/usr/bin/python3" : "python3");
 }
 
 /** Compiles a program of peers/ into the build folder; null when the compiler or a library is missing. */
@@ -123,7 +127,7 @@ export function compile(source: string, flags: readonly string[], libraries: rea
   mkdirSync(driverFolder, { recursive: true });
   const program = join(driverFolder, source.replace(/\.c$/, ""));
   const args = ["-std=gnu11", ...flags, "-o", program, join(sources, source), ...libraries];
-  return output(process.env.CC ?? "cc", args) === null ? null : program;
+  return output(process.env["CC"] ?? "cc", args) === null ? null : program;
 }
 
 /** Installs the JavaScript peers into the build folder, without running their install scripts. */

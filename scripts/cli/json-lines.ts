@@ -4,11 +4,11 @@ import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs
 import { attempt, prepareOutput } from "./output.ts";
 
 export class JsonLines {
+  private readonly file: string;
+
   /** Starts the file anew, or, for a resumed run, keeps its lines of the first `epochs` epochs. */
-  constructor(
-    private readonly file: string,
-    epochs = 0,
-  ) {
+  constructor(file: string, epochs = 0) {
+    this.file = file;
     prepareOutput(file);
     const lines = epochs > 0 && existsSync(file) ? readFileSync(file, "utf8").split("\n") : [];
     const kept = lines.filter((line) => epochOf(line) <= epochs);

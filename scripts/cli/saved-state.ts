@@ -7,11 +7,15 @@ type JsonObject = { readonly [key: string]: Json | undefined };
 
 /** An object of a saved state. Every reader throws CheckpointError when the value is missing or another one. */
 export class SavedState {
-  private constructor(
-    private readonly file: string,
-    private readonly command: string,
-    private readonly values: JsonObject,
-  ) {}
+  private readonly file: string;
+  private readonly command: string;
+  private readonly values: JsonObject;
+
+  private constructor(file: string, command: string, values: JsonObject) {
+    this.file = file;
+    this.command = command;
+    this.values = values;
+  }
 
   /** The state in a file of `command`, which is `train-resnet` or another script. */
   static read(file: string, command: string): SavedState {

@@ -108,7 +108,11 @@ test("arrays of the caller's come back by name, and are no part of the model", (
   saveCheckpoint(file, { model, optimizer, arrays }, { epoch: 1 });
   const read = readCheckpointArrays(file);
   expect(Object.keys(read)).toEqual(["hidden.0", "ids"]);
-  expect([read["hidden.0"]!.toArray(), read.ids!.toArray(), read.ids!.dtype]).toEqual([[[1.5, 2]], [3, 4], "int32"]);
+  expect([read["hidden.0"]!.toArray(), read["ids"]!.toArray(), read["ids"]!.dtype]).toEqual([
+    [[1.5, 2]],
+    [3, 4],
+    "int32",
+  ]);
   expect(loadCheckpoint(file, { model: makeModel() })).toEqual({ epoch: 1 });
   expect(loadCheckpoint(file, { model, optimizer })).toEqual({ epoch: 1 });
   saveCheckpoint(file, { model });
@@ -293,7 +297,7 @@ test("a state that JSON does not hold is refused, and the file that was there st
   const model = makeModel();
   saveCheckpoint(file, { model }, { epoch: 1 });
   const cyclic: Record<string, unknown> = {};
-  cyclic.self = cyclic;
+  cyclic["self"] = cyclic;
   class Options {
     lr = 1;
   }

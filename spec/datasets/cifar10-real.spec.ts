@@ -8,7 +8,7 @@ import { cacheFolder, CIFAR10Dataset } from "thimble/datasets";
 import { locateFiles } from "../../datasets/cifar10-files.ts";
 
 const local = join(homedir(), ".cache/thimble-data");
-const root = [process.env.THIMBLE_DATA, cacheFolder(), local].find((path) => path && locateFiles(path)) ?? null;
+const root = [process.env["THIMBLE_DATA"], cacheFolder(), local].find((path) => path && locateFiles(path)) ?? null;
 const small = join(root ?? local, "cifar-10-small.tar.gz");
 
 function describeWhere(there: boolean, what: string, body: () => void): void {

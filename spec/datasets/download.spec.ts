@@ -300,7 +300,7 @@ describe("CIFAR-10", () => {
       expect(locateCifar10()).toBe(cache);
     });
     withEnvironment({ THIMBLE_DATA: "", THIMBLE_CACHE: folder(wholeSet("bin", 1)) }, () => {
-      expect(locateCifar10()).toBe(process.env.THIMBLE_CACHE!);
+      expect(locateCifar10()).toBe(process.env["THIMBLE_CACHE"]!);
     });
   });
 

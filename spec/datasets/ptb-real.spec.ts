@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { cacheFolder, Corpus, isPtb } from "thimble/datasets";
 
 const local = join(homedir(), ".cache/thimble-data");
-const root = [process.env.THIMBLE_DATA, cacheFolder(), local].find((path) => path && isPtb(path));
+const root = [process.env["THIMBLE_DATA"], cacheFolder(), local].find((path) => path && isPtb(path));
 
 if (root === undefined) {
   console.log(`The Penn Treebank is not in $THIMBLE_DATA, the cache folder, or ${local}: its test is left out.`);

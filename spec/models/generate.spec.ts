@@ -10,8 +10,11 @@ class Table extends nn.Module {
   readonly read: number[] = [];
   readonly modes: boolean[] = [];
 
-  constructor(private readonly rows: readonly (readonly number[])[]) {
+  private readonly rows: readonly (readonly number[])[];
+
+  constructor(rows: readonly (readonly number[])[]) {
     super();
+    this.rows = rows;
   }
 
   override forward(x: Tensor, h: HiddenState | null = null): [Tensor, HiddenState] {

@@ -18,14 +18,14 @@ afterEach(() =>
 );
 
 test("a library that is not there: where it was looked for, and what to do", () => {
-  process.env.THIMBLE_CUDA_LIBRARY = "nowhere/libthimble_cuda.so";
+  process.env["THIMBLE_CUDA_LIBRARY"] = "nowhere/libthimble_cuda.so";
   const error = thrown(() => loadBackend("cuda"));
   expect(error).toBeInstanceOf(DeviceUnavailableError);
   expect(String(error)).toMatch(/looked for nowhere\/libthimble_cuda.so.*npm run build -- --cuda.*cpu\(\)/);
 });
 
 test("a library whose device does not open: its own words", () => {
-  process.env.THIMBLE_CUDA_LIBRARY = cpu().libraryPath; // it has one device, and so none with index 3
+  process.env["THIMBLE_CUDA_LIBRARY"] = cpu().libraryPath; // it has one device, and so none with index 3
   const error = thrown(() => loadBackend("cuda", 3));
   expect(error).toBeInstanceOf(DeviceUnavailableError);
   expect(String(error)).toMatch(/libthimble_cpu.*loaded, but there is one cpu, with index 0, not 3.*isAvailable/);
@@ -33,22 +33,22 @@ test("a library whose device does not open: its own words", () => {
 });
 
 test("a file that is no library is an error of its own", () => {
-  process.env.THIMBLE_CUDA_LIBRARY = join(import.meta.dir, "../../package.json");
+  process.env["THIMBLE_CUDA_LIBRARY"] = join(import.meta.dir, "../../package.json");
   expect(thrown(() => loadBackend("cuda"))).toBeInstanceOf(LibraryError);
 });
 
 test("the emulated variant is chosen by the environment alone", () => {
   expect(libraryCandidates("cuda")[0]).toMatch(/libthimble_cuda\.\w+$/);
-  process.env.THIMBLE_CUDA = "emulated";
+  process.env["THIMBLE_CUDA"] = "emulated";
   expect(libraryCandidates("cuda")[0]).toMatch(/libthimble_cuda_emulated\.\w+$/);
   expect(libraryCandidates("cpu")[0]).toMatch(/libthimble_cpu\.\w+$/);
-  process.env.THIMBLE_CUDA = "imitated";
+  process.env["THIMBLE_CUDA"] = "imitated";
   expect(() => libraryCandidates("cuda")).toThrow(/THIMBLE_CUDA: 'imitated' is not 'emulated'/);
 });
 
 test("an option of the emulator that is none is named", () => {
   for (const option of ["sideways", "random:one", "forward,eager"]) {
-    process.env.THIMBLE_EMULATOR = option;
+    process.env["THIMBLE_EMULATOR"] = option;
     expect(() => configureEmulator(cpu().libraryPath)).toThrow(new RegExp(`'${option.split(",").at(-1)}' is none of`));
   }
 });

@@ -36,7 +36,11 @@ class Program {
   checks = 0;
   backwards = 0;
 
-  constructor(private readonly random: Random) {}
+  private readonly random: Random;
+
+  constructor(random: Random) {
+    this.random = random;
+  }
 
   run(steps: number): void {
     for (let i = 0; i < steps; i++) {

@@ -22,10 +22,13 @@ class Program {
   private readonly pairs: Pair[] = [];
   readonly log: string[] = [];
 
-  constructor(
-    private readonly random: Random,
-    private readonly device: NDArray["device"],
-  ) {}
+  private readonly random: Random;
+  private readonly device: NDArray["device"];
+
+  constructor(random: Random, device: NDArray["device"]) {
+    this.random = random;
+    this.device = device;
+  }
 
   run(steps: number): void {
     this.create();

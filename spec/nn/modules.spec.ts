@@ -290,7 +290,7 @@ describe("Module", () => {
   test("parameters survive a tidy in which the module was made", () => {
     const module = tidy(() => ({ model: new Nested() })).model;
     expect(module.first.weight.toTypedArray().length).toBe(6);
-    expect(module.blocks[1]!.stateDict().runningVar!.toArray()).toEqual([1, 1]);
+    expect(module.blocks[1]!.stateDict()["runningVar"]!.toArray()).toEqual([1, 1]);
   });
 
   test("bias: false leaves the parameter out", () => {

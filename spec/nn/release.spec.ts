@@ -13,8 +13,11 @@ class Probe extends nn.Module {
   seen: Tensor | null = null;
   made: Tensor | null = null;
 
-  constructor(private readonly change: boolean) {
+  private readonly change: boolean;
+
+  constructor(change: boolean) {
     super();
+    this.change = change;
   }
 
   override forward(x: Tensor): Tensor {

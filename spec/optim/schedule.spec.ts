@@ -64,7 +64,7 @@ describe("schedules", () => {
     // @ts-expect-error: the schedule comes second
     expect(() => warmUp(cosine)).toThrow(ArgumentError);
     // @ts-expect-error: its name
-    expect(() => warmUp(0.1, "cosine")).toThrow("warmUp: takes a schedule, not cosine");
+    expect(() => warmUp(0.1, "cosine")).toThrow('warmUp: takes a schedule, not "cosine"');
     expect(() => steps([0.5, 30])).toThrow("steps: a milestone must be at most 1, not 30");
     expect(() => steps([0.5], NaN)).toThrow("gamma");
     // @ts-expect-error: one alone

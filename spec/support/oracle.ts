@@ -46,11 +46,15 @@ export function walk(range: Slice, size: number): number[] {
 }
 
 export class Oracle {
-  private constructor(
-    readonly shape: readonly number[],
-    private readonly values: number[],
-    private readonly positions: readonly number[],
-  ) {}
+  readonly shape: readonly number[];
+  private readonly values: number[];
+  private readonly positions: readonly number[];
+
+  private constructor(shape: readonly number[], values: number[], positions: readonly number[]) {
+    this.shape = shape;
+    this.values = values;
+    this.positions = positions;
+  }
 
   static of(shape: Index, values: ArrayLike<number>): Oracle {
     return new Oracle(

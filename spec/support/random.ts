@@ -3,7 +3,11 @@ import { product } from "./oracle.ts";
 
 /** A small generator (mulberry32) with the draws that random programs need. */
 export class Random {
-  constructor(private state: number) {}
+  private state: number;
+
+  constructor(state: number) {
+    this.state = state;
+  }
 
   /** In [0, 1). */
   next(): number {
