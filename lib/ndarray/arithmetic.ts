@@ -13,6 +13,9 @@ import { describe, sameDevice } from "./operands.ts";
 import { checkOptions } from "./options.ts";
 import { pack } from "./pack.ts";
 
+/** They give 1 or 0. */
+export const COMPARISONS = ["equal", "notEqual", "less", "lessEqual", "greater", "greaterEqual"] as const;
+
 const INT32_UNARY = new Set<Unary>([
   "neg",
   "abs",
@@ -21,26 +24,9 @@ const INT32_UNARY = new Set<Unary>([
   "rsubScalar",
   "maximumScalar",
   "minimumScalar",
-  "equalScalar",
-  "notEqualScalar",
-  "lessScalar",
-  "lessEqualScalar",
-  "greaterScalar",
-  "greaterEqualScalar",
+  ...COMPARISONS.map((op) => `${op}Scalar` as const),
 ]);
-const INT32_BINARY = new Set<Binary>([
-  "add",
-  "sub",
-  "mul",
-  "maximum",
-  "minimum",
-  "equal",
-  "notEqual",
-  "less",
-  "lessEqual",
-  "greater",
-  "greaterEqual",
-]);
+const INT32_BINARY = new Set<Binary>(["add", "sub", "mul", "maximum", "minimum", ...COMPARISONS]);
 
 /** What a kernel may do with its first operand. */
 interface InPlace {

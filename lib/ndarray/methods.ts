@@ -4,6 +4,7 @@ import {
   type Axes,
   checkOperand,
   combine,
+  COMPARISONS,
   mean,
   type Operand,
   pad,
@@ -74,20 +75,7 @@ declare module "./ndarray.ts" {
   }
 }
 
-for (const op of [
-  "add",
-  "sub",
-  "mul",
-  "div",
-  "maximum",
-  "minimum",
-  "equal",
-  "notEqual",
-  "less",
-  "lessEqual",
-  "greater",
-  "greaterEqual",
-] as const) {
+for (const op of ["add", "sub", "mul", "div", "maximum", "minimum", ...COMPARISONS] as const) {
   NDArray.prototype[op] = function (other) {
     return combine(op, this, other);
   };
