@@ -1,6 +1,6 @@
 import { ArgumentError, data, noGrad, tensor, tidy } from "../lib/index.ts";
 import { checkOptions } from "../lib/ndarray/options.ts";
-import { inMode } from "../lib/nn/module.ts";
+import { inMode } from "../lib/nn/mode.ts";
 import { type HiddenState, type SequenceModel, tensorsOf } from "../lib/training/index.ts";
 
 export interface GenerateOptions {

@@ -9,7 +9,7 @@ import type { NDArray } from "../ndarray/ndarray.ts";
 import { describe } from "../ndarray/operands.ts";
 import { tidy } from "../ndarray/scope.ts";
 import { Module, SoftmaxLoss } from "../nn/index.ts";
-import { modesOf } from "../nn/module.ts";
+import { modesOf } from "../nn/mode.ts";
 import { clipGradNorm, type Optimizer } from "../optim/index.ts";
 
 /** Averages over examples. */
