@@ -43,7 +43,7 @@ export class Device {
     return Object.entries(Isa).find(([, value]) => value === code)?.[0] ?? "unknown";
   }
 
-  /** Bytes: `live` in arrays now, `peak` the most of it, `reserved` all that the library has taken from the system. */
+  /** Bytes of the whole process, its workers too: `live` in arrays now, `peak` the most of it, `reserved` all that the library has taken from the system. */
   memory(): { live: number; peak: number; reserved: number } {
     const reserved = this.backend.th_memory_stat(Memory.live) + this.backend.th_memory_stat(Memory.cached);
     return { live: this.pool.live, peak: this.pool.peak, reserved };

@@ -72,7 +72,10 @@ let calls = 0;
 /** How often {@link manualSeed} was called: what drew its seed before draws another after it. */
 export const manualSeeds = (): number => calls;
 
-/** Seeds every random operation: the same seed makes a run repeat bit for bit on the same machine and thread count. */
+/**
+ * Seeds every random operation: the same seed makes a run repeat bit for bit on the same machine and thread count. Of an
+ * integer the lowest 32 bits count.
+ */
 export function manualSeed(seed: number): void {
   defaultGenerator.state = { seed: checkSeed("manualSeed", seed), stream: 0 };
   calls++;
