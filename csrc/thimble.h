@@ -126,6 +126,9 @@ typedef enum {
   TH_UNARY_SILU = 25,       /* x · sigmoid(x) */
   TH_UNARY_SOFTPLUS = 26,   /* log(1 + exp(x)) */
   TH_UNARY_LEAKY_RELU = 27, /* x < 0 ? p · x : x */
+  TH_UNARY_FLOOR = 28,
+  TH_UNARY_CEIL = 29,
+  TH_UNARY_ROUND = 30, /* halves to even */
 } th_unary_op;
 
 typedef enum {
@@ -142,7 +145,7 @@ typedef enum {
   TH_BINARY_SQRT_BACKWARD = 10,    /* (g, y): g / (2y) */
   TH_BINARY_ABS_BACKWARD = 11,     /* (g, x): g · sign(x) */
   TH_BINARY_POW_BACKWARD = 12,     /* (g, x): g · p · x^(p - 1), zero where p is zero */
-  TH_BINARY_MAXIMUM_BACKWARD = 13, /* (a, b): the share of the gradient that a gets: 1, 1/2 on a tie, 0 */
+  TH_BINARY_MAXIMUM_BACKWARD = 13, /* (a, b): the share of the gradient that a gets: 1 (by NaN too), 1/2 on a tie, 0 */
   TH_BINARY_EXP_SUB = 14,          /* (x, y): exp(x - y), and 1 where both are the same infinity */
   TH_BINARY_MINIMUM = 15,          /* NaN wins */
   TH_BINARY_NOT_EQUAL = 16,

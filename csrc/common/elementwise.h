@@ -37,7 +37,10 @@
   OP(GELU, x *th_gaussian(x).distribution)                                                                             \
   OP(SILU, x *TH_SIGMOID(x))                                                                                           \
   OP(SOFTPLUS, (x > 0 ? x : 0) + th_log1pf(TH_EXP(-fabsf(x))))                                                         \
-  OP(LEAKY_RELU, x < 0 ? p * x : x)
+  OP(LEAKY_RELU, x < 0 ? p * x : x)                                                                                    \
+  OP(FLOOR, floorf(x))                                                                                                 \
+  OP(CEIL, ceilf(x))                                                                                                   \
+  OP(ROUND, rintf(x))
 
 /* float32, x, y and p */
 #define FLOAT_BINARY(OP)                                                                                               \
@@ -54,7 +57,7 @@
   OP(SQRT_BACKWARD, x / (2 * y))                                                                                       \
   OP(ABS_BACKWARD, x *(y > 0 ? 1 : y < 0 ? -1 : y))                                                                    \
   OP(POW_BACKWARD, x *(p * TH_POW(y, p - 1)))                                                                          \
-  OP(MAXIMUM_BACKWARD, x > y ? 1 : x == y ? 0.5f : 0)                                                                  \
+  OP(MAXIMUM_BACKWARD, x < y ? 0 : x == y ? 0.5f : 1)                                                                  \
   OP(EXP_SUB, x == y ? 1 : TH_EXP(x - y))                                                                              \
   OP(MINIMUM, x < y || x != x ? x : y)                                                                                 \
   OP(NOT_EQUAL, x != y ? 1 : 0)                                                                                        \

@@ -128,6 +128,9 @@ static double unary(int op, double x, double p) {
   case TH_UNARY_SILU: return x * (1 / (1 + exp(-x)));
   case TH_UNARY_SOFTPLUS: return fmax(x, 0) + log1p(exp(-fabs(x))) + (isnan(x) ? x : 0);
   case TH_UNARY_LEAKY_RELU: return x < 0 ? p * x : x;
+  case TH_UNARY_FLOOR: return floor(x);
+  case TH_UNARY_CEIL: return ceil(x);
+  case TH_UNARY_ROUND: return rint(x);
   default: abort();
   }
 }
@@ -156,7 +159,7 @@ static void check_unary(int op, double p) {
 
 TEST_SUITE(unary) {
   static const double powers[] = {3, 2, 1, 0.5, 0, -0.5, -1, -2, 2.5, -3, 7};
-  for (int op = TH_UNARY_NEG; op <= TH_UNARY_LEAKY_RELU; op++) check_unary(op, 0.5), check_unary(op, -3.25);
+  for (int op = TH_UNARY_NEG; op <= TH_UNARY_ROUND; op++) check_unary(op, 0.5), check_unary(op, -3.25);
   for (size_t i = 0; i < sizeof powers / sizeof *powers; i++) check_unary(TH_UNARY_POW_SCALAR, powers[i]);
   check_unary(TH_UNARY_MAXIMUM_SCALAR, NAN);
   check_unary(TH_UNARY_MINIMUM_SCALAR, NAN);
@@ -177,7 +180,7 @@ static double binary(int op, double x, double y, double p) {
   case TH_BINARY_SQRT_BACKWARD: return x / (2 * y);
   case TH_BINARY_ABS_BACKWARD: return x * (y > 0 ? 1 : y < 0 ? -1 : y);
   case TH_BINARY_POW_BACKWARD: return p == 0 ? 0 : x * (p * pow(y, p - 1));
-  case TH_BINARY_MAXIMUM_BACKWARD: return x > y ? 1 : x == y ? 0.5 : 0;
+  case TH_BINARY_MAXIMUM_BACKWARD: return x < y ? 0 : x == y ? 0.5 : 1;
   case TH_BINARY_EXP_SUB: return x == y ? 1 : exp(x - y);
   case TH_BINARY_MINIMUM: return isnan(x) || isnan(y) ? NAN : fmin(x, y);
   case TH_BINARY_NOT_EQUAL: return x != y;

@@ -52,18 +52,19 @@ export class Subset<E extends Example> implements Dataset<E> {
  * @param options `seed`: a 32-bit integer that determines the split. Default: the generator of `manualSeed` does.
  * @throws ArgumentError for lengths that are neither.
  */
-export function randomSplit<E extends Example>(
+export function randomSplit<E extends Example, const L extends readonly number[]>(
   dataset: Dataset<E>,
-  lengths: readonly number[],
+  lengths: L,
   options: { seed?: number | undefined } = {},
-): Subset<E>[] {
+): { -readonly [K in keyof L]: Subset<E> } {
   const length = datasetLength("randomSplit", dataset);
   const { seed } = checkOptions("randomSplit", options, ["seed"]);
   checkSeed("randomSplit", seed);
   const counts = readLengths(lengths, length);
   const order = seed === undefined ? defaultGenerator.permutation(length) : permutation(length, { seed, stream: 0 });
   let end = 0;
-  return counts.map((count) => new Subset(dataset, order.subarray(end, (end += count))));
+  const parts = counts.map((count) => new Subset(dataset, order.subarray(end, (end += count))));
+  return parts as { -readonly [K in keyof L]: Subset<E> }; // one for each length
 }
 
 function readLengths(lengths: readonly number[], length: number): readonly number[] {

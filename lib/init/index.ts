@@ -7,6 +7,7 @@ import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { checkShape, type Shape, sizeOf } from "../ndarray/layout.ts";
 import type { ArrayOptions } from "../ndarray/array-options.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
+import { describe } from "../ndarray/operands.ts";
 import { checkOptions } from "../ndarray/options.ts";
 import * as random from "../ndarray/random.ts";
 
@@ -134,8 +135,8 @@ function readFans(operation: string, fanIn: number, fanOut: number, options: Fan
     throw new ArgumentError(operation, `there is no gain for the nonlinearity '${String(nonlinearity)}'`, { hint });
   }
   const gain = given ?? GAINS[nonlinearity];
-  if (!(gain >= 0) || gain === Infinity)
-    throw new ArgumentError(operation, `gain must be a finite number of at least 0, not ${String(gain)}`);
+  if (typeof gain !== "number" || !(gain >= 0) || gain === Infinity)
+    throw new ArgumentError(operation, `gain must be a finite number of at least 0, not ${describe(gain)}`);
   return { ...fans(operation, fanIn, fanOut, shape), gain, rest };
 }
 

@@ -66,6 +66,9 @@ export const Unary = {
   silu: 25,
   softplus: 26,
   leakyRelu: 27,
+  floor: 28,
+  ceil: 29,
+  round: 30,
 } as const;
 export type Unary = keyof typeof Unary;
 

@@ -10,7 +10,7 @@ import * as layout from "./layout.ts";
 import type { Range } from "./views.ts";
 import { NDArray } from "./ndarray.ts";
 import { describe, sameDevice } from "./operands.ts";
-import { checkOptions } from "./options.ts";
+import { checkFlag, checkOptions } from "./options.ts";
 import { pack } from "./pack.ts";
 
 /** They give 1 or 0. */
@@ -96,6 +96,14 @@ export function combine(op: keyof typeof WITH_NUMBER, a: NDArray, b: Operand): N
   return typeof b === "number" ? WITH_NUMBER[op](a, b) : binary(op, a, checkArray(op, b));
 }
 
+/** A comparison for users: 1 or 0 as int32, which masks take. */
+export function compare(op: (typeof COMPARISONS)[number], a: NDArray, b: Operand): NDArray {
+  const holds = combine(op, a, b);
+  if (holds.dtype === "int32") return holds;
+  using floats = holds;
+  return floats.to({ dtype: "int32" });
+}
+
 function checkArray(op: string, value: unknown): NDArray {
   if (value instanceof NDArray) return value;
   const hint = describe(value) === "Tensor" ? { hint: "A tensor's array is its .data" } : {};
@@ -143,7 +151,9 @@ export interface ReduceOptions {
 /** What a reduction was given as options: `sum(0)` is short for `sum({ axes: 0 })`. */
 export function readReduction(operation: string, options: Axes | ReduceOptions): ReduceOptions {
   if (isAxes(options)) return { axes: options };
-  return checkOptions(operation, options, ["axes", "keepDims"]);
+  const known = checkOptions(operation, options, ["axes", "keepDims"]);
+  checkFlag(operation, "keepDims", known.keepDims);
+  return known;
 }
 
 /** Whether options are axes alone. */

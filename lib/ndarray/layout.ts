@@ -3,6 +3,7 @@
  * Everything that depends on shapes alone is validated here, so that native code can trust what it is given.
  */
 import { ShapeError } from "../native/errors.ts";
+import { describe } from "./operands.ts";
 import { MAX_NDIM } from "../native/symbols.gen.ts";
 
 export type Shape = readonly number[];
@@ -90,7 +91,7 @@ export function isContiguous(shape: Shape, strides: Shape): boolean {
 /** An axis of an array with `ndim` axes, counted from the end when negative. */
 export function checkAxis(operation: string, axis: number, ndim: number, shape?: Shape): number {
   if (!Number.isInteger(axis) || axis < -ndim || axis >= ndim) {
-    const problem = `axis ${String(axis)} is out of range for ${ndim} axes`;
+    const problem = `axis ${describe(axis)} is out of range for ${ndim} axes`;
     throw new ShapeError(operation, problem, shape ? { shapes: [shape] } : {});
   }
   return axis < 0 ? axis + ndim : axis;
@@ -105,7 +106,7 @@ export function checkAxes(
   if (axes === undefined || axes === null) return Array.from(shape, (_, i) => i);
   const list = typeof axes === "number" ? [axes] : axes;
   if (!Array.isArray(list)) {
-    throw new ShapeError(operation, `axes must be an integer or a list, not ${String(axes)}`, { shapes: [shape] });
+    throw new ShapeError(operation, `axes must be an integer or a list, not ${describe(axes)}`, { shapes: [shape] });
   }
   const checked = new Array<number>(list.length);
   let seen = 0; // one bit for each axis

@@ -4,6 +4,7 @@ import {
   type Axes,
   checkOperand,
   combine,
+  compare,
   COMPARISONS,
   mean,
   type Operand,
@@ -33,7 +34,7 @@ declare module "./ndarray.ts" {
     maximum(other: Operand): NDArray;
     /** The smaller of each pair. */
     minimum(other: Operand): NDArray;
-    /** 1 where equal, else 0; so are the other comparisons. */
+    /** int32: 1 where equal, else 0; so are the other comparisons. */
     equal(other: Operand): NDArray;
     notEqual(other: Operand): NDArray;
     less(other: Operand): NDArray;
@@ -51,6 +52,10 @@ declare module "./ndarray.ts" {
     sin(): NDArray;
     cos(): NDArray;
     tanh(): NDArray;
+    floor(): NDArray;
+    ceil(): NDArray;
+    /** The nearest integer, of two the even one. */
+    round(): NDArray;
     relu(): NDArray;
     sigmoid(): NDArray;
     abs(): NDArray;
@@ -75,9 +80,14 @@ declare module "./ndarray.ts" {
   }
 }
 
-for (const op of ["add", "sub", "mul", "div", "maximum", "minimum", ...COMPARISONS] as const) {
+for (const op of ["add", "sub", "mul", "div", "maximum", "minimum"] as const) {
   NDArray.prototype[op] = function (other) {
     return combine(op, this, other);
+  };
+}
+for (const op of COMPARISONS) {
+  NDArray.prototype[op] = function (other) {
+    return compare(op, this, other);
   };
 }
 for (const op of ["neg", "exp", "log", "sqrt", "sin", "cos", "tanh", "relu", "sigmoid", "abs"] as const) {
@@ -88,6 +98,11 @@ for (const op of ["neg", "exp", "log", "sqrt", "sin", "cos", "tanh", "relu", "si
 for (const op of ["sum", "max", "min", "logSumExp", "argMax", "argMin"] as const) {
   NDArray.prototype[op] = function (options = {}) {
     return reduce(op, this, readReduction(op, options));
+  };
+}
+for (const op of ["floor", "ceil", "round"] as const) {
+  NDArray.prototype[op] = function () {
+    return this.dtype === "int32" ? this.alias() : unary(op, this);
   };
 }
 NDArray.prototype.where = function (a, b) {

@@ -22,6 +22,12 @@ export function checkOptions<O extends object>(operation: string, options: O, kn
   return options;
 }
 
+/** Throws unless a switch is true or false, or left out: what merely counts as true would be a mistake. */
+export function checkFlag(operation: string, name: string, value: unknown): void {
+  if (typeof value === "boolean" || value === undefined) return;
+  throw new ArgumentError(operation, `${name} must be true or false, not ${describe(value)}`);
+}
+
 /**
  * Whether it has methods, as a device, an array or a module: somebody took the options' place for that of another
  * argument.

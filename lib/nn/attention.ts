@@ -82,6 +82,11 @@ export class MultiheadAttention extends Module {
   override forward(query: Tensor, key = query, value = key, options: MultiheadAttentionCall = {}): Tensor {
     const { mask, causal } = checkOptions("MultiheadAttention", options, ["mask", "causal"]);
     this.checkInputs(query, key, value);
+    if (mask?.ndim === 2 && ![1, query.shape[1]].includes(mask.shape[0]))
+      throw new ShapeError("MultiheadAttention", "takes a mask (L, S) or (N or 1, heads or 1, L or 1, S)", {
+        shapes: [mask.shape],
+        hint: "One of keys, (N, S), is reshape([N, 1, 1, S])",
+      });
     if (mask?.ndim === 3)
       throw new ShapeError("MultiheadAttention", "takes a mask (L, S) or (N or 1, heads or 1, L, S)", {
         shapes: [mask.shape],

@@ -11,7 +11,8 @@ import { isInt32 } from "../ndarray/dtype.ts";
 import { MAX_SIZE, sameShape } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { checkDevice } from "../ndarray/array-options.ts";
-import { checkOptions } from "../ndarray/options.ts";
+import { describe } from "../ndarray/operands.ts";
+import { checkFlag, checkOptions } from "../ndarray/options.ts";
 import { untracked } from "../ndarray/scope.ts";
 import type { Chain } from "./chain.ts";
 import { Buffer, Parameter } from "./parameter.ts";
@@ -46,7 +47,8 @@ export function checkModuleOptions<O extends ModuleOptions>(
 ): O {
   const { dtype } = checkOptions(module, options, [...own, "device", "dtype"]);
   if (dtype !== undefined && dtype !== "float32")
-    throw new DTypeError(module, `dtype must be "float32", not ${JSON.stringify(dtype) ?? String(dtype)}`);
+    throw new DTypeError(module, `dtype must be "float32", not ${describe(dtype)}`);
+  if ("bias" in options) checkFlag(module, "bias", options.bias);
   return options;
 }
 
@@ -105,20 +107,22 @@ export abstract class Module {
 
   /**
    * Copies values into the module's tensors, keeping their device. Nothing is written unless all of it fits. With
-   * `strict: false`, names that only one side has are left alone, and returned.
+   * `strict: false`, names that only one side has are left alone, and returned. PyTorch's names of what batch normalisation
+   * keeps are understood.
    * @throws CheckpointError if names are missing or unknown, unless `strict` is false; ShapeError if a shape differs,
    * DTypeError for values that an int32 buffer cannot have.
    */
   loadStateDict(
-    dict: Readonly<Record<string, Tensor | NDArray>>,
+    given: Readonly<Record<string, Tensor | NDArray>>,
     options: { strict?: boolean | undefined } = {},
   ): LeftAlone {
-    if (typeof dict !== "object" || dict === null) {
-      throw new ArgumentError("loadStateDict", `takes an object of tensors, not ${String(dict)}`);
+    if (typeof given !== "object" || given === null) {
+      throw new ArgumentError("loadStateDict", `takes an object of tensors, not ${String(given)}`);
     }
     const { strict = true } = checkOptions("loadStateDict", options, ["strict"]);
     if (typeof strict !== "boolean") throw new ArgumentError("loadStateDict", "strict must be true or false");
     const state = this.stateDict();
+    const dict = withOwnNames(given, state);
     const missing = Object.keys(state).filter((name) => !Object.hasOwn(dict, name));
     const unexpected = Object.keys(dict).filter((name) => !Object.hasOwn(state, name));
     if (strict && (missing.length > 0 || unexpected.length > 0)) {
@@ -136,8 +140,11 @@ export abstract class Module {
         throw new ArgumentError("loadStateDict", `${name} must be a tensor or an array, not ${String(source)}`);
       }
       if (!sameShape(source.shape, target.shape)) {
-        const problem = `${name} of ${this.constructor.name} has another shape`;
-        throw new ShapeError("loadStateDict", problem, { shapes: [target.shape, source.shape] });
+        const problem = `${name} of ${this.constructor.name} has the first of these shapes, and what is loaded the second`;
+        throw new ShapeError("loadStateDict", problem, {
+          shapes: [target.shape, source.shape],
+          ...turned(source, target),
+        });
       }
       (source instanceof Tensor ? source.data : source).assertUsable();
       if (target.dtype === "int32" && !source.toTypedArray().every(isInt32))
@@ -200,8 +207,30 @@ export abstract class Module {
 /** Throws unless a module's size is a positive integer. */
 export function checkSize(module: string, name: string, value: number): void {
   if (!Number.isInteger(value) || value < 1 || value > MAX_SIZE) {
-    throw new ArgumentError(module, `${name} must be a positive integer, not ${String(value)}`);
+    throw new ArgumentError(module, `${name} must be a positive integer, not ${describe(value)}`);
   }
+}
+
+/** A dictionary of PyTorch's under the names that thimble has. Nothing here counts the batches that a norm has seen. */
+function withOwnNames<T>(dict: Readonly<Record<string, T>>, own: Readonly<Record<string, unknown>>): Record<string, T> {
+  const named = Object.entries(dict).map(([name, value]): [string, T] => {
+    const renamed = name.replace(/(^|\.)running_mean$/, "$1runningMean").replace(/(^|\.)running_var$/, "$1runningVar");
+    return [Object.hasOwn(own, renamed) ? renamed : name, value];
+  });
+  const isCount = (name: string) => /(^|\.)num_batches_tracked$/.test(name) && !Object.hasOwn(own, name);
+  return Object.fromEntries(named.filter(([name]) => !isCount(name)));
+}
+
+/** A hint where `source` is the target as PyTorch has it. */
+function turned({ shape }: Tensor | NDArray, target: Tensor): { hint?: string } {
+  for (const axes of [
+    [1, 0],
+    [2, 3, 1, 0],
+  ])
+    // prettier-ignore
+    if (axes.length === shape.length && sameShape(axes.map((axis) => shape[axis]!), target.shape))
+      return { hint: `PyTorch's weights lie the other way round: permute([${axes.join(", ")}]) turns this one` };
+  return {};
 }
 
 interface Parts {

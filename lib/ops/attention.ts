@@ -9,7 +9,7 @@ import { broadcastShapes, sameShape, type Shape } from "../ndarray/layout.ts";
 import { matmul } from "../ndarray/matmul.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { sameDevice } from "../ndarray/operands.ts";
-import { checkOptions } from "../ndarray/options.ts";
+import { checkFlag, checkOptions } from "../ndarray/options.ts";
 import { tidy } from "../ndarray/scope.ts";
 import { dropper } from "./dropout.ts";
 import { checkFloat, checkNumber, checkTensor, overGradient, unbroadcast } from "./support.ts";
@@ -40,6 +40,7 @@ export interface AttentionOptions {
 export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
   checkOptions(NAME, options, ["mask", "causal", "dropout", "scale"]);
   const { mask = null, causal = false, dropout: p = 0 } = options;
+  checkFlag(NAME, "causal", causal);
   const shape = scoresShape(q, k, v);
   if (mask !== null) checkMask(mask, q, shape);
   checkNumber(NAME, "dropout", p, 0, 1);

@@ -1,10 +1,10 @@
 /**
- * Comparing and choosing, element by element, with NumPy broadcasting. Comparisons give 1 or 0 in the operands' dtype, and
- * no gradient flows through them; those that choose pass the gradient to what they chose.
+ * Comparing and choosing, element by element, with NumPy broadcasting. Comparisons give 1 or 0 as int32, and no
+ * gradient flows through them; those that choose pass the gradient to what they chose.
  */
 import { record } from "../autograd/record.ts";
 import { Tensor, tensor } from "../autograd/tensor.ts";
-import { binary, combine, unary, where as choose } from "../ndarray/arithmetic.ts";
+import { binary, combine, compare, unary, where as choose } from "../ndarray/arithmetic.ts";
 import { isInt32 } from "../ndarray/dtype.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";
 import { tidy } from "../ndarray/scope.ts";
@@ -27,7 +27,7 @@ function comparison(name: keyof typeof SWAPPED): (a: Operand, b: Operand) => Ten
   return (a, b) => {
     const [first, second] = tensorFirst(name, a, b);
     const op = typeof a === "number" ? SWAPPED[name] : name;
-    return new Tensor(combine(op, first.data, dataOf(second)));
+    return new Tensor(compare(op, first.data, dataOf(second)));
   };
 }
 
@@ -44,10 +44,13 @@ export const greater = comparison("greater");
 /** 1 where a ≥ b, else 0. */
 export const greaterEqual = comparison("greaterEqual");
 
-/** The larger or smaller of two; where they are equal each gets half of the gradient. */
+/** The larger or smaller of two. The gradient is chosen, not multiplied, where one gets all of it: it may be infinite. */
 function extreme(name: "maximum" | "minimum"): (a: Operand, b: Operand) => Tensor {
-  const isFirst = (x: NDArray, y: NDArray) =>
-    name === "maximum" ? binary("maximumBackward", x, y) : binary("maximumBackward", y, x);
+  /** The gradient of x, whose other operand is y. */
+  const partOf = (g: NDArray, x: NDArray, y: NDArray): NDArray => {
+    const share = name === "maximum" ? binary("maximumBackward", x, y) : binary("maximumBackward", y, x);
+    return unbroadcast(choose(share, binary("mul", share, g), 0), x.shape);
+  };
   const operation = (a: Operand, b: Operand): Tensor => {
     const [left, operand] = tensorFirst(name, a, b);
     if (typeof operand === "number") {
@@ -55,17 +58,17 @@ function extreme(name: "maximum" | "minimum"): (a: Operand, b: Operand) => Tenso
       return tidy(() => operation(left, tensor(operand, { device: left.device, dtype })));
     }
     const operands = [left.data, operand.data] as const;
-    return record(name, combine(name, ...operands), [left, operand], operands, (g, { saved: [x, y], needs }) => {
-      const first = binary("mul", g, isFirst(x, y));
-      return [unbroadcast(first, x.shape), needs[1] ? unbroadcast(binary("sub", g, first), y.shape) : null];
-    });
+    return record(name, combine(name, ...operands), [left, operand], operands, (g, { saved: [x, y], needs }) => [
+      needs[0] ? partOf(g, x, y) : null,
+      needs[1] ? partOf(g, y, x) : null,
+    ]);
   };
   return operation;
 }
 
-/** The larger of a and b; NaN where either is. Where they are equal each gets half of the gradient. */
+/** The larger of a and b; NaN where either is. Where they are equal each gets half of the gradient, where one is NaN both all of it. */
 export const maximum = extreme("maximum");
-/** The smaller of a and b; NaN where either is. Where they are equal each gets half of the gradient. */
+/** The smaller of a and b; NaN where either is. The gradient is as {@link maximum}'s. */
 export const minimum = extreme("minimum");
 
 /**
@@ -76,6 +79,7 @@ export function clamp(a: Tensor, min: number, max = Infinity): Tensor {
   checkTensor("clamp", a);
   checkNumber("clamp", "min", min);
   checkNumber("clamp", "max", max, min);
+  if (a.dtype === "int32") [min, max] = [min < -(2 ** 31) ? -Infinity : min, max > 2 ** 31 - 1 ? Infinity : max];
   using raised = min === -Infinity ? a.data.alias() : unary("maximumScalar", a.data, min);
   const y = max === Infinity ? raised.alias() : unary("minimumScalar", raised, max, { reuse: true });
   return record("clamp", y, [a], [a.data, y], (g, { saved: [x, bounded] }) => [

@@ -32,7 +32,7 @@ export type CustomBackward<S extends readonly NDArray[]> = (
  *
  * @example A straight-through estimator (Bengio et al., 2013) rounds, and passes the gradient on as if it did not.
  * ```ts
- * const step = (x: Tensor) => ops.customGradient([x], (a) => a.greater(0), (g) => [g]);
+ * const rounded = (x: Tensor) => ops.customGradient([x], (a) => a.round(), (g) => [g]);
  * ```
  * @example Gradient reversal (Ganin et al., 2016) does nothing, until gradients come back.
  * ```ts

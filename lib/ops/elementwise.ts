@@ -64,6 +64,21 @@ export const silu = elementwise("silu");
 /** log(1 + exp(a)), computed without overflow. */
 export const softplus = elementwise("softplus");
 
+function rounding(name: "floor" | "ceil" | "round"): (a: Tensor) => Tensor {
+  return (a) => {
+    checkTensor(name, a);
+    if (a.dtype === "int32") return record(name, a.data.alias(), [a], [], () => [null]);
+    return record(name, unary(name, a.data), [a], [], (g) => [unary("mulScalar", g, 0)]);
+  };
+}
+
+/** The largest integer of at most a; its gradient, and that of the two below, is 0. */
+export const floor = rounding("floor");
+/** The smallest integer of at least a. */
+export const ceil = rounding("ceil");
+/** The nearest integer, of two the even one. */
+export const round = rounding("round");
+
 /** a where it is positive, else a times `slope`. */
 export function leakyRelu(a: Tensor, slope = 0.01): Tensor {
   checkTensor("leakyRelu", a);

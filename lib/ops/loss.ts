@@ -6,7 +6,7 @@ import type { Unary } from "../native/symbols.gen.ts";
 import { binary, unary } from "../ndarray/arithmetic.ts";
 import { broadcastShapes, sameShape } from "../ndarray/layout.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";
-import { sameDevice } from "../ndarray/operands.ts";
+import { describe, sameDevice } from "../ndarray/operands.ts";
 import { tidy } from "../ndarray/scope.ts";
 import { mean, sum } from "./reduce.ts";
 import { checkFloat, checkTensor, overGradient } from "./support.ts";
@@ -19,7 +19,7 @@ const REDUCTIONS: readonly unknown[] = ["mean", "sum", "none"] satisfies Reducti
 /** Throws unless `value` is a {@link Reduction}. */
 export function checkReduction(operation: string, value: unknown): void {
   if (REDUCTIONS.includes(value)) return;
-  const problem = `reduction must be "mean", "sum" or "none", not ${JSON.stringify(value) ?? String(value)}`;
+  const problem = `reduction must be "mean", "sum" or "none", not ${describe(value)}`;
   throw new ArgumentError(operation, problem);
 }
 

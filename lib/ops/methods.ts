@@ -39,7 +39,7 @@ declare module "../autograd/tensor.ts" {
     minimum(other: elementwise.Operand): Tensor;
     /** At least `min` and at most `max`, by default Infinity. */
     clamp(min: number, max?: number): Tensor;
-    /** 1 where equal, else 0, without a gradient; so are the other comparisons. */
+    /** int32: 1 where equal, else 0, without a gradient; so are the other comparisons. */
     equal(other: elementwise.Operand): Tensor;
     notEqual(other: elementwise.Operand): Tensor;
     less(other: elementwise.Operand): Tensor;
@@ -64,6 +64,12 @@ declare module "../autograd/tensor.ts" {
     /** 1 / (1 + exp(-this)). */
     sigmoid(): Tensor;
     abs(): Tensor;
+    /** The largest integer of at most this, without a gradient to speak of: it is 0. */
+    floor(): Tensor;
+    /** The smallest integer of at least this. */
+    ceil(): Tensor;
+    /** The nearest integer, of two the even one. */
+    round(): Tensor;
     /** this · Φ(this), Φ the normal distribution. */
     gelu(): Tensor;
     /** this · sigmoid(this). */
@@ -193,6 +199,9 @@ Object.assign(Tensor.prototype, {
   relu: method(elementwise.relu),
   sigmoid: method(elementwise.sigmoid),
   abs: method(elementwise.abs),
+  floor: method(elementwise.floor),
+  ceil: method(elementwise.ceil),
+  round: method(elementwise.round),
   gelu: method(elementwise.gelu),
   silu: method(elementwise.silu),
   softplus: method(elementwise.softplus),

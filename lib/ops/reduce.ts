@@ -13,10 +13,11 @@ import {
   reduce,
   type ReduceOptions,
   unary,
+  where,
 } from "../ndarray/arithmetic.ts";
 import { reducedAxes, type Shape } from "../ndarray/layout.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";
-import { checkOptions } from "../ndarray/options.ts";
+import { checkFlag, checkOptions } from "../ndarray/options.ts";
 import { checkFloat, checkNumber, checkTensor, overGradient } from "./support.ts";
 
 /** `array`, a reduction of an array of `shape`, with the reduced axes back as size 1. */
@@ -89,6 +90,7 @@ function deviations(name: string, a: Tensor, options: Axes | VarianceOptions) {
   checkFloat(name, a);
   const given: VarianceOptions = isAxes(options) ? { axes: options } : options;
   const { correction = 1, ...reduction } = checkOptions(name, given, ["axes", "keepDims", "correction"]);
+  checkFlag(name, "keepDims", reduction.keepDims);
   checkNumber(name, "the correction", correction, 0);
   const reduced = reducedAxes(name, reduction.axes, a.shape);
   const count = reduced.reduce((n, axis) => n * a.shape[axis]!, 1);
@@ -121,8 +123,7 @@ export function std(a: Tensor, options: Axes | VarianceOptions = {}): Tensor {
   const { axes, scale, d, y } = deviations("std", a, options);
   const root = unary("sqrt", y, 0, overGradient);
   const result = record("std", root, [a], [d, root], (g, { saved: [deviation, sigma] }) => {
-    const divisor = binary("add", sigma, unary("equalScalar", sigma, 0)); // where it is zero, so is the deviation
-    const slope = unary("mulScalar", binary("div", g, divisor), scale);
+    const slope = where(sigma, unary("mulScalar", binary("div", g, sigma), scale, overGradient), 0);
     return [binary("mul", deviation, keepDims(slope, deviation.shape, axes))];
   });
   d.dispose();

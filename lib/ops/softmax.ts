@@ -76,7 +76,10 @@ export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntro
   const shapes = [logits.shape, labels.shape];
   const [rows, cols] = logits.shape;
   if (rows === undefined || cols === undefined || logits.ndim !== 2 || labels.ndim !== 1 || labels.shape[0] !== rows) {
-    const hint = "Labels are numbers of classes. For probabilities: p.mul(logits.logSoftmax()).sum(1).mean().neg()";
+    const hint =
+      labels.dtype === "int32"
+        ? "Put all but the classes into one axis: logits.reshape([-1, K]), labels.reshape([-1])"
+        : "Labels are numbers of classes. For probabilities: p.mul(logits.logSoftmax()).sum(1).mean().neg()";
     throw new ShapeError("crossEntropy", "takes logits (N, K) and labels (N)", { shapes, hint });
   }
   checkIds("crossEntropy", labels, logits, "labels");

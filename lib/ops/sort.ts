@@ -9,7 +9,7 @@ import { check } from "../native/status.ts";
 import { dtypeCode } from "../ndarray/dtype.ts";
 import { checkAxis } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
-import { checkOptions } from "../ndarray/options.ts";
+import { checkFlag, checkOptions } from "../ndarray/options.ts";
 import { tidy } from "../ndarray/scope.ts";
 import { addByIndex } from "./gather.ts";
 import { reshape } from "./shape.ts";
@@ -45,11 +45,13 @@ export function argSort(a: Tensor, options: SortOptions = {}): Tensor {
 export function topK(a: Tensor, k: number, options: TopKOptions = {}): [values: Tensor, indices: Tensor] {
   const { axis = -1, largest = true } = checkOptions("topK", options, ["axis", "largest"]);
   checkInteger("topK", "k", k);
+  checkFlag("topK", "largest", largest);
   return sorted("topK", a, k, { axis, descending: largest });
 }
 
 function readSort(operation: string, options: SortOptions): Order {
   const { axis = -1, descending = false } = checkOptions(operation, options, ["axis", "descending"]);
+  checkFlag(operation, "descending", descending);
   return { axis, descending };
 }
 

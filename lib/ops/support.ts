@@ -59,14 +59,14 @@ export function checkIds(operation: string, ids: unknown, table: Tensor, what: s
 export function checkNumber(operation: string, name: string, value: number, low = -Infinity, high = Infinity): void {
   if (typeof value !== "number" || !(value >= low && value <= high)) {
     const range = low === -Infinity && high === Infinity ? "a number" : `a number in [${low}, ${high}]`;
-    throw new ArgumentError(operation, `${name} must be ${range}, not ${String(value)}`);
+    throw new ArgumentError(operation, `${name} must be ${range}, not ${describe(value)}`);
   }
 }
 
 /** Throws unless `value` is an integer of at least `low` that native code can take. */
 export function checkInteger(operation: string, name: string, value: number, low = 0): void {
   if (!Number.isInteger(value) || value < low || value > MAX_SIZE) {
-    throw new ArgumentError(operation, `${name} must be an integer of at least ${low}, not ${String(value)}`);
+    throw new ArgumentError(operation, `${name} must be an integer of at least ${low}, not ${describe(value)}`);
   }
 }
 

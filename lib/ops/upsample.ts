@@ -3,7 +3,7 @@ import { record } from "../autograd/record.ts";
 import type { Tensor } from "../autograd/tensor.ts";
 import { ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
-import { checkSize } from "../ndarray/layout.ts";
+import { checkSize, MAX_SIZE } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { checkFloat, checkInteger, contiguous, releaseCopy } from "./support.ts";
 
@@ -18,6 +18,8 @@ export function upsample(x: Tensor, scale: number): Tensor {
   const [n, height, width, channels] = x.shape;
   if (x.ndim !== 4) throw new ShapeError(name, "takes images (N, H, W, C)", { shapes: [x.shape] });
   const outShape = [n!, height! * scale, width! * scale, channels!];
+  if (Math.max(height!, width!) * scale > MAX_SIZE)
+    throw new ShapeError(name, `scale ${scale} makes the image too large`, { shapes: [x.shape] });
   checkSize(name, outShape);
   // The gradient of the sums over windows that touch is each window's, for all its pixels; the gradient of that are the sums.
   const windows = Int32Array.from([...outShape, scale, scale, 0]);

@@ -230,6 +230,7 @@ export function checkParameters(name: string, params: Iterable<unknown>): Tensor
   for (const param of checkList(name, params)) {
     if (!(param instanceof Tensor))
       throw new ArgumentError(name, `a parameter must be a Tensor, not ${describe(param)}`);
+    param.data.assertUsable();
     if (param.dtype !== "float32") throw new DTypeError(name, `a parameter must be float32, not ${param.dtype}`);
     if (!param.isLeaf) {
       const hint = "Train the tensors that it was computed from, or detach() it";
@@ -248,7 +249,7 @@ export function checkParameters(name: string, params: Iterable<unknown>): Tensor
 
 export function checkNonNegative(name: string, what: string, value: number): number {
   if (typeof value !== "number" || !(value >= 0) || value === Infinity) {
-    throw new ArgumentError(name, `${what} must be a finite number of at least 0, not ${String(value)}`);
+    throw new ArgumentError(name, `${what} must be a finite number of at least 0, not ${describe(value)}`);
   }
   return value;
 }

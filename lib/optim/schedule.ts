@@ -5,7 +5,8 @@ import { checkNonNegative, checkRate } from "./optimizer.ts";
 
 /**
  * Learning-rate schedules: functions of the progress of a run, from 0 to 1, giving the factor by which the peak
- * learning rate is multiplied. Set `optimizer.lr = peak * schedule(step / steps)` before each step.
+ * learning rate is multiplied. Set `optimizer.lr = peak * schedule(step / steps)` before each step. Beyond 1 they stay as they
+ * are at 1.
  */
 export type Schedule = (progress: number) => number;
 
@@ -13,7 +14,7 @@ export type Schedule = (progress: number) => number;
 export const constant: Schedule = () => 1;
 
 /** Half a cosine from 1 down to 0 (Loshchilov and Hutter, 2017, without restarts). */
-export const cosine: Schedule = (progress) => (1 + Math.cos(Math.PI * progress)) / 2;
+export const cosine: Schedule = (progress) => (1 + Math.cos(Math.PI * Math.min(progress, 1))) / 2;
 
 /** Up from 1/25 to 1 over the first 30%, then half a cosine down to 0 (Smith and Topin, 2018). */
 export const oneCycle: Schedule = (progress) => {
@@ -23,7 +24,7 @@ export const oneCycle: Schedule = (progress) => {
 };
 
 /** Down from 1 to 0 at one rate. */
-export const linear: Schedule = (progress) => 1 - progress;
+export const linear: Schedule = (progress) => 1 - Math.min(progress, 1);
 
 /**
  * Up from 0 to 1 over the first `fraction` of the run, in [0, 1), then the schedule `then` over the rest of it, by default
@@ -50,7 +51,7 @@ export function steps(milestones: readonly number[], gamma = 0.1): Schedule {
 export function exponential(final: number): Schedule {
   if (checkFraction("exponential", "final", final) === 0)
     throw new ArgumentError("exponential", "final must be above 0", { hint: "linear and cosine fall to 0" });
-  return (progress) => final ** progress;
+  return (progress) => final ** Math.min(progress, 1);
 }
 
 function checkFraction(name: string, what: string, value: number): number {

@@ -1,7 +1,7 @@
 import { ArgumentError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";
-import { checkOptions } from "../ndarray/options.ts";
+import { checkFlag, checkOptions } from "../ndarray/options.ts";
 import { checkNonNegative, Moments, Optimizer, ParameterTable, type Trained } from "./optimizer.ts";
 
 export interface SGDOptions {
@@ -31,6 +31,7 @@ export class SGD extends Optimizer {
     const { lr, momentum = 0, weightDecay = 0, nesterov = false } = known;
     super("SGD", params, lr, weightDecay);
     this.momentum = checkNonNegative("SGD", "momentum", momentum);
+    checkFlag("SGD", "nesterov", nesterov);
     this.nesterov = nesterov;
     if (nesterov && momentum === 0) throw new ArgumentError("SGD", "nesterov needs momentum");
     this.velocity = new Moments("velocity", this.params);

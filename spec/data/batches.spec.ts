@@ -121,6 +121,11 @@ describe("Subset and randomSplit", () => {
     expect([...new DataLoader(inner, { batchSize: 2 })][0]![1].toArray()).toEqual([19, 7]);
   });
 
+  test("randomSplit gives as many parts as there are lengths, which TypeScript knows", () => {
+    const [train, valid] = randomSplit(images, [0.9, 0.1], { seed: 1 });
+    expect([train.length, valid.length]).toEqual([18, 2]);
+  });
+
   test("randomSplit gives each example to one part, by lengths or fractions, as the seed says", () => {
     const parts = (lengths: number[], seed?: number) =>
       randomSplit(images, lengths, { seed }).map((s) => Array.from(s.indices));

@@ -162,7 +162,8 @@ class Program {
       ["maximum", (x: number, y: number) => Math.max(x, y)],
       ["greater", (x: number, y: number) => (x > y ? 1 : 0)],
     ] as const);
-    const [array, model] = [a.array[op](b.array), a.model.zip(b.model, f)];
+    const result = a.array[op](b.array); // of a comparison int32
+    const [array, model] = [result.to({ dtype: "float32" }), a.model.zip(b.model, f)];
     if (model.size > 500) return;
     this.add(array, model, op);
     // Back onto the grid, in place, in both.

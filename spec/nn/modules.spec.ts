@@ -264,6 +264,29 @@ describe("Module", () => {
     expect(module.first.weight.toArray()).toEqual(before);
   });
 
+  test("loadStateDict knows PyTorch's names of a norm's statistics, strictly or not, and its counts of batches", () => {
+    const model = new nn.Sequential(new nn.BatchNorm2d(2));
+    const of = (value: number) => NDArray.full([2], value);
+    const given = { "0.weight": of(1), "0.bias": of(0), "0.running_mean": of(5), "0.running_var": of(9) };
+    const counted = { ...given, "0.num_batches_tracked": NDArray.from(3, { dtype: "int32" }) };
+    for (const dict of [given, counted])
+      for (const strict of [true, false]) {
+        model.loadStateDict({ ...model.stateDict(), "0.runningMean": of(0), "0.runningVar": of(1) });
+        expect(model.loadStateDict(dict, { strict })).toEqual({ missing: [], unexpected: [] });
+        expect(model.stateDict()["0.runningMean"]!.toArray()).toEqual([5, 5]);
+        expect(model.stateDict()["0.runningVar"]!.toArray()).toEqual([9, 9]);
+      }
+  });
+
+  test("loadStateDict says how a weight of PyTorch's must be turned", () => {
+    const [linear, conv] = [new nn.Linear(3, 2, { bias: false }), new nn.Conv(3, 4, 5, { bias: false })];
+    expect(() => linear.loadStateDict({ weight: NDArray.ones([2, 3]) })).toThrow("permute([1, 0]) turns this one");
+    expect(() => conv.loadStateDict({ weight: NDArray.ones([4, 3, 5, 5]) })).toThrow("permute([2, 3, 1, 0]) turns");
+    linear.loadStateDict({ weight: NDArray.ones([2, 3]).permute([1, 0]) });
+    conv.loadStateDict({ weight: NDArray.ones([4, 3, 5, 5]).permute([2, 3, 1, 0]) });
+    expect(() => linear.loadStateDict({ weight: NDArray.ones([4, 3]) })).not.toThrow("permute");
+  });
+
   test("loadStateDict with strict: false leaves alone what one side lacks, and names it; shapes must fit", () => {
     const module = new Nested();
     const { scale, ...dict } = module.stateDict();
@@ -278,7 +301,9 @@ describe("Module", () => {
     expect(module.scale.toArray()).toEqual(before);
     expect(module.loadStateDict(module.stateDict())).toEqual({ missing: [], unexpected: [] });
     const wrong = { "first.bias": init.zeros([3]), "first.weight": init.zeros([7]) };
-    expect(() => module.loadStateDict(wrong, { strict: false })).toThrow(/first.weight.*another shape/);
+    expect(() => module.loadStateDict(wrong, { strict: false })).toThrow(
+      /first.weight.*has the first of these shapes.*\(7,\)/,
+    );
     expect(module.first.weight.toArray()).toEqual(NDArray.ones(module.first.weight.shape).toArray());
     expect(() => module.loadStateDict(wrong, { strict: true })).toThrow(/missing/);
     // @ts-expect-error: no boolean

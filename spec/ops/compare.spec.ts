@@ -46,7 +46,8 @@ onEachDevice("comparisons", (device) => {
       expect(ops[op](ints, others).toArray()).toEqual(expected);
       expect(ops[op](ints, others).dtype).toBe("int32");
       expect(ops[op](ints, 7).toArray()).toEqual(values.map((v) => f(v, 7)));
-      expect(ops[op](ints, 6.5).dtype).toBe("float32");
+      expect(ops[op](ints, 6.5).toArray()).toEqual(values.map((v) => f(v, 6.5)));
+      expect([ops[op](x, 0.5).dtype, x.data[op](x.data).dtype]).toEqual(["int32", "int32"]); // masks
       expect(ints.data[op](others.data).toArray()).toEqual(expected);
     });
   }
@@ -139,6 +140,39 @@ onEachDevice("minimum, clamp and the activations", (device) => {
     const clamped = ints.clamp(-2);
     expect([clamped.dtype, clamped.toArray()]).toEqual(["int32", [5, -2, 2147483647]]);
     expect(ints.clamp(-2, 4).toArray()).toEqual([4, -2, 4]);
+    const all = ints.clamp(-(2 ** 40), 2 ** 31); // bounds that no element meets
+    expect([all.dtype, all.toArray()]).toEqual(["int32", [5, -7, 2147483647]]);
+  });
+
+  test("the gradient of maximum and minimum is chosen: it may be infinite, and NaN passes it to both", () => {
+    const x = tensor([-1, 4], { device, requiresGrad: true });
+    ops.maximum(x, 0).sqrt().sum().backward();
+    expect(x.grad!.toArray()).toEqual([0, 0.25]);
+    const [a, b] = [[3, 1, NaN, 2], [1, 3, 3, NaN]].map((v) => tensor(v, { device, requiresGrad: true })); // prettier-ignore
+    for (const [op, first, second] of [
+      ["minimum", [0, Infinity, 5, 7], [Infinity, 0, 5, 7]],
+      ["maximum", [Infinity, 0, 5, 7], [0, Infinity, 5, 7]],
+    ] as const) {
+      ops[op](a!, b!).backward(tensor([Infinity, Infinity, 5, 7], { device }));
+      expect([a!.grad!.toArray(), b!.grad!.toArray()]).toEqual([[...first], [...second]]);
+      a!.grad = b!.grad = null;
+    }
+  });
+
+  test("rounding: to integers, with gradient 0", () => {
+    const x = tensor([-1.5, -0.5, 0.5, 1.5, 2.4, -2.6], { device, requiresGrad: true });
+    expect(x.floor().toArray()).toEqual([-2, -1, 0, 1, 2, -3]);
+    expect(x.ceil().toArray()).toEqual([-1, -0, 1, 2, 3, -2]);
+    expect(x.round().toArray()).toEqual([-2, -0, 0, 2, 2, -3]);
+    expect(x.data.round().toArray()).toEqual(x.round().toArray());
+    x.floor().add(x.ceil()).add(x.round()).add(x).sum().backward();
+    expect(x.grad!.toArray()).toEqual([1, 1, 1, 1, 1, 1]);
+    const whole = tensor([16777217], { dtype: "int32", device });
+    expect([whole.round().dtype, whole.floor().item(), whole.data.ceil().item()]).toEqual([
+      "int32",
+      16777217,
+      16777217,
+    ]);
   });
 
   test("gradients agree with finite differences in a composition of all of them", () => {
@@ -173,5 +207,15 @@ onEachDevice("minimum, clamp and the activations", (device) => {
       { shape: [x.length], values: rounded.map(Math.cos) },
       { ...what, what: "cos" },
     );
+  });
+});
+
+onEachDevice("what a comparison gives is a mask", (device) => {
+  test("for attention: keys that are left out count for nothing", () => {
+    const [q, scores] = [new Random(1).uniform(12, -1, 1), tensor([[1.5, 0.2, 0.3]], { device })];
+    const x = tensor(q, { shape: [1, 1, 3, 4], device });
+    const compared = ops.scaledDotProductAttention(x, x, x, { mask: scores.greater(0.25) });
+    const mask = tensor([[1, 0, 1]], { dtype: "int32", device });
+    expect(compared.toArray()).toEqual(ops.scaledDotProductAttention(x, x, x, { mask }).toArray());
   });
 });

@@ -18,8 +18,8 @@ import { liveBytes } from "../support/live-bytes.ts";
 
 const { customGradient } = ops;
 
-/** Rounds to 0 or 1, and passes the gradient straight through (Bengio et al., 2013). */
-const binarize = (x: Tensor) => customGradient([x], (a) => a.greater(0), (g) => [g]); // prettier-ignore
+/** Becomes 0 or 1, and passes the gradient straight through (Bengio et al., 2013). */
+const binarize = (x: Tensor) => customGradient([x], (a) => a.greater(0).to({ dtype: "float32" }), (g) => [g]); // prettier-ignore
 
 /** Does nothing, until gradients come back (Ganin et al., 2016). */
 const reversed = (x: Tensor, strength: number) => customGradient([x], (a) => a, (g) => [g.mul(-strength)]); // prettier-ignore

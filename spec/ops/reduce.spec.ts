@@ -75,6 +75,9 @@ onEachDevice("reductions", (device) => {
   test("the variance of what is far from zero is as exact as its deviations", () => {
     const x = tensor([10000, 10001, 10002, 10003], { device });
     close(ops.variance(x), { shape: [], values: [5 / 3] }, { rtol: 1e-6 });
+    const still = tensor([[5, 5], [1, 2]], { device, requiresGrad: true }); // prettier-ignore
+    still.std(1).log().sum().backward(); // an infinite gradient where the deviation is 0
+    close(still.grad!, { shape: [2, 2], values: [0, 0, -1, 1] });
     close(ops.std(x, { correction: 0 }), { shape: [], values: [Math.sqrt(1.25)] }, { rtol: 1e-6 });
     expect(ops.variance(tensor(3, { device }), { correction: 0 }).item()).toBe(0);
     expect(() => ops.variance(x, { correction: -1 })).toThrow(/^variance: the correction/);

@@ -172,6 +172,12 @@ onEachDevice("optimizers", (device) => {
     expect(make([{ params: [] }])).toThrow("the list of parameters is empty");
   });
 
+  test("a disposed parameter is refused", () => {
+    const a = leaf([1]);
+    a.dispose();
+    expect(() => new optim.AdamW([a])).toThrow("disposed");
+  });
+
   test("AdamW decays by 0.01 unless told otherwise, and Nesterov needs momentum", () => {
     const settled = (options?: optim.AdamOptions): number => {
       const a = leaf([1]);

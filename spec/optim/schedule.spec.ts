@@ -58,6 +58,11 @@ describe("schedules", () => {
       expect(schedule(points[i]!) / schedule(points[i - 1]!)).toBeCloseTo(0.01 ** 0.01, 12);
   });
 
+  test("beyond the end of the run they stay as they are at its end", () => {
+    for (const schedule of [linear, cosine, oneCycle, warmUp(0.1), steps([0.5]), exponential(0.1)])
+      expect(schedule(1.5)).toBe(schedule(1));
+  });
+
   test("arguments are checked", () => {
     expect(() => warmUp(1)).toThrow("warmUp: the fraction must be below 1, not 1");
     expect(() => warmUp(-0.1)).toThrow(ArgumentError);

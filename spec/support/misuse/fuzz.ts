@@ -72,7 +72,7 @@ const METHODS = new Set(
   (
     "reshape permute transpose broadcastTo slice flip compact isCompact set to toTypedArray toArray item add sub mul div maximum " +
     "minimum clamp where equal notEqual less lessEqual greater greaterEqual pow neg exp log sqrt sin cos tanh relu sigmoid abs " +
-    "gelu silu softplus leakyRelu sum mean max min logSumExp argMax argMin matmul pad alias keep dispose " +
+    "floor ceil round gelu silu softplus leakyRelu sum mean max min logSumExp argMax argMin matmul pad alias keep dispose " +
     "variance std cumSum topK sort argSort gather indexSelect " +
     "backward detach softmax logSoftmax dilate undilate split dropout conv convTranspose maxPool avgPool upsample toString"
   ).split(" "),

@@ -154,3 +154,27 @@ add(
   () => new optim.SGD([parameter()], new Configuration()),
   /^SGD: there is no option 'epochs'/,
 );
+
+// ------------------------------------------------------------------------------------------------ switches
+const switches: Record<string, (flag: never) => unknown> = {
+  keepDims: (flag) => t23().sum({ axes: 0, keepDims: flag }),
+  "keepDims of variance": (flag) => t23().variance({ axes: 0, keepDims: flag }),
+  "keepDims of an NDArray": (flag) => a23().max({ keepDims: flag }),
+  descending: (flag) => t23().sort({ descending: flag }),
+  largest: (flag) => t23().topK(1, { largest: flag }),
+  causal: (flag) => ops.scaledDotProductAttention(t23(), t23(), t23(), { causal: flag }),
+  nesterov: (flag) => new optim.SGD([parameter()], { lr: 1, momentum: 0.9, nesterov: flag }),
+  bias: (flag) => new nn.Linear(2, 2, { bias: flag }),
+  "bias of a GRU": (flag) => new nn.GRU(2, 2, { bias: flag }),
+};
+for (const [name, take] of Object.entries(switches)) {
+  for (const flag of ["false", 0, 1, null, t23()])
+    add(`${name}: ${show(flag)}`, () => take(wrong(flag)), new RegExp(`${name.split(" ")[0]} must be true or false`));
+}
+
+// Messages of values that have no text of their own.
+add("a reduction of 5n", () => new nn.MSELoss({ reduction: wrong(5n) }), /reduction must be .* not 5n/);
+add("a gain of 5n", () => new nn.ConvTranspose(1, 1, 1, { gain: wrong(5n) }), /gain must be a finite number/);
+add("a gain in lists", () => new nn.Linear(1, 1, { gain: wrong([[1]]) }), /gain must be a finite number/);
+add("an axis that is a bare object", () => ops.cumSum(t23(), wrong(Object.create(null))), /axis an object is out/);
+add("upsample beyond the largest axis", () => ops.upsample(t(0, 2, 2, 1), 2 ** 31 - 1), /upsample: scale .* too large/);
