@@ -120,7 +120,7 @@ export abstract class Module {
       throw new ArgumentError("loadStateDict", `takes an object of tensors, not ${String(given)}`);
     }
     const { strict = true } = checkOptions("loadStateDict", options, ["strict"]);
-    if (typeof strict !== "boolean") throw new ArgumentError("loadStateDict", "strict must be true or false");
+    checkFlag("loadStateDict", "strict", strict);
     const state = this.stateDict();
     const dict = withOwnNames(given, state);
     const missing = Object.keys(state).filter((name) => !Object.hasOwn(dict, name));

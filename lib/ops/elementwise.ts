@@ -6,7 +6,7 @@ import { record } from "../autograd/record.ts";
 import type { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError } from "../native/errors.ts";
 import { binary, combine, unary } from "../ndarray/arithmetic.ts";
-import type { NDArray } from "../ndarray/ndarray.ts";
+import { NDArray } from "../ndarray/ndarray.ts";
 import { checkNumber, checkTensor, factors, overGradient, unbroadcast } from "./support.ts";
 
 type UnaryName =
@@ -67,8 +67,7 @@ export const softplus = elementwise("softplus");
 function rounding(name: "floor" | "ceil" | "round"): (a: Tensor) => Tensor {
   return (a) => {
     checkTensor(name, a);
-    if (a.dtype === "int32") return record(name, a.data.alias(), [a], [], () => [null]);
-    return record(name, unary(name, a.data), [a], [], (g) => [unary("mulScalar", g, 0)]);
+    return record(name, a.data[name](), [a], [], (g) => [NDArray.zeros(g.shape, g)]);
   };
 }
 
