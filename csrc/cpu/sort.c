@@ -9,21 +9,14 @@
 #include "simd.h"
 #include "strided.h"
 
+#include "../common/sort.h"
+
 enum { FEW = 48, DIGITS = 4, BUCKETS = 256 };
 static const double GRAIN = 4096; /* elements worth a thread */
 
-/** In the order of the elements; NaN is the largest, and zero has one sign. */
-TH_INLINE uint32_t order_of(uint32_t bits, int32_t dtype) {
-  const uint32_t sign = 0x80000000u;
-  if (dtype == TH_DTYPE_INT32) return bits ^ sign;
-  if (bits << 1 > 0xff000000u) return UINT32_MAX;
-  if (bits == sign) bits = 0;
-  return bits & sign ? ~bits : bits | sign;
-}
-
 static void make_keys(uint64_t *keys, const th_word *x, ptrdiff_t n, int32_t descending, int32_t dtype) {
   const uint32_t flip = descending ? UINT32_MAX : 0;
-  for (ptrdiff_t i = 0; i < n; i++) keys[i] = (uint64_t)(order_of(x[i], dtype) ^ flip) << 32 | (uint64_t)i;
+  for (ptrdiff_t i = 0; i < n; i++) keys[i] = (uint64_t)(th_order_of(x[i], dtype) ^ flip) << 32 | (uint64_t)i;
 }
 
 static void insertion_sort(uint64_t *keys, ptrdiff_t n) {

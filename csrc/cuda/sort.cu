@@ -4,16 +4,9 @@
  */
 #include "sort_keys.h"
 
-namespace {
+#include "../common/sort.h"
 
-/** In the order of the elements; NaN is the largest, and zero has one sign. */
-TH_DEVICE uint32_t order_of(uint32_t bits, int32_t dtype) {
-  const uint32_t sign = 0x80000000u;
-  if (dtype == TH_DTYPE_INT32) return bits ^ sign;
-  if (bits << 1 > 0xff000000u) return UINT32_MAX;
-  if (bits == sign) bits = 0;
-  return bits & sign ? ~bits : bits | sign;
-}
+namespace {
 
 /** Rows of `room` keys; those beyond an element are the largest. */
 __global__ void make_keys(uint64_t *keys, const uint32_t *in, uint32_t rows, uint32_t cols, uint32_t room,
@@ -22,7 +15,7 @@ __global__ void make_keys(uint64_t *keys, const uint32_t *in, uint32_t rows, uin
     const uint32_t row = i / room, col = i % room;
     keys[i] = UINT64_MAX;
     if (row >= rows || col >= cols) continue;
-    const uint32_t order = order_of(in[(size_t)row * cols + col], dtype);
+    const uint32_t order = th_order_of(in[(size_t)row * cols + col], dtype);
     keys[i] = (uint64_t)(descending ? ~order : order) << 32 | col;
   }
 }
