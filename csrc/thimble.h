@@ -315,6 +315,42 @@ TH_KERNEL int32_t th_linear_cross_entropy(float *loss, float *correct, float *dx
                                           int32_t rows, int32_t features, int32_t classes, int32_t weight_row,
                                           int32_t weight_transposed);
 
+/* ----------------------------------------------------------------------------------------------- attention */
+
+/* Attention (Vaswani et al., 2017): y = softmax(scale · q · kᵀ + bias) · v for each of a batch, with q (length, features),
+   k (keys, features), v (keys, values) and y (length, values). bias (length, keys; NULL for none) may be -infinity where a query
+   does not attend to a key. With `causal`, query i attends to keys 0 … i alone. A query that attends to nothing gives zeros.
+   With p > 0 a weight is dropped with that probability, and the others are scaled by 1 / (1 - p): the same ones for the same
+   (seed, stream). statistics (2, batch, length), contiguous, is for the backward pass: each query's largest score, and
+   1 / Σ e^(score - largest), zero if it attends to nothing.
+
+   shape: {length, keys, features, values, causal, bias_step, batch_ndim, batch shape…}, then for one operand after another, in
+   the order of th_operand, its batch strides… and its row stride. The elements of a row are adjacent, but for those of
+   the bias, which are bias_step apart, 1 or 0. */
+
+/** Operands of attention. */
+typedef enum {
+  TH_OPERAND_Q = 0,
+  TH_OPERAND_K = 1,
+  TH_OPERAND_V = 2,
+  TH_OPERAND_Y = 3,
+  TH_OPERAND_BIAS = 4,
+  TH_OPERAND_DY = 5, /* from here on for the backward pass alone */
+  TH_OPERAND_DQ = 6,
+  TH_OPERAND_DK = 7,
+  TH_OPERAND_DV = 8,
+} th_operand;
+
+TH_KERNEL int32_t th_attention(float *y, float *statistics, const float *q, const float *k, const float *v,
+                               const float *bias, const int32_t *shape, double scale, double p, int32_t seed,
+                               int32_t stream);
+/** Gradients of th_attention from dy, that of y. Any of them may be NULL; dk and dv have an element for each of the batch.
+    dscores (batch, length, keys), contiguous, is that of the bias. */
+TH_KERNEL int32_t th_attention_backward(float *dq, float *dk, float *dv, float *dscores, const float *dy,
+                                        const float *statistics, const float *q, const float *k, const float *v,
+                                        const float *bias, const int32_t *shape, double scale, double p, int32_t seed,
+                                        int32_t stream);
+
 /* ------------------------------------------------------------------------------------------------ embedding */
 
 /** out (count, dim) = the rows `ids` of table (rows, dim). ids: int32 in [0, rows), else TH_STATUS_INDEX. */

@@ -29,6 +29,8 @@
   int32_t th_softmax_backward_##ISA(float *dx, const float *dy, const float *y, int32_t rows, int32_t cols, int32_t log_output); \
   int32_t th_cross_entropy_##ISA(float *loss, float *dx, const float *x, const int32_t *labels, int32_t rows, int32_t cols); \
   int32_t th_linear_cross_entropy_##ISA(float *loss, float *correct, float *dx, float *dweight, float *dbias, const float *x, const float *weight, const float *bias, const int32_t *labels, int32_t rows, int32_t features, int32_t classes, int32_t weight_row, int32_t weight_transposed); \
+  int32_t th_attention_##ISA(float *y, float *statistics, const float *q, const float *k, const float *v, const float *bias, const int32_t *shape, double scale, double p, int32_t seed, int32_t stream); \
+  int32_t th_attention_backward_##ISA(float *dq, float *dk, float *dv, float *dscores, const float *dy, const float *statistics, const float *q, const float *k, const float *v, const float *bias, const int32_t *shape, double scale, double p, int32_t seed, int32_t stream); \
   int32_t th_embedding_##ISA(float *out, const float *table, const int32_t *ids, int32_t count, int32_t dim, int32_t rows); \
   int32_t th_embedding_backward_##ISA(float *dtable, const float *dy, const int32_t *ids, int32_t count, int32_t dim, int32_t rows); \
   int32_t th_gather_##ISA(void *out, const void *in, const int32_t *ids, const int32_t *layout, int32_t size, int32_t stride); \
@@ -77,6 +79,8 @@
   th_softmax_backward_##ISA, \
   th_cross_entropy_##ISA, \
   th_linear_cross_entropy_##ISA, \
+  th_attention_##ISA, \
+  th_attention_backward_##ISA, \
   th_embedding_##ISA, \
   th_embedding_backward_##ISA, \
   th_gather_##ISA, \
@@ -126,6 +130,8 @@ typedef struct {
   int32_t (*th_softmax_backward)(float *dx, const float *dy, const float *y, int32_t rows, int32_t cols, int32_t log_output);
   int32_t (*th_cross_entropy)(float *loss, float *dx, const float *x, const int32_t *labels, int32_t rows, int32_t cols);
   int32_t (*th_linear_cross_entropy)(float *loss, float *correct, float *dx, float *dweight, float *dbias, const float *x, const float *weight, const float *bias, const int32_t *labels, int32_t rows, int32_t features, int32_t classes, int32_t weight_row, int32_t weight_transposed);
+  int32_t (*th_attention)(float *y, float *statistics, const float *q, const float *k, const float *v, const float *bias, const int32_t *shape, double scale, double p, int32_t seed, int32_t stream);
+  int32_t (*th_attention_backward)(float *dq, float *dk, float *dv, float *dscores, const float *dy, const float *statistics, const float *q, const float *k, const float *v, const float *bias, const int32_t *shape, double scale, double p, int32_t seed, int32_t stream);
   int32_t (*th_embedding)(float *out, const float *table, const int32_t *ids, int32_t count, int32_t dim, int32_t rows);
   int32_t (*th_embedding_backward)(float *dtable, const float *dy, const int32_t *ids, int32_t count, int32_t dim, int32_t rows);
   int32_t (*th_gather)(void *out, const void *in, const int32_t *ids, const int32_t *layout, int32_t size, int32_t stride);
@@ -268,6 +274,14 @@ int32_t th_cross_entropy(float *loss, float *dx, const float *x, const int32_t *
 
 int32_t th_linear_cross_entropy(float *loss, float *correct, float *dx, float *dweight, float *dbias, const float *x, const float *weight, const float *bias, const int32_t *labels, int32_t rows, int32_t features, int32_t classes, int32_t weight_row, int32_t weight_transposed) {
   return active->th_linear_cross_entropy(loss, correct, dx, dweight, dbias, x, weight, bias, labels, rows, features, classes, weight_row, weight_transposed);
+}
+
+int32_t th_attention(float *y, float *statistics, const float *q, const float *k, const float *v, const float *bias, const int32_t *shape, double scale, double p, int32_t seed, int32_t stream) {
+  return active->th_attention(y, statistics, q, k, v, bias, shape, scale, p, seed, stream);
+}
+
+int32_t th_attention_backward(float *dq, float *dk, float *dv, float *dscores, const float *dy, const float *statistics, const float *q, const float *k, const float *v, const float *bias, const int32_t *shape, double scale, double p, int32_t seed, int32_t stream) {
+  return active->th_attention_backward(dq, dk, dv, dscores, dy, statistics, q, k, v, bias, shape, scale, p, seed, stream);
 }
 
 int32_t th_embedding(float *out, const float *table, const int32_t *ids, int32_t count, int32_t dim, int32_t rows) {

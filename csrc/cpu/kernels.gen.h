@@ -25,6 +25,8 @@
 #define th_softmax_backward TH_ISA_NAME(th_softmax_backward)
 #define th_cross_entropy TH_ISA_NAME(th_cross_entropy)
 #define th_linear_cross_entropy TH_ISA_NAME(th_linear_cross_entropy)
+#define th_attention TH_ISA_NAME(th_attention)
+#define th_attention_backward TH_ISA_NAME(th_attention_backward)
 #define th_embedding TH_ISA_NAME(th_embedding)
 #define th_embedding_backward TH_ISA_NAME(th_embedding_backward)
 #define th_gather TH_ISA_NAME(th_gather)

@@ -1,11 +1,12 @@
 /*
- * Random numbers: Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
+ * Random numbers by Philox (philox.h).
  *
  * Counter based: element i is word i % 4 of the block with counter i / 4, whoever computes it, so threads share no
  * state and results do not depend on their number. What follows the random bits must also be the same everywhere:
  * this file is compiled without contraction to FMA, and uses integers and correctly rounded operations only.
  */
 #include "parallel.h"
+#include "philox.h"
 #include "strided.h"
 
 #include "../common/vmath.h"
@@ -15,48 +16,10 @@ static const double GRAIN = 8192; /* numbers worth a thread */
 
 /* ------------------------------------------------------------------------------------------------- philox */
 
-/* Counters in lanes of 64 bits, of which the low halves count: so one instruction multiplies 32 bits to 64. */
-#if defined(__AVX512F__)
-#include <immintrin.h>
-enum { LANES = 8 };
-#define MULTIPLY(x, c) (counters) _mm512_mul_epu32((__m512i)(x), _mm512_set1_epi64(c))
-#elif defined(__AVX2__)
-#include <immintrin.h>
-enum { LANES = 4 };
-#define MULTIPLY(x, c) (counters) _mm256_mul_epu32((__m256i)(x), _mm256_set1_epi64x(c))
-#elif defined(__SSE2__)
-#include <emmintrin.h>
-enum { LANES = 2 };
-#define MULTIPLY(x, c) (counters) _mm_mul_epu32((__m128i)(x), _mm_set1_epi64x(c))
-#else
-enum { LANES = 2 };
-#define MULTIPLY(x, c) (((x)&0xffffffffu) * (c))
-#endif
-typedef uint64_t counters __attribute__((vector_size(8 * LANES)));
-
-/** Words of the counters first … first + LANES - 1 of the stream. */
-TH_INLINE void philox_lanes(uint32_t *words, uint32_t first, uint32_t seed, uint32_t stream) {
-  counters x0, x1 = {0}, x2 = {0}, x3 = {0};
-  for (uint32_t i = 0; i < LANES; i++) x0[i] = first + i;
-  uint32_t key0 = seed, key1 = stream;
-  for (int round = 0; round < 10; round++, key0 += 0x9e3779b9u, key1 += 0xbb67ae85u) {
-    const counters a = MULTIPLY(x0, 0xd2511f53u), b = MULTIPLY(x2, 0xcd9e8d57u);
-    x0 = (b >> 32) ^ x1 ^ key0;
-    x2 = (a >> 32) ^ x3 ^ key1;
-    x1 = b;
-    x3 = a;
-  }
-  for (int i = 0; i < LANES; i++) {
-    words[4 * i] = (uint32_t)x0[i];
-    words[4 * i + 1] = (uint32_t)x1[i];
-    words[4 * i + 2] = (uint32_t)x2[i];
-    words[4 * i + 3] = (uint32_t)x3[i];
-  }
-}
-
 /** WORDS words from counter `first` on. */
 static void philox(uint32_t *words, uint32_t first, uint32_t seed, uint32_t stream) {
-  for (uint32_t done = 0; done < WORDS / 4; done += LANES) philox_lanes(words + 4 * done, first + done, seed, stream);
+  for (uint32_t done = 0; done < WORDS / 4; done += TH_PHILOX_LANES)
+    th_philox_lanes(words + 4 * done, first + done, seed, stream);
 }
 
 /* ------------------------------------------------------------------------------------------ distributions */
@@ -125,23 +88,18 @@ int32_t th_normal(float *out, int32_t n, double mean, double std, int32_t seed, 
   return TH_STATUS_OK;
 }
 
-typedef struct {
-  int32_t threshold; /* dropped below, of 2^24 */
-  float scale;
-} dropout_parameters;
-
 static void make_dropout(float *out, const float *in, const uint32_t *words, ptrdiff_t n, const void *parameters) {
-  const dropout_parameters p = *(const dropout_parameters *)parameters;
+  const th_dropout_rule rule = *(const th_dropout_rule *)parameters;
 #pragma omp simd
   for (ptrdiff_t i = 0; i < n; i++) {
-    const float kept = in[i] * p.scale;
-    out[i] = (int32_t)(words[i] >> 8) < p.threshold ? 0 : kept;
+    const float kept = in[i] * rule.scale;
+    out[i] = th_is_dropped(rule, words[i]) ? 0 : kept;
   }
 }
 
 int32_t th_dropout(float *out, const float *in, int32_t n, double p, int32_t seed, int32_t stream) {
-  const dropout_parameters parameters = {(int32_t)ceil(p * 0x1p24), (float)(1 / (1 - p))};
-  generate(out, in, n, seed, stream, make_dropout, &parameters);
+  const th_dropout_rule rule = th_make_dropout_rule(p, seed, stream);
+  generate(out, in, n, seed, stream, make_dropout, &rule);
   return TH_STATUS_OK;
 }
 

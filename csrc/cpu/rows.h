@@ -103,6 +103,23 @@ static inline double th_row_exp_sum(const float *x, ptrdiff_t n, float shift) {
   return total;
 }
 
+/** out = e^(x - shift); returns the sum. out may be x. */
+static inline double th_row_exp(float *out, const float *x, ptrdiff_t n, float shift) {
+  double total = 0;
+  for (ptrdiff_t start = 0; start < n; start += TH_ROW_BLOCK) {
+    const ptrdiff_t end = start + TH_ROW_BLOCK < n ? start + TH_ROW_BLOCK : n;
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (ptrdiff_t i = start; i < end; i++) {
+      const float e = th_expf(x[i] - shift);
+      out[i] = e;
+      sum += e;
+    }
+    total += (double)sum;
+  }
+  return total;
+}
+
 /** TH_STATUS_INDEX, with the row in the message, for a label of the cross-entropy that is no class. */
 static inline int32_t th_check_labels(const int32_t *labels, int32_t rows, int32_t classes) {
   for (int32_t r = 0; r < rows; r++)

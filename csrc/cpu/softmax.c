@@ -13,23 +13,6 @@ static const double GRAIN = 4096; /* elements worth a thread */
 /** Threads for so many rows; each row costs as much as some 64 elements before the first of them. */
 static int threads_for(int32_t rows, int32_t cols) { return th_threads_for((double)rows * (cols + 64), GRAIN); }
 
-/** out = e^(x - shift); returns the sum. out may be x. */
-static double exp_row(float *out, const float *x, ptrdiff_t n, float shift) {
-  double total = 0;
-  for (ptrdiff_t start = 0; start < n; start += TH_ROW_BLOCK) {
-    const ptrdiff_t end = start + TH_ROW_BLOCK < n ? start + TH_ROW_BLOCK : n;
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (ptrdiff_t i = start; i < end; i++) {
-      const float e = th_expf(x[i] - shift);
-      out[i] = e;
-      sum += e;
-    }
-    total += (double)sum;
-  }
-  return total;
-}
-
 static void scale_row(float *x, ptrdiff_t n, float factor) {
 #pragma omp simd
   for (ptrdiff_t i = 0; i < n; i++) x[i] *= factor;
@@ -40,7 +23,7 @@ static void scale_row(float *x, ptrdiff_t n, float factor) {
 static void softmax_row(float *y, const float *x, ptrdiff_t n, int log_output) {
   const float max = th_row_max(x, n);
   if (!log_output) {
-    scale_row(y, n, (float)(1 / exp_row(y, x, n, max)));
+    scale_row(y, n, (float)(1 / th_row_exp(y, x, n, max)));
     return;
   }
   const float log_sum = (float)log(th_row_exp_sum(x, n, max));
@@ -84,7 +67,7 @@ int32_t th_softmax_backward(float *dx, const float *dy, const float *y, int32_t 
 /** The loss of one row; dx, unless NULL, gets its gradient times `scale`. */
 static double cross_entropy_row(float *dx, const float *x, int32_t label, ptrdiff_t n, float scale) {
   const float max = th_row_max(x, n), at_label = x[label];
-  const double sum = dx ? exp_row(dx, x, n, max) : th_row_exp_sum(x, n, max);
+  const double sum = dx ? th_row_exp(dx, x, n, max) : th_row_exp_sum(x, n, max);
   if (dx) {
     scale_row(dx, n, (float)((double)scale / sum));
     dx[label] -= scale;

@@ -142,6 +142,19 @@ export const Place = {
 } as const;
 export type Place = keyof typeof Place;
 
+export const Operand = {
+  q: 0,
+  k: 1,
+  v: 2,
+  y: 3,
+  bias: 4,
+  dy: 5,
+  dq: 6,
+  dk: 7,
+  dv: 8,
+} as const;
+export type Operand = keyof typeof Operand;
+
 export const symbols = {
   th_abi_version: { args: [], returns: "i32" },
   th_last_error: { args: [], returns: "cstring" },
@@ -186,6 +199,8 @@ export const symbols = {
   th_softmax_backward: { args: ["ptr", "ptr", "ptr", "i32", "i32", "i32"], returns: "i32" },
   th_cross_entropy: { args: ["ptr", "ptr", "ptr", "ptr", "i32", "i32"], returns: "i32" },
   th_linear_cross_entropy: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "i32", "i32", "i32"], returns: "i32" },
+  th_attention: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "f64", "f64", "i32", "i32"], returns: "i32" },
+  th_attention_backward: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "f64", "f64", "i32", "i32"], returns: "i32" },
   th_embedding: { args: ["ptr", "ptr", "ptr", "i32", "i32", "i32"], returns: "i32" },
   th_embedding_backward: { args: ["ptr", "ptr", "ptr", "i32", "i32", "i32"], returns: "i32" },
   th_gather: { args: ["ptr", "ptr", "ptr", "ptr", "i32", "i32"], returns: "i32" },
@@ -253,6 +268,8 @@ export interface Backend {
   th_softmax_backward(dx: Address, dy: Address, y: Address, rows: number, cols: number, logOutput: number): number;
   th_cross_entropy(loss: Address, dx: Address, x: Address, labels: Address, rows: number, cols: number): number;
   th_linear_cross_entropy(loss: Address, correct: Address, dx: Address, dweight: Address, dbias: Address, x: Address, weight: Address, bias: Address, labels: Address, rows: number, features: number, classes: number, weightRow: number, weightTransposed: number): number;
+  th_attention(y: Address, statistics: Address, q: Address, k: Address, v: Address, bias: Address, shape: Address, scale: number, p: number, seed: number, stream: number): number;
+  th_attention_backward(dq: Address, dk: Address, dv: Address, dscores: Address, dy: Address, statistics: Address, q: Address, k: Address, v: Address, bias: Address, shape: Address, scale: number, p: number, seed: number, stream: number): number;
   th_embedding(out: Address, table: Address, ids: Address, count: number, dim: number, rows: number): number;
   th_embedding_backward(dtable: Address, dy: Address, ids: Address, count: number, dim: number, rows: number): number;
   th_gather(out: Address, in_: Address, ids: Address, layout: Address, size: number, stride: number): number;

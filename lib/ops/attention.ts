@@ -1,18 +1,17 @@
-/** Attention (Vaswani et al., 2017). */
+/** Attention (Vaswani et al., 2017), without ever having all scores (Rabe and Staats, 2021; Dao et al., 2022). */
 import { record } from "../autograd/record.ts";
 import type { Tensor } from "../autograd/tensor.ts";
 import { ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
-import { binary, reduce, unary, where } from "../ndarray/arithmetic.ts";
-import type { Device } from "../ndarray/device.ts";
-import { broadcastShapes, sameShape, type Shape } from "../ndarray/layout.ts";
-import { matmul } from "../ndarray/matmul.ts";
+import { Operand, MAX_NDIM } from "../native/symbols.gen.ts";
+import { where } from "../ndarray/arithmetic.ts";
+import { broadcastShapes, broadcastStrides, sameShape, type Shape } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { sameDevice } from "../ndarray/operands.ts";
 import { checkFlag, checkOptions } from "../ndarray/options.ts";
+import { defaultGenerator } from "../ndarray/random.ts";
 import { tidy } from "../ndarray/scope.ts";
-import { dropper } from "./dropout.ts";
-import { checkFloat, checkNumber, checkTensor, overGradient, unbroadcast } from "./support.ts";
+import { checkFloat, checkNumber, checkTensor, unbroadcast } from "./support.ts";
 
 const NAME = "scaledDotProductAttention";
 
@@ -35,104 +34,130 @@ export interface AttentionOptions {
 
 /**
  * softmax(scale · q · kᵀ + mask) · v, as PyTorch's: q (…, L, E), k (…, S, E) and v (…, S, Ev) give (…, L, Ev), with
- * broadcast batch axes. A query that may attend to no key gives zeros, and no gradient.
+ * broadcast batch axes. A query that may attend to no key gives zeros, and no gradient. Memory grows with L, not with
+ * L · S: backward computes the scores again. The result's axes lie in memory in the order of q's, so that heads which
+ * are a transposed view of a layer's features are so again.
  */
 export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
   checkOptions(NAME, options, ["mask", "causal", "dropout", "scale"]);
   const { mask = null, causal = false, dropout: p = 0 } = options;
   checkFlag(NAME, "causal", causal);
-  const shape = scoresShape(q, k, v);
-  if (mask !== null) checkMask(mask, q, shape);
+  const sizes = readSizes(q, k, v);
+  if (mask !== null) checkMask(mask, q, sizes);
   checkNumber(NAME, "dropout", p, 0, 1);
-  const scale = options.scale ?? 1 / Math.sqrt(q.shape.at(-1)!);
+  const scale = options.scale ?? 1 / Math.sqrt(sizes.features);
   checkNumber(NAME, "scale", scale);
+  const { batch, length, keys, features, values } = sizes;
+  const { backend } = q.device;
 
   return tidy(() => {
-    const query = unary("mulScalar", q.data, scale); // it is smaller than the scores
-    const { bias, blind } = readMask(mask, causal, shape, q.device);
-    const scores = matmul(query, k.data.transpose());
-    const weights = bias === null ? scores : binary("add", scores, bias, 0, { reuse: true });
-    softmaxInPlace(weights);
-    // Which weights stay is a function of the stream: backward drops them again, and does not keep both.
-    const dropped = p > 0 ? dropper(NAME, p) : (x: NDArray) => x;
-    const y = hide(matmul(dropped(weights), v.data), blind);
+    const [qs, ks, vs] = [rowsOf(q.data), rowsOf(k.data), rowsOf(v.data)];
+    const bias = mask === null ? null : rowsOf(mask.dtype === "int32" ? where(mask.data, 0, -Infinity) : mask.data);
+    const { seed, stream } = p > 0 ? defaultGenerator.next() : { seed: 0, stream: 0 };
+    const y = emptyLike(qs, [...batch, length, values]);
+    const statistics = NDArray.empty([2, ...batch, length], y);
+    const shape = pack(sizes, causal, { q: qs, k: ks, v: vs, y, bias });
+    const code = backend.th_attention(
+      y.pointer, statistics.pointer, qs.pointer, ks.pointer, vs.pointer, pointerOf(bias), shape, scale, p, seed, stream,
+    ); // prettier-ignore
+    check(code, backend, NAME);
 
-    const inputs = [q, k, v, mask?.dtype === "float32" ? mask : null];
-    const saved = [query, k.data, v.data, weights, ...(blind === null ? [] : [blind])] as const;
-    return record(NAME, y, inputs, saved, (g, { saved: [queries, keys, values, w, unseeing = null], needs }) => {
-      const given = hide(g, unseeing);
-      const toValues = needs[2] ? unbroadcast(matmul(dropped(w).transpose(), given), values.shape) : null;
-      if (!needs[0] && !needs[1] && !needs[3]) return [null, null, toValues, null];
-      // v may have batch axes that the scores lack.
-      const toScores = unbroadcast(dropped(matmul(given, values.transpose())), w.shape);
-      softmaxBackwardInPlace(toScores, w);
+    const added = mask?.dtype === "float32" ? mask : null;
+    const saved = [qs, ks, vs, statistics, ...(bias === null ? [] : [bias])] as const;
+    return record(NAME, y, [q, k, v, added], saved, (g, { saved, needs }) => {
+      const [qs, ks, vs, kept, bias = null] = saved;
+      const dy = rowsOf(g);
+      const dq = needs[0] ? emptyLike(qs, [...batch, length, features]) : null;
+      const dk = needs[1] ? emptyLike(ks, [...batch, keys, features]) : null;
+      const dv = needs[2] ? emptyLike(vs, [...batch, keys, values]) : null;
+      const dscores = needs[3] ? NDArray.empty([...batch, length, keys], g) : null;
+      const shape = pack(sizes, causal, { q: qs, k: ks, v: vs, bias, dy, dq, dk, dv });
+      const code = backend.th_attention_backward(
+        pointerOf(dq), pointerOf(dk), pointerOf(dv), pointerOf(dscores), dy.pointer, kept.pointer,
+        qs.pointer, ks.pointer, vs.pointer, pointerOf(bias), shape, scale, p, seed, stream,
+      ); // prettier-ignore
+      check(code, backend, NAME);
       return [
-        needs[0] ? unary("mulScalar", unbroadcast(matmul(toScores, keys), queries.shape), scale, overGradient) : null,
-        needs[1] ? unbroadcast(matmul(toScores.transpose(), queries), keys.shape) : null,
-        toValues,
-        needs[3] ? unbroadcast(toScores, mask!.shape) : null,
+        dq && unbroadcast(dq, q.shape),
+        dk && unbroadcast(dk, k.shape),
+        dv && unbroadcast(dv, v.shape),
+        dscores && unbroadcast(dscores, added!.shape),
       ];
     });
   });
 }
 
-/** The shape (…, L, S) of the scores. Throws unless the operands fit. */
-function scoresShape(q: Tensor, k: Tensor, v: Tensor): Shape {
+interface Sizes {
+  readonly batch: Shape;
+  /** L, S, E and Ev. */
+  readonly length: number;
+  readonly keys: number;
+  readonly features: number;
+  readonly values: number;
+}
+
+/** Throws unless the operands fit. */
+function readSizes(q: Tensor, k: Tensor, v: Tensor): Sizes {
   for (const [what, operand] of Object.entries({ q, k, v })) checkFloat(NAME, operand, what);
   const shapes = [q.shape, k.shape, v.shape];
   sameDevice(NAME, q.data, k.data);
   sameDevice(NAME, q.data, v.data);
-  const [length, features, count] = [q.shape.at(-2), q.shape.at(-1), k.shape.at(-2)];
-  const fits = features === k.shape.at(-1) && count === v.shape.at(-2);
-  if (length === undefined || count === undefined || v.ndim < 2 || !fits)
+  const [length, features, keys, values] = [q.shape.at(-2), q.shape.at(-1), k.shape.at(-2), v.shape.at(-1)];
+  const fits = features === k.shape.at(-1) && keys === v.shape.at(-2);
+  if (length === undefined || features === undefined || keys === undefined || v.ndim < 2 || !fits)
     throw new ShapeError(NAME, "takes q (…, L, E), k (…, S, E) and v (…, S, Ev)", { shapes });
-  const batch = broadcastShapes(NAME, q.shape.slice(0, -2), k.shape.slice(0, -2), shapes);
-  broadcastShapes(NAME, batch, v.shape.slice(0, -2), shapes);
-  return [...batch, length, count];
+  const scored = broadcastShapes(NAME, q.shape.slice(0, -2), k.shape.slice(0, -2), shapes);
+  const batch = broadcastShapes(NAME, scored, v.shape.slice(0, -2), shapes);
+  return { batch, length, keys, features, values: values! };
 }
 
-function checkMask(mask: Tensor, q: Tensor, scores: Shape): void {
+function checkMask(mask: Tensor, q: Tensor, { batch, length, keys }: Sizes): void {
   checkTensor(NAME, mask, "the mask");
   sameDevice(NAME, q.data, mask.data);
+  const scores = [...batch, length, keys];
   const shapes = [mask.shape, scores];
   if (!sameShape(broadcastShapes(NAME, mask.shape, scores), scores))
     throw new ShapeError(NAME, "the mask must broadcast to the scores (…, L, S), and has more", { shapes });
 }
 
-/**
- * What is added to the scores: 0 and -Infinity, or the user's own; and 1 for each query that may attend to no key, whose
- * row of the bias is 0 instead, since a softmax of nothing but -Infinity is NaN.
- */
-function readMask(mask: Tensor | null, causal: boolean, scores: Shape, device: Device) {
-  const [length, count] = [scores.at(-2)!, scores.at(-1)!];
-  const future = causal ? futureKeys(length, count, device) : null;
-  if (mask === null || mask.size === 0 || count === 0) return { bias: future, blind: null }; // each sees the first key
-  const given = mask.dtype === "int32" ? where(mask.data, 0, -Infinity) : mask.data;
-  const bias = future === null ? given : binary("add", given, future);
-  const blind = unary("equalScalar", reduce("max", bias, { axes: -1, keepDims: true }), -Infinity);
-  return { bias: hide(bias, blind), blind };
+/** `x` itself where the elements of a row are adjacent, or the same, else a copy. */
+function rowsOf(x: NDArray): NDArray {
+  const adjacent = x.shape.at(-1)! <= 1 || x.strides.at(-1) === 1;
+  return adjacent ? x : x.copy();
 }
 
-/** (L, S): -Infinity where the key comes after the query, else 0. */
-function futureKeys(length: number, count: number, device: Device): NDArray {
-  const places = (n: number) => Int32Array.from({ length: n }, (_, i) => i);
-  const queries = NDArray.from(places(length), { shape: [length, 1], device });
-  return where(binary("greater", NDArray.from(places(count), { device }), queries), -Infinity, 0);
+/** Room for `shape`, whose axes but the last lie in memory in the order of those of `like`. */
+function emptyLike(like: NDArray, shape: Shape): NDArray {
+  const strides = [...Array<number>(shape.length - like.ndim).fill(0), ...like.strides];
+  const order = shape.map((_, axis) => axis);
+  const last = order.pop()!;
+  order.sort((a, b) => Math.abs(strides[b]!) - Math.abs(strides[a]!) || a - b);
+  order.push(last);
+  const axes = order.map((_, axis) => order.indexOf(axis));
+  return NDArray.empty(order.map((axis) => shape[axis]!), like).permute(axes); // prettier-ignore
 }
 
-/** `x` with zeros in the rows that are `blind`. */
-const hide = (x: NDArray, blind: NDArray | null): NDArray => (blind === null ? x : where(blind, 0, x));
+const pointerOf = (x: NDArray | null) => x?.pointer ?? null;
 
-function softmaxInPlace(x: NDArray): void {
-  if (x.size === 0) return;
-  const { backend } = x.device;
-  const cols = x.shape.at(-1)!;
-  check(backend.th_softmax(x.pointer, x.pointer, x.size / cols, cols, 0), backend, NAME);
-}
+const OPERANDS = Object.keys(Operand) as Operand[];
 
-function softmaxBackwardInPlace(g: NDArray, y: NDArray): void {
-  if (g.size === 0) return;
-  const { backend } = g.device;
-  const cols = g.shape.at(-1)!;
-  check(backend.th_softmax_backward(g.pointer, g.pointer, y.pointer, g.size / cols, cols, 0), backend, NAME);
+/** One for all calls, valid until the next, on a buffer of its own: see pack.ts. */
+const header = new Int32Array(new ArrayBuffer(4 * (7 + MAX_NDIM * (1 + OPERANDS.length))));
+
+/** Sizes and strides as the kernels take them; what is null or left out they do not read. */
+function pack(sizes: Sizes, causal: boolean, operands: Partial<Record<Operand, NDArray | null>>): Int32Array {
+  const { batch, length, keys, features, values } = sizes;
+  const step = operands.bias?.shape.at(-1) === 1 ? 0 : 1;
+  header.set([length, keys, features, values, Number(causal), step, batch.length, ...batch]);
+  let at = 7 + batch.length;
+  for (const name of OPERANDS) {
+    const operand = operands[name];
+    if (operand) {
+      // A mask may have one axis, or none.
+      const rows = name === "bias" ? [...batch, length] : [...batch, operand.shape.at(-2)!];
+      header.set(broadcastStrides(NAME, operand.shape.slice(0, -1), operand.strides.slice(0, -1), rows), at);
+    }
+    at += batch.length + 1;
+  }
+  return header;
 }
