@@ -1,30 +1,17 @@
 /*
- * Random numbers: Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011), the same bits as
- * csrc/cpu/random.c. Element i is word i % 4 of the block with counter i / 4, and a thread makes one such block.
+ * Random numbers by Philox (philox.h), the same bits as csrc/cpu/random.c. Element i is word i % 4 of the block with
+ * counter i / 4, and a thread makes one such block.
  *
  * What follows the random bits is the same everywhere too: this file is compiled without contraction to FMA, and uses
  * integers and correctly rounded operations only.
  */
-#include "device.h"
+#include "philox.h"
 
 #include <cmath>
 
 #include "../common/vmath.h"
 
 namespace {
-
-struct words {
-  uint32_t of[4];
-};
-
-__host__ __device__ words philox(uint32_t counter, uint32_t seed, uint32_t stream) {
-  words x = {{counter, 0, 0, 0}};
-  for (int round = 0; round < 10; round++, seed += 0x9e3779b9u, stream += 0xbb67ae85u) {
-    const uint64_t a = (uint64_t)x.of[0] * 0xd2511f53u, b = (uint64_t)x.of[2] * 0xcd9e8d57u;
-    x = {{(uint32_t)(b >> 32) ^ x.of[1] ^ seed, (uint32_t)b, (uint32_t)(a >> 32) ^ x.of[3] ^ stream, (uint32_t)a}};
-  }
-  return x;
-}
 
 /** Make is called as make(values, in, words): four values from four elements of `in`, where there is one, and four words. */
 template <class Make>
@@ -34,7 +21,7 @@ __global__ void generate(float *out, const float *in, uint32_t n, uint32_t seed,
     float values[4] = {0, 0, 0, 0}, given[4] = {0, 0, 0, 0};
     if (in)
       for (uint32_t k = 0; k < 4 && k < left; k++) given[k] = in[first + k];
-    make(values, given, philox(i, seed, stream));
+    make(values, given, th_philox(i, seed, stream));
     for (uint32_t k = 0; k < 4 && k < left; k++) out[first + k] = values[k];
   }
 }
@@ -48,7 +35,7 @@ int32_t run(const char *name, float *out, const float *in, int32_t n, int32_t se
 struct uniform {
   double low, range; /* range is a float: 24 bits times 24 bits is exact */
   float high, below_high;
-  __device__ void operator()(float *values, const float *, const words &w) const {
+  __device__ void operator()(float *values, const float *, const th_words &w) const {
     for (int k = 0; k < 4; k++) {
       const float x = (float)(low + (double)(int32_t)(w.of[k] >> 8) * 0x1p-24 * range);
       values[k] = x < high ? x : below_high; /* it may have been rounded up */
@@ -59,7 +46,7 @@ struct uniform {
 /** Box-Muller: words (2i, 2i + 1) give the radius and angle of elements 2i and 2i + 1. */
 struct normal {
   float mean, std;
-  __device__ void operator()(float *values, const float *, const words &w) const {
+  __device__ void operator()(float *values, const float *, const th_words &w) const {
     for (int k = 0; k < 4; k += 2) {
       const float u = (float)((int32_t)(w.of[k] >> 8) + 1) * 0x1p-24f; /* in (0, 1] */
       const float radius = sqrtf(-2.0f * th_logf(u));
@@ -72,12 +59,11 @@ struct normal {
 };
 
 struct dropout {
-  int32_t threshold; /* dropped below, of 2^24 */
-  float scale;
-  __device__ void operator()(float *values, const float *in, const words &w) const {
+  th_dropout_rule rule;
+  __device__ void operator()(float *values, const float *in, const th_words &w) const {
     for (int k = 0; k < 4; k++) {
-      const float kept = in[k] * scale;
-      values[k] = (int32_t)(w.of[k] >> 8) < threshold ? 0 : kept;
+      const float kept = in[k] * rule.scale;
+      values[k] = th_is_dropped(rule, w.of[k]) ? 0 : kept;
     }
   }
 };
@@ -95,16 +81,16 @@ int32_t th_normal(float *out, int32_t n, double mean, double std, int32_t seed, 
 }
 
 int32_t th_dropout(float *out, const float *in, int32_t n, double p, int32_t seed, int32_t stream) {
-  return run("dropout", out, in, n, seed, stream, dropout{(int32_t)ceil(p * 0x1p24), (float)(1 / (1 - p))});
+  return run("dropout", out, in, n, seed, stream, dropout{th_make_dropout_rule(p, seed, stream)});
 }
 
 /** In host memory, on the host. */
 int32_t th_permutation(int32_t *host_out, int32_t n, int32_t seed, int32_t stream) {
   for (int32_t i = 0; i < n; i++) host_out[i] = i;
-  words w = {};
+  th_words w = {};
   for (int32_t i = n - 1; i > 0; i--) {
     const uint32_t step = (uint32_t)(n - 1 - i);
-    if (step % 2 == 0) w = philox(step / 2, (uint32_t)seed, (uint32_t)stream);
+    if (step % 2 == 0) w = th_philox(step / 2, (uint32_t)seed, (uint32_t)stream);
     /* 64 random bits scaled to 0 … i: the bias is below 2^-32. */
     const uint64_t random = (uint64_t)w.of[step % 2 * 2 + 1] << 32 | w.of[step % 2 * 2];
     const int32_t j = (int32_t)((unsigned __int128)random * (uint64_t)(i + 1) >> 64);

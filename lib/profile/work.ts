@@ -102,6 +102,16 @@ function recurrent(name: string, sizes: [number, number, number, number], gates:
   return traffic(name, shape, products * (weights + arrays), products * 2 * steps * batch * weights);
 }
 
+/** `products` of queries, keys and features, half of them where queries are causal. */
+function attention(name: string, header: Address, products: number): Work {
+  const [length = 0, keys = 0, features = 0, values = 0, causal = 0, _step, ndim = 0, ...rest] = integers(header);
+  const batch = rest.slice(0, ndim);
+  const shape = `${times(batch)} of ${length}×${features} · ${features}×${keys}${causal ? ", causal" : ""}`;
+  const elements = size(batch) * (length + keys) * (features + values);
+  const flops = products * size(batch) * length * keys * (features + values);
+  return traffic(name, shape, products > 2 ? 2 * elements : elements, causal ? flops / 2 : flops);
+}
+
 /** The elements of the arrays in a table of `count` rows of `width`, the last the number of elements. */
 function tableElements(table: Address, count: number, width: number): number {
   if (!(table instanceof Float64Array)) return 0;
@@ -166,6 +176,9 @@ export const WORK: { readonly [Name in keyof Backend]?: (...args: Arguments[Name
     const shape = times([rows, features, classes]);
     return traffic("linear cross entropy", shape, products * (rows + classes) * features, products * 2 * rows * features * classes); // prettier-ignore
   },
+  th_attention: (_y, _statistics, _q, _k, _v, _bias, header) => attention("attention", header, 2),
+  th_attention_backward: (_dq, _dk, _dv, _ds, _dy, _statistics, _q, _k, _v, _bias, header) =>
+    attention("attention backward", header, 5),
   th_embedding: (_out, _table, _ids, count, dim) => traffic("embedding", times([count, dim]), 2 * count * dim),
   th_embedding_backward: (_dtable, _dy, _ids, count, dim, rows) =>
     traffic("embedding backward", `${times([count, dim])} into ${rows} rows`, 2 * count * dim + rows * dim),

@@ -13,6 +13,7 @@ import { loss, norm, optimizer, pool, small } from "./layers.ts";
 import { matmul } from "./matmul.ts";
 import { loading, scaling } from "./own.ts";
 import { resnet9Infer, resnet9Train } from "./resnet9.ts";
+import { attention, recurrent } from "./sequence.ts";
 
 export const parts: readonly (Group | Report)[] = [
   resnet9Train,
@@ -24,6 +25,8 @@ export const parts: readonly (Group | Report)[] = [
   optimizer,
   norm,
   pool,
+  attention,
+  recurrent,
   elementwise,
   reduction,
   small,

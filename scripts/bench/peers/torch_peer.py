@@ -160,6 +160,42 @@ def pool(op, n, h, w, c, k, stride, padding):
     return run, lambda: checksum(forward().permute(0, 2, 3, 1)) + checksum(run().permute(0, 2, 3, 1))
 
 
+def attention(n, length, heads, features, causal):
+    q, k, v = (fill((n, length, heads, features), seed).requires_grad_() for seed in (1, 2, 3))
+    dy = fill((n, length, heads, features), 4).transpose(1, 2)
+    future = torch.full((length, length), -torch.inf).triu(1)
+
+    def composed(q, k, v):  # before PyTorch 2
+        scores = q * features**-0.5 @ k.transpose(-2, -1)
+        return torch.softmax(scores + future if causal else scores, -1) @ v
+
+    fused = getattr(F, "scaled_dot_product_attention", None)
+    function = (lambda *qkv: fused(*qkv, is_causal=bool(causal))) if fused else composed
+    forward = lambda: function(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+
+    def run():
+        q.grad = k.grad = v.grad = None
+        forward().backward(dy)
+
+    def values():
+        run()
+        return [mean for x in (forward().transpose(1, 2), q.grad, k.grad, v.grad) for mean in checksum(x)]
+    return run, values
+
+
+def recurrent(kind, length, batch, hidden):
+    layer = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}[kind](hidden, hidden)
+    set_parameters(layer.parameters())
+    x, dy = fill((length, batch, hidden), 100).requires_grad_(), fill((length, batch, hidden), 101)
+
+    def run():
+        layer.zero_grad()
+        x.grad = None
+        layer(x)[0].backward(dy)
+        return x.grad
+    return run, lambda: checksum(layer(x)[0]) + checksum(run())
+
+
 def small(name):
     a, b, g = fill((4,), 1).requires_grad_(), fill((4,), 2).requires_grad_(), torch.ones(4)
 
@@ -265,7 +301,8 @@ def lm(kind, embed, hidden, bptt, batch, vocabulary):
     return train, lambda: [train()]
 
 
-WORKLOADS = {f.__name__: f for f in (matmul, conv, elementwise, reduce, loss, adam, norm, pool, small, resnet9, lm)}
+WORKLOADS = {f.__name__: f for f in (matmul, conv, elementwise, reduce, loss, adam, norm, pool, attention,
+                                      recurrent, small, resnet9, lm)}
 
 
 def main():
