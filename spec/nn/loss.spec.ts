@@ -12,6 +12,7 @@ import { thrown } from "../support/thrown.ts";
 interface Options {
   reduction?: ops.Reduction;
   delta?: number;
+  beta?: number;
   posWeight?: number[];
   ignoreIndex?: number;
   labelSmoothing?: number;
@@ -22,6 +23,7 @@ checkFamily<Options>("loss", {
   MSELoss: ({ reduction }, x, target) => new nn.MSELoss({ reduction }).forward(x, target),
   L1Loss: ({ reduction }, x, target) => new nn.L1Loss({ reduction }).forward(x, target),
   HuberLoss: ({ reduction, delta }, x, target) => new nn.HuberLoss({ reduction, delta }).forward(x, target),
+  SmoothL1Loss: ({ reduction, beta }, x, target) => new nn.SmoothL1Loss({ reduction, beta }).forward(x, target),
   BCEWithLogitsLoss: ({ reduction, posWeight }, x, target) => {
     const given = posWeight && tensor(posWeight, { device: x.device });
     return new nn.BCEWithLogitsLoss({ reduction, posWeight: given }).forward(x, target);
@@ -32,7 +34,7 @@ checkFamily<Options>("loss", {
   },
 });
 
-const elementwise = [nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.BCEWithLogitsLoss] as const;
+const elementwise = [nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss, nn.BCEWithLogitsLoss] as const;
 
 onEachDevice("losses", (device) => {
   const random = new Random(8);
@@ -123,6 +125,21 @@ onEachDevice("losses", (device) => {
       tensor([0, 0], { device }),
     );
     close(y, { shape: [2], values: [5e-11, 1000 * (2e4 - 500)] }, { rtol: 1e-6, atol: 0 });
+  });
+
+  test("the smooth loss is Huber's over beta, near 0 and far from it, and of beta 0 the absolute one", () => {
+    const [a, b] = [tensor(x, { device, requiresGrad: true }), tensor(target, { device })];
+    const both = (loss: nn.Module & { forward(a: Tensor, b: Tensor): Tensor }) => {
+      a.grad = null;
+      const y = loss.forward(a, b);
+      y.backward();
+      return [y.item(), ...a.grad!.toTypedArray()];
+    };
+    for (const beta of [1e-3, 0.3, 1, 50]) {
+      const [smooth, huber] = [both(new nn.SmoothL1Loss({ beta })), both(new nn.HuberLoss({ delta: beta }))];
+      close({ shape: [13], values: smooth }, { shape: [13], values: huber.map((value) => value / beta) });
+    }
+    expect(both(new nn.SmoothL1Loss({ beta: 0 }))).toEqual(both(new nn.L1Loss()));
   });
 
   test("posWeight broadcasts to the logits, not they to it", () => {
@@ -277,6 +294,8 @@ describe("losses as modules", () => {
         );
     for (const delta of [0, -1, NaN, "1"])
       expect(() => Reflect.construct(nn.HuberLoss, [{ delta }])).toThrow(/^HuberLoss: delta must be/);
+    for (const beta of [-1, NaN, "1"])
+      expect(() => Reflect.construct(nn.SmoothL1Loss, [{ beta }])).toThrow(/^SmoothL1Loss: beta must be/);
     for (const labelSmoothing of [-0.1, 1.5, NaN])
       expect(() => new nn.SoftmaxLoss({ labelSmoothing })).toThrow(/^SoftmaxLoss: labelSmoothing must be/);
     for (const ignoreIndex of [0.5, NaN, 2 ** 31])

@@ -57,6 +57,7 @@ const takers: Record<string, (options: never) => unknown> = {
   MSELoss: (o) => new nn.MSELoss(o),
   L1Loss: (o) => new nn.L1Loss(o),
   HuberLoss: (o) => new nn.HuberLoss(o),
+  SmoothL1Loss: (o) => new nn.SmoothL1Loss(o),
   BCEWithLogitsLoss: (o) => new nn.BCEWithLogitsLoss(o),
   crossEntropy: (o) => ops.crossEntropy(t(1, 2), ids(0), o),
   sort: (o) => ops.sort(t23(), o),
