@@ -167,6 +167,10 @@ const switches: Record<string, (flag: never) => unknown> = {
   nesterov: (flag) => new optim.SGD([parameter()], { lr: 1, momentum: 0.9, nesterov: flag }),
   bias: (flag) => new nn.Linear(2, 2, { bias: flag }),
   "bias of a GRU": (flag) => new nn.GRU(2, 2, { bias: flag }),
+  bidirectional: (flag) => new nn.GRU(2, 2, { bidirectional: flag }),
+  batchFirst: (flag) => new nn.LSTM(2, 2, { batchFirst: flag }),
+  shuffle: (flag) => new data.DataLoader({ length: 1, get: () => [1, 1] }, { batchSize: 1, shuffle: flag }),
+  dropLast: (flag) => new data.DataLoader({ length: 1, get: () => [1, 1] }, { batchSize: 1, dropLast: flag }),
 };
 for (const [name, take] of Object.entries(switches)) {
   for (const flag of ["false", 0, 1, null, t23()])
