@@ -154,7 +154,8 @@ export interface SoftmaxLossOptions extends ModuleOptions, CrossEntropyOptions {
 
 /**
  * The cross-entropy of logits (N, K) against labels (N) int32, or probabilities (N, K) float32, as
- * `torch.nn.CrossEntropyLoss`: by default the mean, a scalar. See {@link crossEntropy}. The weight is a buffer: it is saved, and moves with the module.
+ * `torch.nn.CrossEntropyLoss`: by default the mean, a scalar. See {@link crossEntropy}. The weight is a buffer: it is saved,
+ * and moves with the module.
  */
 export class SoftmaxLoss extends Module {
   static readonly [keepsNothing] = true;

@@ -100,10 +100,7 @@ export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntro
   if (areProbabilities) {
     sameDevice("crossEntropy", logits.data, labels.data);
     if (ignoreIndex !== undefined && ignoreIndex >= 0)
-      throw new ArgumentError(
-        "crossEntropy",
-        `no class can be ignored, as ignoreIndex ${ignoreIndex} says, where labels are probabilities`,
-      );
+      throw new ArgumentError("crossEntropy", `ignoreIndex ${ignoreIndex} is a label, and these are probabilities`);
     return ofProbabilities(logits, labels, options);
   }
   checkIds("crossEntropy", labels, logits, "labels");
