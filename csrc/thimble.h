@@ -129,6 +129,7 @@ typedef enum {
   TH_UNARY_FLOOR = 28,
   TH_UNARY_CEIL = 29,
   TH_UNARY_ROUND = 30, /* halves to even */
+  TH_UNARY_HUBER = 31, /* |x| <= p ? x² / 2 : p · (|x| - p / 2) */
 } th_unary_op;
 
 typedef enum {
@@ -143,7 +144,7 @@ typedef enum {
   TH_BINARY_SIGMOID_BACKWARD = 8,  /* (g, y): g · y · (1 - y) */
   TH_BINARY_RELU_BACKWARD = 9,     /* (g, y): y > 0 ? g : 0 */
   TH_BINARY_SQRT_BACKWARD = 10,    /* (g, y): g / (2y) */
-  TH_BINARY_ABS_BACKWARD = 11,     /* (g, x): g · sign(x) */
+  TH_BINARY_ABS_BACKWARD = 11,     /* (g, x): g · sign(x), zero where x is NaN */
   TH_BINARY_POW_BACKWARD = 12,     /* (g, x): g · p · x^(p - 1), zero where p is zero */
   TH_BINARY_MAXIMUM_BACKWARD = 13, /* (a, b): the share of the gradient that a gets: 1 (by NaN too), 1/2 on a tie, 0 */
   TH_BINARY_EXP_SUB = 14,          /* (x, y): exp(x - y), and 1 where both are the same infinity */
@@ -156,6 +157,7 @@ typedef enum {
   TH_BINARY_LEAKY_RELU_BACKWARD = 21, /* (g, x): x > 0 ? g : p · g */
   TH_BINARY_LESS = 22,
   TH_BINARY_LESS_EQUAL = 23,
+  TH_BINARY_HUBER_BACKWARD = 24, /* (g, x): g · min(max(x, -p), p) */
 } th_binary_op;
 
 /** out[…] = value. layout: out. */

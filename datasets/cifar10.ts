@@ -5,7 +5,7 @@
 import { ImageDataset } from "../lib/data/image-dataset.ts";
 import { checkProbability, RandomCrop, RandomFlipHorizontal, type TransformLike } from "../lib/data/transforms.ts";
 import { ArgumentError } from "../lib/native/errors.ts";
-import { checkOptions } from "../lib/ndarray/options.ts";
+import { checkFlag, checkOptions } from "../lib/ndarray/options.ts";
 import { type Batch, IMAGE_BYTES, readBatches } from "./cifar10-files.ts";
 
 export interface CIFAR10Options {
@@ -50,7 +50,7 @@ export class CIFAR10Dataset extends ImageDataset {
     checkOptions("CIFAR10Dataset", options, ["train", "transforms", "p"]);
     const { train = true, transforms = [], p = 0.5 } = options;
     if (typeof root !== "string" || root === "") throw new ArgumentError("CIFAR10Dataset", "root must be a path");
-    if (typeof train !== "boolean") throw new ArgumentError("CIFAR10Dataset", "train must be true or false");
+    checkFlag("CIFAR10Dataset", "train", train);
     checkProbability("CIFAR10Dataset", p);
     super({
       ...join(readBatches(root, train)),

@@ -40,7 +40,8 @@
   OP(LEAKY_RELU, x < 0 ? p * x : x)                                                                                    \
   OP(FLOOR, floorf(x))                                                                                                 \
   OP(CEIL, ceilf(x))                                                                                                   \
-  OP(ROUND, rintf(x))
+  OP(ROUND, rintf(x))                                                                                                  \
+  OP(HUBER, fabsf(x) <= p ? 0.5f * x * x : p * (fabsf(x) - 0.5f * p))
 
 /* float32, x, y and p */
 #define FLOAT_BINARY(OP)                                                                                               \
@@ -55,7 +56,7 @@
   OP(SIGMOID_BACKWARD, x *y *(1 - y))                                                                                  \
   OP(RELU_BACKWARD, y > 0 ? x : 0)                                                                                     \
   OP(SQRT_BACKWARD, x / (2 * y))                                                                                       \
-  OP(ABS_BACKWARD, x *(y > 0 ? 1 : y < 0 ? -1 : y))                                                                    \
+  OP(ABS_BACKWARD, x *(y > 0 ? 1 : y < 0 ? -1 : 0))                                                                    \
   OP(POW_BACKWARD, x *(p * TH_POW(y, p - 1)))                                                                          \
   OP(MAXIMUM_BACKWARD, x < y ? 0 : x == y ? 0.5f : 1)                                                                  \
   OP(EXP_SUB, x == y ? 1 : TH_EXP(x - y))                                                                              \
@@ -67,7 +68,8 @@
   OP(SOFTPLUS_BACKWARD, x *TH_SIGMOID(y))                                                                              \
   OP(LEAKY_RELU_BACKWARD, y > 0 ? x : p * x)                                                                           \
   OP(LESS, x < y ? 1 : 0)                                                                                              \
-  OP(LESS_EQUAL, x <= y ? 1 : 0)
+  OP(LESS_EQUAL, x <= y ? 1 : 0)                                                                                       \
+  OP(HUBER_BACKWARD, x *(y < -p ? -p : y > p ? p : y))
 
 /* int32, as unsigned so that overflow wraps; comparisons are signed */
 #define INT_UNARY(OP)                                                                                                  \

@@ -21,10 +21,13 @@ int32_t th_take_index_report() {
   if (use == 0) return TH_STATUS_OK;
   const th_index_report report = {use, seen->index, seen->position, seen->range};
   *host_report = {};
-  /* A later call reports it, so the text names the operation; on the CPU the caller does. */
+  /* A later call reports it, so the text names the operation, and what to do; on the CPU the caller does. */
   if (use == TH_INDEX_LABEL)
-    return th_fail(TH_STATUS_INDEX, "cross entropy: label %d of row %d is outside the %d classes", report.index,
-                   report.position, report.range);
+    return th_fail(
+        TH_STATUS_INDEX,
+        "cross entropy: label %d of row %d is outside the %d classes. If rows with that label are to be left "
+        "out, give crossEntropy the option ignoreIndex",
+        report.index, report.position, report.range);
   if (use == TH_INDEX_ELEMENT)
     return th_fail(TH_STATUS_INDEX, "gather: index %d at position %d is outside the axis of %d elements", report.index,
                    report.position, report.range);

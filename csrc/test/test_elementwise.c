@@ -131,6 +131,7 @@ static double unary(int op, double x, double p) {
   case TH_UNARY_FLOOR: return floor(x);
   case TH_UNARY_CEIL: return ceil(x);
   case TH_UNARY_ROUND: return rint(x);
+  case TH_UNARY_HUBER: return fabs(x) <= p ? x * x / 2 : p * (fabs(x) - p / 2);
   default: abort();
   }
 }
@@ -159,7 +160,7 @@ static void check_unary(int op, double p) {
 
 TEST_SUITE(unary) {
   static const double powers[] = {3, 2, 1, 0.5, 0, -0.5, -1, -2, 2.5, -3, 7};
-  for (int op = TH_UNARY_NEG; op <= TH_UNARY_ROUND; op++) check_unary(op, 0.5), check_unary(op, -3.25);
+  for (int op = TH_UNARY_NEG; op <= TH_UNARY_HUBER; op++) check_unary(op, 0.5), check_unary(op, -3.25);
   for (size_t i = 0; i < sizeof powers / sizeof *powers; i++) check_unary(TH_UNARY_POW_SCALAR, powers[i]);
   check_unary(TH_UNARY_MAXIMUM_SCALAR, NAN);
   check_unary(TH_UNARY_MINIMUM_SCALAR, NAN);
@@ -178,7 +179,7 @@ static double binary(int op, double x, double y, double p) {
   case TH_BINARY_SIGMOID_BACKWARD: return x * y * (1 - y);
   case TH_BINARY_RELU_BACKWARD: return y > 0 ? x : 0;
   case TH_BINARY_SQRT_BACKWARD: return x / (2 * y);
-  case TH_BINARY_ABS_BACKWARD: return x * (y > 0 ? 1 : y < 0 ? -1 : y);
+  case TH_BINARY_ABS_BACKWARD: return x * (y > 0 ? 1 : y < 0 ? -1 : 0);
   case TH_BINARY_POW_BACKWARD: return p == 0 ? 0 : x * (p * pow(y, p - 1));
   case TH_BINARY_MAXIMUM_BACKWARD: return x < y ? 0 : x == y ? 0.5 : 1;
   case TH_BINARY_EXP_SUB: return x == y ? 1 : exp(x - y);
@@ -192,6 +193,7 @@ static double binary(int op, double x, double y, double p) {
   case TH_BINARY_LEAKY_RELU_BACKWARD: return y > 0 ? x : p * x;
   case TH_BINARY_LESS: return x < y;
   case TH_BINARY_LESS_EQUAL: return x <= y;
+  case TH_BINARY_HUBER_BACKWARD: return x * (y < -p ? -p : y > p ? p : y);
   default: abort();
   }
 }
@@ -230,7 +232,7 @@ static void check_binary(int op, double p) {
 }
 
 TEST_SUITE(binary) {
-  for (int op = TH_BINARY_ADD; op <= TH_BINARY_LESS_EQUAL; op++) check_binary(op, 2);
+  for (int op = TH_BINARY_ADD; op <= TH_BINARY_HUBER_BACKWARD; op++) check_binary(op, 2);
   static const double powers[] = {0, 1, 3, 0.5, -1, 1.5, 2.25};
   for (size_t i = 0; i < sizeof powers / sizeof *powers; i++) check_binary(TH_BINARY_POW_BACKWARD, powers[i]);
 }

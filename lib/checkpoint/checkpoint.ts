@@ -13,7 +13,7 @@
 import { ArgumentError, CheckpointError, formatShape, ThimbleError } from "../native/errors.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { describe } from "../ndarray/operands.ts";
-import { checkOptions } from "../ndarray/options.ts";
+import { checkFlag, checkOptions } from "../ndarray/options.ts";
 import { defaultGenerator } from "../ndarray/random.ts";
 import { tidy } from "../ndarray/scope.ts";
 import { Module } from "../nn/index.ts";
@@ -66,7 +66,7 @@ export function saveCheckpoint(file: string, training: SavedTraining, state: Jso
 export function loadCheckpoint(file: string, training: Training, options: LoadOptions = {}): Json {
   const { model, optimizers } = readTraining("loadCheckpoint", file, training);
   const { generator = optimizers.size > 0 } = checkOptions("loadCheckpoint", options, ["generator"]);
-  if (typeof generator !== "boolean") throw new ArgumentError("loadCheckpoint", "generator must be true or false");
+  checkFlag("loadCheckpoint", "generator", generator);
   const { arrays: inFile, metadata } = readSafetensors(file);
   const content = parseContent(file, metadata.get("thimble"));
   const own = arraysOf(model, optimizers);

@@ -11,7 +11,7 @@ import { checkDType, type DType } from "../ndarray/dtype.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { describe } from "../ndarray/operands.ts";
 import { manualSeeds, permutation } from "../ndarray/random.ts";
-import { checkOptions } from "../ndarray/options.ts";
+import { checkFlag, checkOptions } from "../ndarray/options.ts";
 import { tidy } from "../ndarray/scope.ts";
 import { readBatch } from "./collate.ts";
 import { checkSeed, type Dataset, datasetLength, type Example, type Item, type Stacked } from "./dataset.ts";
@@ -118,9 +118,8 @@ export class DataLoader<
     if (!Number.isInteger(batchSize) || batchSize < 1 || batchSize >= 2 ** 31) {
       throw new ArgumentError("DataLoader", `batchSize must be a positive integer, not ${String(batchSize)}`);
     }
-    if (typeof shuffle !== "boolean" || typeof dropLast !== "boolean") {
-      throw new ArgumentError("DataLoader", "shuffle and dropLast must be true or false");
-    }
+    checkFlag("DataLoader", "shuffle", shuffle);
+    checkFlag("DataLoader", "dropLast", dropLast);
     if (!(device instanceof Device)) throw new ArgumentError("DataLoader", "device must be a Device, such as cpu()");
     checkSeed("DataLoader", seed);
     if (numbers !== undefined) checkDType("DataLoader", numbers);

@@ -69,6 +69,7 @@ export const Unary = {
   floor: 28,
   ceil: 29,
   round: 30,
+  huber: 31,
 } as const;
 export type Unary = keyof typeof Unary;
 
@@ -97,6 +98,7 @@ export const Binary = {
   leakyReluBackward: 21,
   less: 22,
   lessEqual: 23,
+  huberBackward: 24,
 } as const;
 export type Binary = keyof typeof Binary;
 

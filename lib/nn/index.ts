@@ -18,6 +18,8 @@ export {
   L1Loss,
   type LossOptions,
   MSELoss,
+  SmoothL1Loss,
+  type SmoothL1LossOptions,
   SoftmaxLoss,
   type SoftmaxLossOptions,
 } from "./loss.ts";

@@ -5,7 +5,7 @@
 import type { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError } from "../native/errors.ts";
 import { tidy } from "../ndarray/scope.ts";
-import { abs, pow, sub } from "../ops/elementwise.ts";
+import { abs, div, pow, sub } from "../ops/elementwise.ts";
 import {
   binaryCrossEntropy,
   checkPosWeight,
@@ -58,7 +58,7 @@ export class MSELoss extends ElementwiseLoss {
   }
 }
 
-/** |prediction - target|, with gradient 0 where they are equal. */
+/** |prediction - target|, with gradient 0 where they are equal, or one is NaN. */
 export class L1Loss extends ElementwiseLoss {
   static readonly [keepsNothing] = true;
 
@@ -95,6 +95,36 @@ export class HuberLoss extends ElementwiseLoss {
   }
 }
 
+export interface SmoothL1LossOptions extends LossOptions {
+  /** Where the square becomes a line: default 1; 0 for the line alone, as L1Loss. */
+  beta?: number | undefined;
+}
+
+/** Of a difference d up to beta d² / (2 · beta), and beyond it |d| - beta / 2 (Girshick, 2015): HuberLoss over beta. */
+export class SmoothL1Loss extends ElementwiseLoss {
+  static readonly [keepsNothing] = true;
+
+  private readonly beta: number;
+
+  constructor(options: SmoothL1LossOptions = {}) {
+    super(checkModuleOptions("SmoothL1Loss", options, ["reduction", "beta"]));
+    const { beta = 1 } = options;
+    checkNumber("SmoothL1Loss", "beta", beta, 0);
+    this.beta = beta;
+  }
+
+  override forward(prediction: Tensor, target: Tensor): Tensor {
+    const { beta } = this;
+    if (beta === 0 || beta === 1) return super.forward(prediction, target);
+    return tidy(() => div(super.forward(prediction, target), beta)); // of a mean, a single number
+  }
+
+  protected override losses(prediction: Tensor, target: Tensor): Tensor {
+    const difference = sub(prediction, target);
+    return this.beta === 0 ? abs(difference) : huber(difference, this.beta);
+  }
+}
+
 export interface BCEWithLogitsLossOptions extends LossOptions {
   /** A factor of the losses of positive targets, float32, that broadcasts to the logits' shape: often one a class. */
   posWeight?: Tensor | undefined;
@@ -123,8 +153,9 @@ export class BCEWithLogitsLoss extends ElementwiseLoss {
 export interface SoftmaxLossOptions extends ModuleOptions, CrossEntropyOptions {}
 
 /**
- * The cross-entropy of logits (N, K) against labels (N) int32, as `torch.nn.CrossEntropyLoss`: by default the mean, a scalar.
- * The weight is a buffer: it is saved, and moves with the module.
+ * The cross-entropy of logits (N, K) against labels (N) int32, or probabilities (N, K) float32, as
+ * `torch.nn.CrossEntropyLoss`: by default the mean, a scalar. See {@link crossEntropy}. The weight is a buffer: it is saved,
+ * and moves with the module.
  */
 export class SoftmaxLoss extends Module {
   static readonly [keepsNothing] = true;

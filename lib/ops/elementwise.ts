@@ -55,7 +55,7 @@ export const tanh = elementwise("tanh");
 export const relu = elementwise("relu");
 /** 1 / (1 + exp(-a)). */
 export const sigmoid = elementwise("sigmoid");
-/** |a|, with gradient 0 at 0. */
+/** |a|, with gradient 0 at 0 and at NaN. */
 export const abs = elementwise("abs");
 /** a · Φ(a), Φ the normal distribution (Hendrycks and Gimpel, 2016): exact, not the approximation by tanh. */
 export const gelu = elementwise("gelu");

@@ -21,14 +21,14 @@ export function gather(a: Tensor, axis: number, ids: Tensor): Tensor {
   return gatherAs("gather", a, axis, ids);
 }
 
-/** {@link gather} in the name of another operation. */
-export function gatherAs(operation: string, a: Tensor, axis: number, ids: Tensor): Tensor {
+/** {@link gather} in the name of another operation, with a hint of its own for an id out of range. */
+export function gatherAs(operation: string, a: Tensor, axis: number, ids: Tensor, hint?: string): Tensor {
   checkTensor(operation, a);
   checkIds(operation, ids, a, "ids");
   const shapes = [a.shape, ids.shape];
   if (ids.ndim !== a.ndim) throw new ShapeError(operation, "the ids must have as many axes as the tensor", { shapes });
   if (a.ndim === 0) {
-    return tidy(() => reshape(gatherAs(operation, reshape(a, [1]), axis, reshape(ids, [1])), []));
+    return tidy(() => reshape(gatherAs(operation, reshape(a, [1]), axis, reshape(ids, [1]), hint), []));
   }
   const { shape } = a;
   const at = checkAxis(operation, axis, a.ndim, shape);
@@ -37,7 +37,7 @@ export function gatherAs(operation: string, a: Tensor, axis: number, ids: Tensor
     throw new ShapeError(operation, problem, { shapes });
   }
   const index = ids.data.compact();
-  const result = record(operation, take(operation, a.data, at, index), [a], [index], (g, { saved: [used] }) => [
+  const result = record(operation, take(operation, a.data, at, index, hint), [a], [index], (g, { saved: [used] }) => [
     addByIndex(operation, g, at, used, shape),
   ]);
   index.dispose();
@@ -45,13 +45,13 @@ export function gatherAs(operation: string, a: Tensor, axis: number, ids: Tensor
 }
 
 /** out[…, i, …] = a[…, ids[…, i, …], …]; `ids` is compact. */
-function take(operation: string, a: NDArray, axis: number, ids: NDArray): NDArray {
+function take(operation: string, a: NDArray, axis: number, ids: NDArray, hint?: string): NDArray {
   const out = NDArray.empty(ids.shape, a);
   if (out.size === 0) return out;
   const { backend } = a.device;
   const layout = pack(ids.shape, placesOf(a.strides, axis));
   const [size, stride] = [a.shape[axis]!, a.strides[axis]!];
-  check(backend.th_gather(out.pointer, a.pointer, ids.pointer, layout, size, stride), backend, operation);
+  check(backend.th_gather(out.pointer, a.pointer, ids.pointer, layout, size, stride), backend, operation, hint);
   return out;
 }
 

@@ -51,13 +51,9 @@ function inTurn(x: NDArray, ...steps: readonly [op: Unary, p?: number][]): NDArr
 
 /** Half the square of each element up to |a| = delta, and beyond it the line that goes on from there (Huber, 1964). */
 export function huber(a: Tensor, delta: number): Tensor {
-  const clamped = inTurn(a.data, ["maximumScalar", -delta], ["minimumScalar", delta]);
-  using half = unary("mulScalar", clamped, -0.5);
-  using rest = binary("add", half, a.data, 0, overGradient);
-  const y = binary("mul", rest, clamped); // c · (a - c / 2)
-  const result = record("huber", y, [a], [clamped], (g, { saved: [c] }) => [binary("mul", g, c, 0, overGradient)]);
-  clamped.dispose(); // the tape has it now
-  return result;
+  return record("huber", unary("huber", a.data, delta), [a], [a.data], (g, { saved: [x] }) => [
+    binary("huberBackward", g, x, delta, overGradient),
+  ]);
 }
 
 /** log(1 + e^(-|x|)), between 0 and log 2: what is left of log(1 + e^x) above max(x, 0). */

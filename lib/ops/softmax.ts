@@ -1,17 +1,17 @@
-/** Softmax along an axis, its logarithm, and the cross-entropy of logits against labels. */
+/** Softmax along an axis, its logarithm, and the cross-entropy of logits against labels or probabilities. */
 import { gradEnabled } from "../autograd/mode.ts";
 import { record } from "../autograd/record.ts";
 import type { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { isInt32 } from "../ndarray/dtype.ts";
-import { checkAxis } from "../ndarray/layout.ts";
+import { checkAxis, sameShape } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { sameDevice } from "../ndarray/operands.ts";
 import { checkOptions } from "../ndarray/options.ts";
 import { tidy } from "../ndarray/scope.ts";
 import { notEqual, where } from "./compare.ts";
-import { div, mul, neg, sub } from "./elementwise.ts";
+import { add, div, mul, neg, sub } from "./elementwise.ts";
 import { gatherAs, indexSelect } from "./gather.ts";
 import { checkReduction, reduced, type Reduction } from "./loss.ts";
 import { mean, sum } from "./reduce.ts";
@@ -56,9 +56,12 @@ export interface CrossEntropyOptions {
   reduction?: Reduction | undefined;
   /** A label whose rows count for nothing: neither in the sum nor in the number of rows. Default none. */
   ignoreIndex?: number | undefined;
-  /** ε in [0, 1], default 0: the label counts 1 - ε, and each class ε / K (Szegedy et al., 2016). */
+  /** ε in [0, 1], default 0: the label, or the probabilities, count 1 - ε, and each class ε / K (Szegedy et al., 2016). */
   labelSmoothing?: number | undefined;
-  /** A factor for each class, (K) float32, without gradient. The mean is divided by the sum of the labels' factors. */
+  /**
+   * A factor for each class, (K) float32, without gradient. The mean is divided by the sum of the labels' factors; of
+   * probabilities by the number of rows.
+   */
   weight?: Tensor | undefined;
 }
 
@@ -66,7 +69,11 @@ export interface CrossEntropyOptions {
  * The mean over rows of -log softmax(logits)[label]: logits (N, K), labels (N) int32 in [0, K); a scalar. The options are
  * those of `torch.nn.functional.cross_entropy`. Without them the gradient is computed in the same pass, so backward only
  * scales it. A mean over rows that are all ignored, or have weight zero, is NaN.
- * @throws ArgumentError for a label outside [0, K) that is not ignored, naming the row.
+ *
+ * Labels (N, K) float32 are probabilities of the classes, as of a teacher (Hinton et al., 2015) or of mixed examples (Zhang et
+ * al., 2018): the loss of a row is -Σ p · log softmax(logits), for p that need not add up to 1. They may have a gradient.
+ * @throws ArgumentError for a label outside [0, K) that is not ignored, naming the row, and for an ignoreIndex of at
+ * least 0 with probabilities.
  */
 export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntropyOptions = {}): Tensor {
   checkFloat("crossEntropy", logits, "the logits");
@@ -75,16 +82,28 @@ export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntro
   const { reduction = "mean", ignoreIndex, labelSmoothing = 0, weight } = options;
   const shapes = [logits.shape, labels.shape];
   const [rows, cols] = logits.shape;
-  if (rows === undefined || cols === undefined || logits.ndim !== 2 || labels.ndim !== 1 || labels.shape[0] !== rows) {
-    const hint =
-      labels.dtype === "int32"
-        ? "Put all but the classes into one axis: logits.reshape([-1, K]), labels.reshape([-1])"
-        : "Labels are numbers of classes. For probabilities: p.mul(logits.logSoftmax()).sum(1).mean().neg()";
-    throw new ShapeError("crossEntropy", "takes logits (N, K) and labels (N)", { shapes, hint });
+  const areProbabilities = labels.dtype === "float32" && labels.ndim !== 1;
+  const expected = areProbabilities ? logits.shape : logits.shape.slice(0, 1);
+  if (rows === undefined || cols === undefined || logits.ndim !== 2 || !sameShape(labels.shape, expected)) {
+    const hint = areProbabilities
+      ? 'Labels that are float32 are probabilities; numbers of classes are made with { dtype: "int32" }'
+      : "Put all but the classes into one axis: logits.reshape([-1, K]), labels.reshape([-1])";
+    const problem = `takes logits (N, K) and labels ${areProbabilities ? "(N, K) of float32" : "(N)"}`;
+    throw new ShapeError("crossEntropy", problem, { shapes, hint });
   }
-  checkIds("crossEntropy", labels, logits, "labels");
   if ((rows === 0 && reduction === "mean") || cols === 0)
     throw new ShapeError("crossEntropy", "there is no mean over no rows or classes", { shapes });
+  if (weight !== undefined) {
+    checkShapeIs("crossEntropy", "the weight", weight, [cols]);
+    sameDevice("crossEntropy", logits.data, weight.data);
+  }
+  if (areProbabilities) {
+    sameDevice("crossEntropy", logits.data, labels.data);
+    if (ignoreIndex !== undefined && ignoreIndex >= 0)
+      throw new ArgumentError("crossEntropy", `ignoreIndex ${ignoreIndex} is a label, and these are probabilities`);
+    return ofProbabilities(logits, labels, options);
+  }
+  checkIds("crossEntropy", labels, logits, "labels");
   const isPlain = reduction === "mean" && ignoreIndex === undefined && labelSmoothing === 0 && weight === undefined;
   return isPlain ? fused(logits, labels) : composed(logits, labels, options);
 }
@@ -100,6 +119,9 @@ export function checkCrossEntropy(operation: string, options: CrossEntropyOption
   if (weight !== undefined) checkFloat(operation, weight, "the weight");
 }
 
+/** What to do about a label outside the classes. */
+const LABEL_HINT = "If rows with that label are to be left out, give crossEntropy the option ignoreIndex";
+
 /** One pass for the loss and the gradient of plain means. */
 function fused(logits: Tensor, labels: Tensor): Tensor {
   const [rows, cols] = logits.shape as [number, number];
@@ -111,7 +133,7 @@ function fused(logits: Tensor, labels: Tensor): Tensor {
   const status = backend.th_cross_entropy(loss.pointer, dx?.pointer ?? null, x.pointer, ids.pointer, rows, cols);
   x.dispose();
   ids.dispose();
-  check(status, backend, "crossEntropy");
+  check(status, backend, "crossEntropy", LABEL_HINT);
   const saved = dx === null ? [] : [dx];
   const result = record("crossEntropy", loss, [logits], saved, (g, { saved: [gradient] }) => {
     if (gradient === undefined) return [null];
@@ -129,16 +151,13 @@ function composed(
   { reduction = "mean", ignoreIndex, labelSmoothing = 0, weight }: CrossEntropyOptions,
 ): Tensor {
   const [rows, classes] = logits.shape as [number, number];
-  if (weight !== undefined) {
-    checkShapeIs("crossEntropy", "the weight", weight, [classes]);
-    sameDevice("crossEntropy", logits.data, weight.data);
-  }
   return tidy(() => {
     const logP = logSoftmax(logits, 1);
     const counts = ignoreIndex === undefined ? null : notEqual(labels, ignoreIndex); // 1, or 0 for a row that is ignored
     const known = counts === null ? labels : mul(labels, counts);
     const factors = weight?.detach();
-    const atLabel = reshape(gatherAs("crossEntropy", logP, 1, reshape(known, [rows, 1])), [rows]);
+    const hint = ignoreIndex === undefined ? LABEL_HINT : undefined;
+    const atLabel = reshape(gatherAs("crossEntropy", logP, 1, reshape(known, [rows, 1]), hint), [rows]);
     const factor = factors && indexSelect(factors, 0, known);
     let losses = neg(factor ? mul(atLabel, factor) : atLabel);
     if (labelSmoothing > 0) {
@@ -149,5 +168,20 @@ function composed(
     if (reduction !== "mean") return reduced(losses, reduction);
     if (counts === null) return factor ? div(sum(losses), sum(factor)) : mean(losses);
     return div(sum(losses), sum(factor ? mul(factor, counts) : counts));
+  });
+}
+
+/** -Σ weight · ((1 - ε) · p + ε / K) · log softmax(logits) of each row. */
+function ofProbabilities(
+  logits: Tensor,
+  p: Tensor,
+  { reduction = "mean", labelSmoothing = 0, weight }: CrossEntropyOptions,
+): Tensor {
+  const [rows, classes] = logits.shape as [number, number];
+  return tidy(() => {
+    const smoothed = labelSmoothing === 0 ? p : add(mul(p, 1 - labelSmoothing), labelSmoothing / classes);
+    const products = mul(logSoftmax(logits, 1), weight ? mul(smoothed, weight.detach()) : smoothed);
+    if (reduction === "none") return neg(sum(products, 1));
+    return mul(sum(products), reduction === "sum" ? -1 : -1 / rows);
   });
 }

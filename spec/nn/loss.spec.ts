@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { ArgumentError, DTypeError, NDArray, nn, ops, ShapeError, Tensor, tensor } from "thimble";
+import { ArgumentError, DTypeError, init, NDArray, nn, ops, ShapeError, Tensor, tensor } from "thimble";
 
 import { checkFamily } from "../support/check-op.ts";
 import { close, closeNumber } from "../support/close.ts";
@@ -12,6 +12,7 @@ import { thrown } from "../support/thrown.ts";
 interface Options {
   reduction?: ops.Reduction;
   delta?: number;
+  beta?: number;
   posWeight?: number[];
   ignoreIndex?: number;
   labelSmoothing?: number;
@@ -22,6 +23,7 @@ checkFamily<Options>("loss", {
   MSELoss: ({ reduction }, x, target) => new nn.MSELoss({ reduction }).forward(x, target),
   L1Loss: ({ reduction }, x, target) => new nn.L1Loss({ reduction }).forward(x, target),
   HuberLoss: ({ reduction, delta }, x, target) => new nn.HuberLoss({ reduction, delta }).forward(x, target),
+  SmoothL1Loss: ({ reduction, beta }, x, target) => new nn.SmoothL1Loss({ reduction, beta }).forward(x, target),
   BCEWithLogitsLoss: ({ reduction, posWeight }, x, target) => {
     const given = posWeight && tensor(posWeight, { device: x.device });
     return new nn.BCEWithLogitsLoss({ reduction, posWeight: given }).forward(x, target);
@@ -32,7 +34,7 @@ checkFamily<Options>("loss", {
   },
 });
 
-const elementwise = [nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.BCEWithLogitsLoss] as const;
+const elementwise = [nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss, nn.BCEWithLogitsLoss] as const;
 
 onEachDevice("losses", (device) => {
   const random = new Random(8);
@@ -125,6 +127,21 @@ onEachDevice("losses", (device) => {
     close(y, { shape: [2], values: [5e-11, 1000 * (2e4 - 500)] }, { rtol: 1e-6, atol: 0 });
   });
 
+  test("the smooth loss is Huber's over beta, near 0 and far from it, and of beta 0 the absolute one", () => {
+    const [a, b] = [tensor(x, { device, requiresGrad: true }), tensor(target, { device })];
+    const both = (loss: nn.Module & { forward(a: Tensor, b: Tensor): Tensor }) => {
+      a.grad = null;
+      const y = loss.forward(a, b);
+      y.backward();
+      return [y.item(), ...a.grad!.toTypedArray()];
+    };
+    for (const beta of [1e-3, 0.3, 1, 50]) {
+      const [smooth, huber] = [both(new nn.SmoothL1Loss({ beta })), both(new nn.HuberLoss({ delta: beta }))];
+      close({ shape: [13], values: smooth }, { shape: [13], values: huber.map((value) => value / beta) });
+    }
+    expect(both(new nn.SmoothL1Loss({ beta: 0 }))).toEqual(both(new nn.L1Loss()));
+  });
+
   test("posWeight broadcasts to the logits, not they to it", () => {
     const logits = tensor([[1, 2], [3, 4]], { device }); // prettier-ignore
     const loss = (posWeight: Tensor) => new nn.BCEWithLogitsLoss({ posWeight }).forward(logits, logits);
@@ -156,6 +173,49 @@ onEachDevice("losses", (device) => {
     closeNumber(new nn.SoftmaxLoss({ reduction: "sum" }).forward(logits, labels).item(), 3 * plain);
   });
 
+  test("probabilities of which one is 1 are a label, and mixed ones the mix of two losses", () => {
+    const logits = tensor(x, { shape: [3, 4], device });
+    const [first, second] = [ids([1, 3, 0]), ids([2, 2, 0])];
+    const [p, q] = [first, second].map((labels) => init.oneHot(4, labels, { device }));
+    for (const labelSmoothing of [0, 0.1]) {
+      const loss = new nn.SoftmaxLoss({ labelSmoothing });
+      const [a, b] = [first, second].map((labels) => loss.forward(logits, labels).item());
+      closeNumber(loss.forward(logits, p!).item(), a!);
+      closeNumber(loss.forward(logits, p!.mul(0.3).add(q!.mul(0.7))).item(), 0.3 * a! + 0.7 * b!);
+    }
+  });
+
+  test("probabilities: gradients of both agree with finite differences", () => {
+    const weight = tensor([1, 2, 0.5, 3], { device });
+    const inputs = [
+      { shape: [3, 4], values: x },
+      { shape: [3, 4], values: target },
+    ];
+    for (const reduction of ["mean", "sum", "none"] as const)
+      for (const options of [{}, { labelSmoothing: 0.2, weight }])
+        checkGradients((a, p) => ops.crossEntropy(a, p, { reduction, ...options }), inputs, { device });
+  });
+
+  test("probabilities that do not fit are refused", () => {
+    const logits = tensor(x, { shape: [3, 4], device });
+    for (const shape of [[3, 1], [4, 3], [1, 3, 4], []])
+      expect(() => ops.crossEntropy(logits, init.zeros(shape, { device }))).toThrow(
+        /^crossEntropy: takes logits \(N, K\) and labels \(N, K\) of float32; given \(3, 4\) and .*int32/,
+      );
+    expect(() => ops.crossEntropy(logits, init.zeros([3], { device }))).toThrow(/^crossEntropy: labels must be int32/);
+    expect(() => ops.crossEntropy(logits, ids([0, 1, 2]).reshape([3, 1]))).toThrow(/labels \(N\); given .*reshape/);
+    const p = init.zeros([3, 4], { device });
+    expect(() => new nn.SoftmaxLoss({ ignoreIndex: 2 }).forward(logits, p)).toThrow(/^crossEntropy: .*ignoreIndex 2/);
+    const weight = tensor([1, 2], { device });
+    expect(() => ops.crossEntropy(logits, p, { weight })).toThrow(/^crossEntropy: the weight must have shape \(4\)/);
+    for (const other of devices.filter((each) => each !== device))
+      expect(() => ops.crossEntropy(logits, init.zeros([3, 4], { device: other }))).toThrow(/arrays are on/);
+    const empty = () => new Tensor(NDArray.zeros([0, 4], { device }));
+    expect(() => ops.crossEntropy(empty(), empty())).toThrow(/no mean over no rows/);
+    expect(ops.crossEntropy(empty(), empty(), { reduction: "sum" }).item() === 0).toBe(true);
+    expect(ops.crossEntropy(empty(), empty(), { reduction: "none" }).shape).toEqual([0]);
+  });
+
   test("what is infinite in an ignored row does not count", () => {
     const logits = tensor([[-Infinity, 1], [2, 3]], { device, requiresGrad: true }); // prettier-ignore
     const loss = new nn.SoftmaxLoss({ ignoreIndex: 9, labelSmoothing: 0.5 });
@@ -178,7 +238,11 @@ onEachDevice("losses", (device) => {
         // prettier-ignore
         expect(() => new nn.SoftmaxLoss(options).forward(logits, ids([0, label, -100])).item()).toThrow(ArgumentError);
     const row = () => new nn.SoftmaxLoss({ ignoreIndex: -100 }).forward(logits, ids([0, -100, 4])).item();
-    expect(row).toThrow(/index 4 at position 2 is outside the axis of 4 elements/);
+    expect(row).toThrow(/index 4 at position 2 is outside the axis of 4 elements$/);
+    for (const label of [-100, -1, 4]) {
+      const plain = () => new nn.SoftmaxLoss().forward(logits, ids([0, label, 1])).item();
+      expect(plain).toThrow(new RegExp(`label ${label} of row 1 .* classes. If rows .* the option ignoreIndex$`));
+    }
   });
 
   test("a weight that does not fit is refused, and no rows have no mean", () => {
@@ -196,17 +260,20 @@ onEachDevice("losses", (device) => {
     const logits = new Tensor(NDArray.ones([64, 64], { device }), { requiresGrad: true });
     const labels = new Tensor(NDArray.zeros([64], { dtype: "int32", device }));
     const weight = new Tensor(NDArray.ones([64], { device }));
-    const loss = new nn.SoftmaxLoss({ ignoreIndex: 1, labelSmoothing: 0.1, weight });
-    const run = () => {
-      const y = loss.forward(logits, labels);
-      y.backward();
-      y.dispose();
-      logits.grad = null;
-    };
-    run();
-    const before = liveBytes(device);
-    for (let i = 0; i < 5; i++) run();
-    expect(liveBytes(device)).toBeLessThanOrEqual(before);
+    const p = new Tensor(NDArray.ones([64, 64], { device }), { requiresGrad: true });
+    const loss = new nn.SoftmaxLoss({ ignoreIndex: -1, labelSmoothing: 0.1, weight });
+    for (const given of [labels, p]) {
+      const run = () => {
+        const y = loss.forward(logits, given);
+        y.backward();
+        y.dispose();
+        logits.grad = given.grad = null;
+      };
+      run();
+      const before = liveBytes(device);
+      for (let i = 0; i < 5; i++) run();
+      expect(liveBytes(device)).toBeLessThanOrEqual(before);
+    }
   });
 });
 
@@ -227,6 +294,8 @@ describe("losses as modules", () => {
         );
     for (const delta of [0, -1, NaN, "1"])
       expect(() => Reflect.construct(nn.HuberLoss, [{ delta }])).toThrow(/^HuberLoss: delta must be/);
+    for (const beta of [-1, NaN, "1"])
+      expect(() => Reflect.construct(nn.SmoothL1Loss, [{ beta }])).toThrow(/^SmoothL1Loss: beta must be/);
     for (const labelSmoothing of [-0.1, 1.5, NaN])
       expect(() => new nn.SoftmaxLoss({ labelSmoothing })).toThrow(/^SoftmaxLoss: labelSmoothing must be/);
     for (const ignoreIndex of [0.5, NaN, 2 ** 31])

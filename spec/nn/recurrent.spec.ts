@@ -12,7 +12,13 @@ import { liveBytes } from "../support/live-bytes.ts";
 interface ModuleCase {
   op: "RNNCell" | "LSTMCell" | "GRUCell" | "RNN" | "LSTM" | "GRU";
   arguments: [number, number];
-  options: { numLayers?: number; bias?: boolean; nonlinearity?: ops.Nonlinearity };
+  options: {
+    numLayers?: number;
+    bias?: boolean;
+    nonlinearity?: ops.Nonlinearity;
+    bidirectional?: boolean;
+    batchFirst?: boolean;
+  };
   parameters: Record<string, Recorded>;
   inputs: Recorded[];
   outputs: Recorded[];
@@ -115,6 +121,58 @@ onEachDevice("recurrent modules", (device) => {
     expect(model.forward(words.slice(null, [0, 0]))[0].shape).toEqual([8, 0, 6]);
   });
 
+  test.each(["RNN", "LSTM", "GRU"] as const)(
+    "%s: the backward direction is the layer of its cells, of the steps reversed",
+    (kind) => {
+      const both = new nn[kind](3, 4, { bidirectional: true, device });
+      const reverse = new nn[kind](3, 4, { device });
+      const dict = Object.entries(both.stateDict()).filter(([name]) => name.includes("Reverse"));
+      reverse.loadStateDict(Object.fromEntries(dict.map(([name, value]) => [name.replace("Reverse", ""), value])));
+      for (const [steps, batch] of [
+        [5, 2],
+        [1, 1],
+        [3, 0],
+      ] as const) {
+        // prettier-ignore
+        const x = init.normal([steps, batch, 3], { device });
+        const [y, ...states] = flat(both.forward(x));
+        const [expected, ...last] = flat(reverse.forward(ops.flip(x, 0)));
+        expect(y!.shape).toEqual([steps, batch, 8]);
+        expect(y!.slice(null, null, [4, 8]).toArray()).toEqual(ops.flip(expected!, 0).toArray());
+        expect(states.map((state) => state.shape)).toEqual(last.map(() => [2, batch, 4]));
+        expect(states.map((state) => state.slice(1).toArray())).toEqual(last.map((state) => state.slice(0).toArray()));
+      }
+    },
+  );
+
+  test("batchFirst turns inputs, of any layout, and outputs, not states", () => {
+    const options = { numLayers: 2, bidirectional: true, device };
+    const plain = new nn.LSTM(3, 4, options);
+    const turned = new nn.LSTM(3, 4, { ...options, batchFirst: true });
+    turned.loadStateDict(plain.stateDict());
+    const x = init.normal([5, 2, 3], { device });
+    const state = [init.normal([4, 2, 4], { device }), init.normal([4, 2, 4], { device })] as const;
+    const [y, last] = plain.forward(x, state);
+    const [z, end] = turned.forward(x.transpose(0, 1), state);
+    expect(z.transpose(0, 1).toArray()).toEqual(y.toArray());
+    expect(end.map((each) => each.toArray())).toEqual(last.map((each) => each.toArray()));
+    const rows = ops.flip(ops.flip(x.transpose(0, 1)).reshape([2, 5, 3]));
+    expect(turned.forward(rows, state)[0].toArray()).toEqual(z.toArray());
+  });
+
+  test("dropout between layers zeroes both directions' outputs", () => {
+    const options = { numLayers: 2, bidirectional: true, device };
+    const model = new nn.GRU(2, 3, { ...options, dropout: 1 });
+    const x = init.normal([3, 2, 2], { device });
+    const plain = new nn.GRU(2, 3, options);
+    plain.loadStateDict(model.stateDict());
+    const [first, second] = [0, 1].map((i) => [plain.gruCells[i]!, plain.gruCellsReverse[i]!] as const);
+    for (const parameter of first!.flatMap((cell) => cell.parameters())) parameter.set(0);
+    const expected = plain.forward(x)[0].toArray(); // cells whose weights are zero give zeros
+    expect(model.forward(x)[0].toArray()).toEqual(expected);
+    expect(second![1].W_ih.shape).toEqual([6, 9]);
+  });
+
   test("dropout between layers zeroes and scales what the next layer sees, in training only", () => {
     manualSeed(3);
     const model = new nn.LSTM(2, 64, { numLayers: 2, dropout: 0.5, device });
@@ -137,23 +195,33 @@ onEachDevice("recurrent modules", (device) => {
     close(hN.slice(1), { shape: [4, 64], values: expected.slice(-1).toTypedArray() }, { atol: 1e-5 });
   });
 
-  test.each(["LSTM", "GRU"] as const)("a loop of an %s holds no more memory, with and without tidy", (kind) => {
-    const model = new nn[kind](4, 8, { numLayers: 2, device });
-    const x = init.normal([6, 3, 4], { device });
-    const step = () => {
-      for (const parameter of model.parameters()) parameter.grad = null;
-      const outputs = flat(model.forward(x));
-      const loss = outputs[0]!.sum();
-      loss.backward();
-      return [loss, ...outputs];
-    };
-    tidy(() => void step());
-    const before = liveBytes(device);
-    for (let i = 0; i < 10; i++) tidy(() => void step());
-    expect(device.memory().live).toBeLessThanOrEqual(before);
-    for (const kept of step()) kept.dispose();
-    expect(device.memory().live).toBeLessThanOrEqual(before);
-  });
+  test.each([
+    ["LSTM", false],
+    ["GRU", false],
+    ["RNN", true],
+    ["LSTM", true],
+    ["GRU", true],
+  ] as const)(
+    "a loop of an %s, bidirectional: %j, holds no more memory, with and without tidy",
+    (kind, bidirectional) => {
+      const options = { numLayers: 2, bidirectional, batchFirst: bidirectional, device };
+      const model = new nn[kind](4, 8, options);
+      const x = init.normal([6, 3, 4], { device });
+      const step = () => {
+        for (const parameter of model.parameters()) parameter.grad = null;
+        const outputs = flat(model.forward(x));
+        const loss = outputs[0]!.sum();
+        loss.backward();
+        return [loss, ...outputs];
+      };
+      tidy(() => void step());
+      const before = liveBytes(device);
+      for (let i = 0; i < 10; i++) tidy(() => void step());
+      expect(device.memory().live).toBeLessThanOrEqual(before);
+      for (const kept of step()) kept.dispose();
+      expect(device.memory().live).toBeLessThanOrEqual(before);
+    },
+  );
 });
 
 describe("recurrent modules", () => {
@@ -177,6 +245,16 @@ describe("recurrent modules", () => {
     );
     expect(Object.keys(new nn.RNN(2, 3, { bias: false }).stateDict())).toEqual(["rnnCells.0.W_ih", "rnnCells.0.W_hh"]);
     expect(new nn.LSTM(2, 3, { numLayers: 2 }).lstmCells[1]!.W_ih.shape).toEqual([3, 12]);
+    const both = new nn.LSTM(2, 3, { numLayers: 2, bidirectional: true });
+    expect(Object.keys(both.stateDict())).toEqual(
+      ["lstmCells", "lstmCellsReverse"].flatMap((cells) =>
+        [0, 1].flatMap((i) => ["W_ih", "W_hh", "bias_ih", "bias_hh"].map((name) => `${cells}.${i}.${name}`)),
+      ),
+    );
+    expect([both.lstmCells, both.lstmCellsReverse].map((cells) => cells.map(({ W_ih }) => W_ih.shape))).toEqual([
+      [[2, 12], [6, 12]],
+      [[2, 12], [6, 12]],
+    ]); // prettier-ignore
     const { gruCells } = new nn.GRU(2, 3, { numLayers: 2, bias: false });
     expect(gruCells.map(({ W_ih, W_hh }) => [W_ih.shape, W_hh.shape])).toEqual([[[2, 9], [3, 9]], [[3, 9], [3, 9]]]); // prettier-ignore
     expect(Object.keys(new nn.GRU(2, 3).stateDict())).toEqual(
@@ -208,6 +286,19 @@ describe("recurrent modules", () => {
     expect(() => gru.forward(init.zeros([4, 1, 3]), wrong)).toThrow(/^GRU: .*\(2, 1, 2\)/);
     expect(() => new nn.GRUCell(3, 2).forward(init.zeros([1, 2]))).toThrow(/^GRUCell: .*\(N, 3\)/);
     expect(() => new nn.GRUCell(3, 2).forward(init.zeros([1, 3]), init.zeros([2, 2]))).toThrow(ShapeError);
+    const both = new nn.GRU(3, 2, { bidirectional: true, batchFirst: true });
+    expect(() => both.forward(init.zeros([1, 0, 3]))).toThrow(
+      /^GRU: takes a sequence \(N, L, 3\) of at least one step/,
+    );
+    expect(() => both.forward(init.zeros([4, 1, 3]), init.zeros([2, 1, 2]))).toThrow(/^GRU: .*\(2, 4, 2\)/);
+    expect(() => both.forward(init.zeros([4, 1, 3]), init.zeros([1, 4, 2]))).toThrow(/^GRU: .*\(2, 4, 2\)/);
+    expect(both.forward(init.zeros([4, 1, 3]), init.zeros([2, 4, 2]))[0].shape).toEqual([4, 1, 4]);
+    for (const name of ["bidirectional", "batchFirst"])
+      for (const Layer of [nn.RNN, nn.LSTM, nn.GRU])
+        expect(() => Reflect.construct(Layer, [3, 2, { [name]: 1 }])).toThrow(
+          new RegExp(`^${Layer.name}: ${name} must be true or false`),
+        );
+    expect(() => Reflect.construct(nn.GRUCell, [3, 2, { bidirectional: true }])).toThrow(/no option 'bidirectional'/);
     const unknown: object = { nonlinearity: "tanh" };
     expect(() => new nn.GRU(3, 2, unknown)).toThrow(/^GRU: there is no option .?nonlinearity/);
     expect(() => noGrad(() => new nn.RNNCell(3, 2).forward(init.zeros([1, 3]), init.zeros([2, 2])))).toThrow(

@@ -57,6 +57,7 @@ const takers: Record<string, (options: never) => unknown> = {
   MSELoss: (o) => new nn.MSELoss(o),
   L1Loss: (o) => new nn.L1Loss(o),
   HuberLoss: (o) => new nn.HuberLoss(o),
+  SmoothL1Loss: (o) => new nn.SmoothL1Loss(o),
   BCEWithLogitsLoss: (o) => new nn.BCEWithLogitsLoss(o),
   crossEntropy: (o) => ops.crossEntropy(t(1, 2), ids(0), o),
   sort: (o) => ops.sort(t23(), o),
@@ -166,6 +167,10 @@ const switches: Record<string, (flag: never) => unknown> = {
   nesterov: (flag) => new optim.SGD([parameter()], { lr: 1, momentum: 0.9, nesterov: flag }),
   bias: (flag) => new nn.Linear(2, 2, { bias: flag }),
   "bias of a GRU": (flag) => new nn.GRU(2, 2, { bias: flag }),
+  bidirectional: (flag) => new nn.GRU(2, 2, { bidirectional: flag }),
+  batchFirst: (flag) => new nn.LSTM(2, 2, { batchFirst: flag }),
+  shuffle: (flag) => new data.DataLoader({ length: 1, get: () => [1, 1] }, { batchSize: 1, shuffle: flag }),
+  dropLast: (flag) => new data.DataLoader({ length: 1, get: () => [1, 1] }, { batchSize: 1, dropLast: flag }),
 };
 for (const [name, take] of Object.entries(switches)) {
   for (const flag of ["false", 0, 1, null, t23()])
