@@ -28,7 +28,7 @@
 extern "C" {
 #endif
 
-#define TH_ABI_VERSION 7
+#define TH_ABI_VERSION 8
 #define TH_MAX_NDIM 16
 
 /* TH_API: compiled once. TH_KERNEL: arithmetic, compiled once for each instruction set (see csrc/cpu/dispatch.gen.c). */

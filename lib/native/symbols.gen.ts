@@ -4,7 +4,7 @@ import type { Pointer } from "bun:ffi";
 /** Native memory: a pointer, or a typed array whose memory is passed for the length of the call; null for none. */
 export type Address = Pointer | NodeJS.TypedArray | null;
 
-export const ABI_VERSION = 7;
+export const ABI_VERSION = 8;
 export const MAX_NDIM = 16;
 
 export const Status = {

@@ -51,40 +51,45 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
   const { backend } = q.device;
 
   return tidy(() => {
-    const [qs, ks, vs] = [rowsOf(q.data), rowsOf(k.data), rowsOf(v.data)];
     const bias = mask === null ? null : rowsOf(mask.dtype === "int32" ? where(mask.data, 0, -Infinity) : mask.data);
+    const operands: Operands = { q: rowsOf(q.data), k: rowsOf(k.data), v: rowsOf(v.data), bias };
     const { seed, stream } = p > 0 ? defaultGenerator.next() : { seed: 0, stream: 0 };
-    const y = emptyLike(qs, [...batch, length, values]);
+    const settings = [scale, p, seed, stream] as const;
+    const y = emptyLike(operands.q, [...batch, length, values]);
     const statistics = NDArray.empty([2, ...batch, length], y);
-    const shape = pack(sizes, causal, { q: qs, k: ks, v: vs, y, bias });
-    const code = backend.th_attention(
-      y.pointer, statistics.pointer, qs.pointer, ks.pointer, vs.pointer, pointerOf(bias), shape, scale, p, seed, stream,
-    ); // prettier-ignore
-    check(code, backend, NAME);
+    const call = [...pointersOf(operands), pack(sizes, causal, { ...operands, y }), ...settings] as const;
+    check(backend.th_attention(y.pointer, statistics.pointer, ...call), backend, NAME);
 
     const added = mask?.dtype === "float32" ? mask : null;
-    const saved = [qs, ks, vs, statistics, ...(bias === null ? [] : [bias])] as const;
-    return record(NAME, y, [q, k, v, added], saved, (g, { saved, needs }) => {
-      const [qs, ks, vs, kept, bias = null] = saved;
+    const saved = [operands.q, operands.k, operands.v, statistics, ...(bias === null ? [] : [bias])] as const;
+    return record(NAME, y, [q, k, v, added], saved, (g, context) => {
+      const [qs, ks, vs, kept, biases = null] = context.saved;
+      const [toQ, toK, toV, toBias] = context.needs;
+      const given: Operands = { q: qs, k: ks, v: vs, bias: biases };
       const dy = rowsOf(g);
-      const dq = needs[0] ? emptyLike(qs, [...batch, length, features]) : null;
-      const dk = needs[1] ? emptyLike(ks, [...batch, keys, features]) : null;
-      const dv = needs[2] ? emptyLike(vs, [...batch, keys, values]) : null;
-      const dscores = needs[3] ? NDArray.empty([...batch, length, keys], g) : null;
-      const shape = pack(sizes, causal, { q: qs, k: ks, v: vs, bias, dy, dq, dk, dv });
-      const code = backend.th_attention_backward(
-        pointerOf(dq), pointerOf(dk), pointerOf(dv), pointerOf(dscores), dy.pointer, kept.pointer,
-        qs.pointer, ks.pointer, vs.pointer, pointerOf(bias), shape, scale, p, seed, stream,
-      ); // prettier-ignore
-      check(code, backend, NAME);
+      const dq = toQ ? emptyLike(qs, [...batch, length, features]) : null;
+      const dk = toK ? emptyLike(ks, [...batch, keys, features]) : null;
+      const dv = toV ? emptyLike(vs, [...batch, keys, values]) : null;
+      const dscores = toBias ? NDArray.empty([...batch, length, keys], g) : null;
+      const gradients = [pointerOf(dq), pointerOf(dk), pointerOf(dv), pointerOf(dscores)] as const;
+      const again = [...pointersOf(given), pack(sizes, causal, { ...given, dy, dq, dk, dv }), ...settings] as const;
+      check(backend.th_attention_backward(...gradients, dy.pointer, kept.pointer, ...again), backend, NAME);
       return [
-        dq && unbroadcast(dq, q.shape),
-        dk && unbroadcast(dk, k.shape),
-        dv && unbroadcast(dv, v.shape),
-        dscores && unbroadcast(dscores, added!.shape),
+        dq && unbroadcast(dq, qs.shape),
+        dk && unbroadcast(dk, ks.shape),
+        dv && unbroadcast(dv, vs.shape),
+        dscores && unbroadcast(dscores, biases!.shape),
       ];
     });
   });
+}
+
+/** What both passes read. */
+interface Operands {
+  readonly q: NDArray;
+  readonly k: NDArray;
+  readonly v: NDArray;
+  readonly bias: NDArray | null;
 }
 
 interface Sizes {
@@ -138,6 +143,7 @@ function emptyLike(like: NDArray, shape: Shape): NDArray {
 }
 
 const pointerOf = (x: NDArray | null) => x?.pointer ?? null;
+const pointersOf = ({ q, k, v, bias }: Operands) => [q.pointer, k.pointer, v.pointer, pointerOf(bias)] as const;
 
 const OPERANDS = Object.keys(Operand) as Operand[];
 

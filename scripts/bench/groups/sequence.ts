@@ -6,7 +6,14 @@ import { setParameters } from "../parameters.ts";
 import type { Case, Group } from "../workload.ts";
 
 /** Heads as a layer has them: views of (n, length, heads, features). */
-function attentionCase(n: number, length: number, heads: number, features: number, causal: boolean, quick = false): Case {
+function attentionCase(
+  n: number,
+  length: number,
+  heads: number,
+  features: number,
+  causal: boolean,
+  quick = false,
+): Case {
   const shape = [n, length, heads, features];
   const count = n * length * heads * features;
   return {
