@@ -54,6 +54,10 @@ declare module "../autograd/tensor.ts" {
     neg(): Tensor;
     exp(): Tensor;
     /** The natural logarithm. */
+    /** int32: 1 where NaN, else 0. */
+    isNaN(): Tensor;
+    /** int32: 1 where neither infinite nor NaN, else 0. */
+    isFinite(): Tensor;
     log(): Tensor;
     sqrt(): Tensor;
     sin(): Tensor;
@@ -100,6 +104,10 @@ declare module "../autograd/tensor.ts" {
     logSumExp(options?: Axes | ReduceOptions): Tensor;
     /** Running sums along an axis. */
     cumSum(axis: number): Tensor;
+    /** int32: 1 where some element over the axes is not zero, else 0. */
+    any(options?: Axes | ReduceOptions): Tensor;
+    /** int32: 1 where no element over the axes is zero, else 0. */
+    all(options?: Axes | ReduceOptions): Tensor;
     /** The k largest (or smallest) elements along an axis, in order, and their int32 indices. */
     topK(k: number, options?: TopKOptions): [values: Tensor, indices: Tensor];
     /** The elements along an axis in order, by default ascending along the last, and their int32 indices. */
@@ -201,6 +209,8 @@ Object.assign(Tensor.prototype, {
   abs: method(elementwise.abs),
   floor: method(elementwise.floor),
   ceil: method(elementwise.ceil),
+  isNaN: method(compare.isNaN),
+  isFinite: method(compare.isFinite),
   round: method(elementwise.round),
   gelu: method(elementwise.gelu),
   silu: method(elementwise.silu),
@@ -227,6 +237,8 @@ Object.assign(Tensor.prototype, {
   unsqueeze: method(shapes.unsqueeze),
   transpose: method(shapes.transpose),
   permute: method(shapes.permute),
+  any: method(reductions.any),
+  all: method(reductions.all),
   broadcastTo: method(shapes.broadcastTo),
   flip: method(shapes.flip),
   slice: method(shapes.slice),
