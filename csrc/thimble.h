@@ -439,6 +439,13 @@ TH_KERNEL int32_t th_normal(float *out, int32_t n, double mean, double std, int3
 /** Each element is kept with probability 1 - p and scaled by 1 / (1 - p), else zero; the same (seed, stream) keeps the same
     elements, so the backward pass is the same call on the gradient. out may be in. */
 TH_KERNEL int32_t th_dropout(float *out, const float *in, int32_t n, double p, int32_t seed, int32_t stream);
+/** int32 in [low, high), whole numbers of at least -2^31 and at most 2^31, from 64 random bits. */
+TH_KERNEL int32_t th_randint(int32_t *out, int32_t n, double low, double high, int32_t seed, int32_t stream);
+/** Indices (rows, count), each drawn with a probability in proportion to the weights of its row, from 53 random bits. weights
+    (rows, cols), contiguous: finite, none negative, and not all of a row zero. Without `replacement` an index is drawn once,
+    and at least `count` weights of each row are not zero. */
+TH_KERNEL int32_t th_multinomial(int32_t *out, const float *weights, int32_t rows, int32_t cols, int32_t count,
+                                 int32_t replacement, int32_t seed, int32_t stream);
 /** A random permutation of 0 … n - 1 (Fisher-Yates), in host memory. */
 TH_KERNEL int32_t th_permutation(int32_t *host_out, int32_t n, int32_t seed, int32_t stream);
 

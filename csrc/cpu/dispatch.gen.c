@@ -46,6 +46,8 @@
   int32_t th_uniform_##ISA(float *out, int32_t n, double low, double high, int32_t seed, int32_t stream); \
   int32_t th_normal_##ISA(float *out, int32_t n, double mean, double std, int32_t seed, int32_t stream); \
   int32_t th_dropout_##ISA(float *out, const float *in, int32_t n, double p, int32_t seed, int32_t stream); \
+  int32_t th_randint_##ISA(int32_t *out, int32_t n, double low, double high, int32_t seed, int32_t stream); \
+  int32_t th_multinomial_##ISA(int32_t *out, const float *weights, int32_t rows, int32_t cols, int32_t count, int32_t replacement, int32_t seed, int32_t stream); \
   int32_t th_permutation_##ISA(int32_t *host_out, int32_t n, int32_t seed, int32_t stream); \
   int32_t th_sgd_##ISA(const double *host_table, int32_t count, double lr, double momentum, double weight_decay, int32_t nesterov); \
   int32_t th_adam_##ISA(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps, double weight_decay, int32_t decoupled, double correction1, double correction2); \
@@ -96,6 +98,8 @@
   th_uniform_##ISA, \
   th_normal_##ISA, \
   th_dropout_##ISA, \
+  th_randint_##ISA, \
+  th_multinomial_##ISA, \
   th_permutation_##ISA, \
   th_sgd_##ISA, \
   th_adam_##ISA, \
@@ -147,6 +151,8 @@ typedef struct {
   int32_t (*th_uniform)(float *out, int32_t n, double low, double high, int32_t seed, int32_t stream);
   int32_t (*th_normal)(float *out, int32_t n, double mean, double std, int32_t seed, int32_t stream);
   int32_t (*th_dropout)(float *out, const float *in, int32_t n, double p, int32_t seed, int32_t stream);
+  int32_t (*th_randint)(int32_t *out, int32_t n, double low, double high, int32_t seed, int32_t stream);
+  int32_t (*th_multinomial)(int32_t *out, const float *weights, int32_t rows, int32_t cols, int32_t count, int32_t replacement, int32_t seed, int32_t stream);
   int32_t (*th_permutation)(int32_t *host_out, int32_t n, int32_t seed, int32_t stream);
   int32_t (*th_sgd)(const double *host_table, int32_t count, double lr, double momentum, double weight_decay, int32_t nesterov);
   int32_t (*th_adam)(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps, double weight_decay, int32_t decoupled, double correction1, double correction2);
@@ -342,6 +348,14 @@ int32_t th_normal(float *out, int32_t n, double mean, double std, int32_t seed, 
 
 int32_t th_dropout(float *out, const float *in, int32_t n, double p, int32_t seed, int32_t stream) {
   return active->th_dropout(out, in, n, p, seed, stream);
+}
+
+int32_t th_randint(int32_t *out, int32_t n, double low, double high, int32_t seed, int32_t stream) {
+  return active->th_randint(out, n, low, high, seed, stream);
+}
+
+int32_t th_multinomial(int32_t *out, const float *weights, int32_t rows, int32_t cols, int32_t count, int32_t replacement, int32_t seed, int32_t stream) {
+  return active->th_multinomial(out, weights, rows, cols, count, replacement, seed, stream);
 }
 
 int32_t th_permutation(int32_t *host_out, int32_t n, int32_t seed, int32_t stream) {

@@ -42,6 +42,8 @@
 #define th_uniform TH_ISA_NAME(th_uniform)
 #define th_normal TH_ISA_NAME(th_normal)
 #define th_dropout TH_ISA_NAME(th_dropout)
+#define th_randint TH_ISA_NAME(th_randint)
+#define th_multinomial TH_ISA_NAME(th_multinomial)
 #define th_permutation TH_ISA_NAME(th_permutation)
 #define th_sgd TH_ISA_NAME(th_sgd)
 #define th_adam TH_ISA_NAME(th_adam)

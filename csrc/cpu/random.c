@@ -7,8 +7,10 @@
  */
 #include "parallel.h"
 #include "philox.h"
+#include "simd.h"
 #include "strided.h"
 
+#include "../common/draw.h"
 #include "../common/vmath.h"
 
 enum { WORDS = 256 };
@@ -103,20 +105,75 @@ int32_t th_dropout(float *out, const float *in, int32_t n, double p, int32_t see
   return TH_STATUS_OK;
 }
 
-/* -------------------------------------------------------------------------------------------- permutation */
+/* ------------------------------------------------------------------------------------------ whole numbers */
+
+/** Pairs of words of a stream, WORDS / 2 of them at a time. */
+typedef struct {
+  uint32_t words[WORDS];
+  ptrdiff_t block; /* that is in words; -1 at the start */
+  uint32_t seed, stream;
+} pairs;
+
+/** Words 2i and 2i + 1. */
+TH_INLINE uint64_t pair(pairs *p, ptrdiff_t i) {
+  const ptrdiff_t block = i / (WORDS / 2), at = 2 * (i % (WORDS / 2));
+  if (block != p->block) philox(p->words, (uint32_t)(block * (WORDS / 4)), p->seed, p->stream);
+  p->block = block;
+  return (uint64_t)p->words[at + 1] << 32 | p->words[at];
+}
+
+int32_t th_randint(int32_t *out, int32_t n, double low, double high, int32_t seed, int32_t stream) {
+  const uint64_t range = (uint64_t)(high - low);
+  const int parts = th_threads_for((double)n, GRAIN);
+  TH_PARALLEL_FOR(parts, part, parts, {
+    pairs p = {.block = -1, .seed = (uint32_t)seed, .stream = (uint32_t)stream};
+    for (ptrdiff_t i = th_split(n, part, parts); i < th_split(n, part + 1, parts); i++)
+      out[i] = th_draw_int(pair(&p, i), (int32_t)low, range);
+  });
+  return TH_STATUS_OK;
+}
 
 int32_t th_permutation(int32_t *host_out, int32_t n, int32_t seed, int32_t stream) {
   for (int32_t i = 0; i < n; i++) host_out[i] = i;
-  uint32_t words[WORDS];
+  pairs p = {.block = -1, .seed = (uint32_t)seed, .stream = (uint32_t)stream};
   for (int32_t i = n - 1; i > 0; i--) {
-    const uint32_t step = (uint32_t)(n - 1 - i), at = 2 * step % WORDS;
-    if (at == 0) philox(words, step / 2, (uint32_t)seed, (uint32_t)stream);
-    /* 64 random bits scaled to 0 … i: the bias is below 2^-32. */
-    const uint64_t random = (uint64_t)words[at + 1] << 32 | words[at];
-    const int32_t j = (int32_t)((unsigned __int128)random * (uint64_t)(i + 1) >> 64);
+    const int32_t j = th_draw_int(pair(&p, n - 1 - i), 0, (uint64_t)i + 1);
     const int32_t kept = host_out[i];
     host_out[i] = host_out[j];
     host_out[j] = kept;
   }
+  return TH_STATUS_OK;
+}
+
+/* ---------------------------------------------------------------------------------------------- by weights */
+
+static void sum_up(double *restrict tree, const float *restrict weights, ptrdiff_t n) {
+  for (ptrdiff_t i = 0; i < n; i++) tree[n + i] = (double)weights[i];
+  for (ptrdiff_t i = n - 1; i > 0; i--) tree[i] = tree[2 * i] + tree[2 * i + 1];
+}
+
+int32_t th_multinomial(int32_t *out, const float *weights, int32_t rows, int32_t cols, int32_t count,
+                       int32_t replacement, int32_t seed, int32_t stream) {
+  enum { STEPS = 16 }; /* elements that a draw takes as long as */
+  const ptrdiff_t n = cols, draws = (ptrdiff_t)rows * count;
+  if (draws == 0) return TH_STATUS_OK;
+  /* Without replacement a draw depends on those before it in its row, which is then one thread's. With it threads may share
+     a row, and each sums it up, if the draws alone are worth that. */
+  const ptrdiff_t unit = replacement ? 1 : count, units = draws / unit;
+  const double drawing = (double)draws * STEPS;
+  const ptrdiff_t by_rows = th_min(rows, th_threads_for((double)rows * (double)n + drawing, GRAIN));
+  const int parts = (int)th_max(by_rows, replacement ? th_threads_for(drawing, GRAIN) : 1);
+  double *trees = th_scratch(5, (size_t)(parts * 2 * n) * sizeof *trees);
+  if (!trees) return th_fail(TH_STATUS_OUT_OF_MEMORY, "multinomial: no memory for %td sums", parts * 2 * n);
+  TH_PARALLEL_FOR(parts, part, parts, {
+    double *const tree = trees + part * 2 * n;
+    pairs p = {.block = -1, .seed = (uint32_t)seed, .stream = (uint32_t)stream};
+    const ptrdiff_t first = th_split(units, part, parts) * unit, end = th_split(units, part + 1, parts) * unit;
+    for (ptrdiff_t d = first; d < end; d++) {
+      if (d == first || d % count == 0) sum_up(tree, weights + d / count * n, n);
+      out[d] = th_draw_leaf(tree, (uint32_t)n, pair(&p, d));
+      if (!replacement) th_take_leaf(tree, (uint32_t)n, out[d]);
+    }
+  });
   return TH_STATUS_OK;
 }

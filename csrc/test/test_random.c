@@ -166,3 +166,114 @@ TEST_SUITE(permutation) {
   th_permutation(order, 0, 1, 2);
   free(order), free(seen);
 }
+
+/** 64 bits: words 2i and 2i + 1. */
+static uint64_t pair(uint32_t i, int32_t seed, int32_t stream) {
+  uint32_t words[4], counter[4] = {i / 2, 0, 0, 0};
+  philox(words, counter, (uint32_t)seed, (uint32_t)stream);
+  return (uint64_t)words[2 * (i % 2) + 1] << 32 | words[2 * (i % 2)];
+}
+
+static void check_randint(int32_t *x, int32_t n, double low, double high, int32_t stream) {
+  th_randint(x, n, low, high, 3, stream);
+  for (int32_t i = 0; i < n; i++) {
+    const unsigned __int128 scaled = (unsigned __int128)pair((uint32_t)i, 3, stream) * (uint64_t)(high - low);
+    if (!check(x[i] == (int32_t)(low + (double)(uint64_t)(scaled >> 64)), "element %d in [%g, %g)", i, low, high))
+      return;
+  }
+}
+
+TEST_SUITE(randint_any) {
+  static uint64_t first;
+  int32_t *x = malloc(sizeof *x * COUNT);
+  uint64_t state = 4;
+  for (int i = 0; i < 10 * test_draws; i++)
+    check_randint(x, test_pick(&state, 1, 60000), test_pick(&state, 0, 99) - 50, test_pick(&state, 50, 1 << 24), i);
+  check_randint(x, 1000, -0x1p31, 0x1p31, 7);
+  check_randint(x, 1000, 0x1p31 - 1, 0x1p31, 7);
+  th_randint(x, COUNT, -3, 7, 3, 5);
+  int counts[10] = {0};
+  for (ptrdiff_t i = 0; i < COUNT; i++) counts[x[i] + 3]++;
+  for (int i = 0; i < 10; i++) check(abs(counts[i] - COUNT / 10) < 1500, "%d came %d times", i - 3, counts[i]);
+  check_same("randint", x, sizeof *x * COUNT, &first);
+  th_randint(x, 0, 0, 1, 3, 5);
+  free(x);
+}
+
+/** The sum of the leaves below a node, in the order of thimble's tree. */
+static double sum_below(const double *weights, uint32_t n, uint32_t node) {
+  if (node >= n) return weights[node - n];
+  return sum_below(weights, n, 2 * node) + sum_below(weights, n, 2 * node + 1);
+}
+
+static uint32_t draw(const double *weights, uint32_t n, uint64_t random) {
+  double left = (double)(random >> 11) * 0x1p-53 * sum_below(weights, n, 1);
+  uint32_t node = 1;
+  while (node < n) {
+    const double below = sum_below(weights, n, 2 * node);
+    const int right = left >= below && sum_below(weights, n, 2 * node + 1) > 0;
+    if (right) left -= below;
+    node = 2 * node + (uint32_t)right;
+  }
+  return node - n;
+}
+
+static void check_multinomial(int rows, int cols, int count, int replacement, int32_t stream) {
+  float *weights = test_random((ptrdiff_t)rows * cols, (uint64_t)stream);
+  int32_t *out = malloc(sizeof *out * (size_t)(rows * count + 1));
+  double *left = malloc(sizeof *left * (size_t)cols);
+  for (ptrdiff_t i = 0; i < (ptrdiff_t)rows * cols; i++) /* a third of them zero, but not the first `count` */
+    weights[i] = weights[i] < -0.3f && i % cols >= count ? 0 : powf(10, 8 * weights[i]);
+  out[rows * count] = -1;
+  check(th_multinomial(out, weights, rows, cols, count, replacement, 9, stream) == TH_STATUS_OK, "status");
+  check(out[rows * count] == -1, "nothing is written behind the indices");
+  int wrong = 0;
+  for (int d = 0; d < rows * count; d++) {
+    if (d % count == 0 || replacement)
+      for (int i = 0; i < cols; i++) left[i] = (double)weights[d / count * cols + i];
+    wrong += out[d] != (int32_t)draw(left, (uint32_t)cols, pair((uint32_t)d, 9, stream));
+    wrong += left[out[d]] == 0;
+    left[out[d]] = 0;
+  }
+  check(wrong == 0, "%d wrong of %d of %d indices of %d rows, replacement %d", wrong, count, cols, rows, replacement);
+  free(weights), free(out), free(left);
+}
+
+TEST_SUITE(multinomial_any) {
+  uint64_t state = 5;
+  for (int i = 0; i < 12 * test_draws; i++) {
+    const int cols = test_pick(&state, 1, 300), rows = test_pick(&state, 1, 40), replacement = test_pick(&state, 0, 1);
+    check_multinomial(rows, cols, test_pick(&state, 1, replacement ? 60 : cols < 20 ? cols : 20), replacement, i);
+  }
+  check_multinomial(1, 1, 1, 0, 50);
+  check_multinomial(2, 17, 17, 0, 51);
+  check_multinomial(2, 17, 17, 1, 52);
+  check(th_multinomial(NULL, NULL, 0, 3, 2, 1, 1, 2) == TH_STATUS_OK, "no rows");
+}
+
+TEST_SUITE(multinomial) {
+  static uint64_t first, first_of_many;
+  enum { DRAWS = 60000, LARGE = 50257 };
+  const float weights[] = {0, 3, 0, 1, 2, 0};
+  int32_t *out = malloc(sizeof *out * DRAWS);
+  th_multinomial(out, weights, 1, 6, DRAWS, 1, 1, 2);
+  int counts[6] = {0};
+  for (int i = 0; i < DRAWS; i++) counts[out[i]]++;
+  for (int i = 0; i < 6; i++)
+    check(abs(counts[i] - (int)weights[i] * DRAWS / 6) <= (weights[i] > 0 ? 600 : 0), "%d came %d times", i, counts[i]);
+  check_same("multinomial", out, sizeof *out * DRAWS, &first);
+  float *large = test_random(LARGE, 3);
+  for (int i = 0; i < LARGE; i++) large[i] += 1;
+  th_multinomial(out, large, 1, LARGE, DRAWS, 1, 1, 2);
+  check_same("multinomial of many", out, sizeof *out * DRAWS, &first_of_many);
+  int32_t *seen = calloc(LARGE, sizeof *seen); /* each, once, in an order that the weights decide */
+  th_multinomial(out, large, 1, LARGE, LARGE, 0, 1, 2);
+  int all = 1;
+  double early = 0, late = 0;
+  for (int i = 0; i < LARGE; i++) all &= ++seen[out[i]] == 1;
+  for (int i = 0; i < LARGE / 2; i++) early += (double)large[out[i]], late += (double)large[out[LARGE - 1 - i]];
+  check(all, "all of %d, each once",
+        LARGE); /* as in exponential races: a half of them by 0.797 in units of 1 / weight */
+  check(fabs(early / late - 1.69) < 0.05, "the first half weighs %g times as much as the second", early / late);
+  free(out), free(large), free(seen);
+}

@@ -1,9 +1,10 @@
 /**
- * Tensors to start from: constants, random numbers, and the initialisations of Glorot and Bengio (2010, "xavier") and
+ * Tensors to start from: constants, rows of numbers, random numbers, and the initialisations of Glorot and Bengio (2010, "xavier") and
  * He et al. (2015, "kaiming"). Random numbers come from the generator that `manualSeed` seeds.
  */
 import { Tensor, tensor } from "../autograd/tensor.ts";
 import { ArgumentError, ShapeError } from "../native/errors.ts";
+import type { Device } from "../ndarray/device.ts";
 import { checkShape, type Shape, sizeOf } from "../ndarray/layout.ts";
 import type { ArrayOptions } from "../ndarray/array-options.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
@@ -49,6 +50,16 @@ export function normal(shape: Shape, options: NormalOptions = {}): Tensor {
   return new Tensor(random.normal(shape, mean, std, rest), { requiresGrad });
 }
 
+/** Whole numbers from `low` to below `high`, each as likely, as int32. */
+export function randint(
+  low: number,
+  high: number,
+  shape: Shape,
+  options: { device?: Device | undefined } = {},
+): Tensor {
+  return new Tensor(random.randint(low, high, shape, checkOptions("randint", options, ["device"])));
+}
+
 /** `value` everywhere. */
 export function constant(shape: Shape, value: number, options: InitOptions = {}): Tensor {
   const { requiresGrad, ...rest } = checkOptions("constant", options, INIT_OPTIONS);
@@ -65,6 +76,89 @@ export function ones(shape: Shape, options: InitOptions = {}): Tensor {
 export function zeros(shape: Shape, options: InitOptions = {}): Tensor {
   const { requiresGrad, ...rest } = checkOptions("zeros", options, INIT_OPTIONS);
   return new Tensor(NDArray.zeros(shape, rest), { requiresGrad });
+}
+
+/** Zeros of the shape, dtype and device of `like`, unless the options say otherwise. */
+export function zerosLike(like: Tensor | NDArray, options: InitOptions = {}): Tensor {
+  return zeros(like.shape, alike("zerosLike", like, options));
+}
+
+/** Ones of the shape, dtype and device of `like`, unless the options say otherwise. */
+export function onesLike(like: Tensor | NDArray, options: InitOptions = {}): Tensor {
+  return ones(like.shape, alike("onesLike", like, options));
+}
+
+function alike(operation: string, like: Tensor | NDArray, options: InitOptions): InitOptions {
+  if (!(like instanceof Tensor || like instanceof NDArray))
+    throw new ArgumentError(operation, `takes a tensor or an array, not ${describe(like)}`);
+  const { dtype = like.dtype, device = like.device, requiresGrad } = checkOptions(operation, options, INIT_OPTIONS);
+  return { dtype, device, requiresGrad };
+}
+
+/**
+ * start, start + step, start + 2 · step, … before `end`: ⌈(end - start) / step⌉ numbers. By default from 0 and in steps of
+ * 1. They are float32 unless `dtype` is "int32", as ids must be.
+ * @throws ArgumentError for a step of 0, or one that leads away from `end`; DTypeError for fractions as int32.
+ */
+export function arange(end: number, options?: InitOptions): Tensor;
+export function arange(start: number, end: number, options?: InitOptions): Tensor;
+export function arange(start: number, end: number, step: number, options?: InitOptions): Tensor;
+export function arange(...args: readonly (number | InitOptions | undefined)[]): Tensor {
+  const [given, options] = readNumbers("arange", args, ["start", "end", "step"]);
+  const [start, end, step = 1] = given.length === 1 ? [0, given[0]!] : (given as [number, number, number?]);
+  if (step === 0) throw new ArgumentError("arange", "the step must not be 0");
+  if (start !== end && start < end !== step > 0)
+    throw new ArgumentError("arange", `steps of ${step} do not lead from ${start} to ${end}`);
+  return sequence("arange", Math.ceil((end - start) / step), (i) => start + i * step, options);
+}
+
+/** `steps` numbers at equal distances from `start` to `end`, both of them included; of one step, `start` alone. */
+export function linspace(start: number, end: number, steps: number, options: InitOptions = {}): Tensor {
+  checkFinite("linspace", "start", start);
+  checkFinite("linspace", "end", end);
+  const step = steps > 1 ? (end - start) / (steps - 1) : 0;
+  // From the nearer end, as PyTorch: the last one is `end` itself.
+  const value = (i: number): number => (i < steps / 2 ? start + i * step : end - (steps - 1 - i) * step);
+  return sequence("linspace", steps, value, options);
+}
+
+/** (count) numbers by their index. */
+function sequence(operation: string, count: number, value: (i: number) => number, options: InitOptions): Tensor {
+  const { requiresGrad, dtype = "float32", device } = checkOptions(operation, options, INIT_OPTIONS);
+  const values = new Float64Array(checkShape(operation, [count])[0]!).map((_, i) => value(i));
+  return new Tensor(NDArray.make(operation, values, { dtype, device }), { requiresGrad });
+}
+
+/** The identity (n, n), or (n, m): 1 where row and column have the same number, 0 elsewhere. */
+export function eye(n: number, options?: InitOptions): Tensor;
+export function eye(n: number, m: number, options?: InitOptions): Tensor;
+export function eye(...args: readonly (number | InitOptions | undefined)[]): Tensor {
+  const [[n, m = n], given] = readNumbers("eye", args, ["n", "m"]);
+  const { requiresGrad, ...options } = checkOptions("eye", given, INIT_OPTIONS);
+  const array = NDArray.allocate("eye", [n, m], options).fill("eye", 0);
+  using flat = array.reshape([n * m]);
+  flat.set([[0, Math.min(n, m) * (m + 1), m + 1]], 1);
+  return new Tensor(array, { requiresGrad });
+}
+
+/** One to `names.length` finite numbers in front, and the options behind them. */
+function readNumbers(
+  operation: string,
+  args: readonly (number | InitOptions | undefined)[],
+  names: readonly string[],
+): [given: [number, ...number[]], options: InitOptions] {
+  const given = args.slice(0, names.length).filter((value) => typeof value === "number");
+  const [first, ...others] = given;
+  const [options = {}, ...more] = args.slice(given.length);
+  if (first === undefined || typeof options === "number" || more.length > 0)
+    throw new ArgumentError(operation, `takes up to ${names.length} numbers (${names.join(", ")}) and options`);
+  given.forEach((value, i) => checkFinite(operation, given.length === 1 ? "the number" : names[i]!, value));
+  return [[first, ...others], options];
+}
+
+function checkFinite(operation: string, name: string, value: number): void {
+  if (!Number.isFinite(value))
+    throw new ArgumentError(operation, `${name} must be a finite number, not ${describe(value)}`);
 }
 
 /** Rows of the identity: ids (…) in [0, count) give (…, count), 1 at the id and 0 elsewhere. */

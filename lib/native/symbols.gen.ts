@@ -218,6 +218,8 @@ export const symbols = {
   th_uniform: { args: ["ptr", "i32", "f64", "f64", "i32", "i32"], returns: "i32" },
   th_normal: { args: ["ptr", "i32", "f64", "f64", "i32", "i32"], returns: "i32" },
   th_dropout: { args: ["ptr", "ptr", "i32", "f64", "i32", "i32"], returns: "i32" },
+  th_randint: { args: ["ptr", "i32", "f64", "f64", "i32", "i32"], returns: "i32" },
+  th_multinomial: { args: ["ptr", "ptr", "i32", "i32", "i32", "i32", "i32", "i32"], returns: "i32" },
   th_permutation: { args: ["ptr", "i32", "i32", "i32"], returns: "i32" },
   th_sgd: { args: ["ptr", "i32", "f64", "f64", "f64", "i32"], returns: "i32" },
   th_adam: { args: ["ptr", "i32", "f64", "f64", "f64", "f64", "f64", "i32", "f64", "f64"], returns: "i32" },
@@ -287,6 +289,8 @@ export interface Backend {
   th_uniform(out: Address, n: number, low: number, high: number, seed: number, stream: number): number;
   th_normal(out: Address, n: number, mean: number, std: number, seed: number, stream: number): number;
   th_dropout(out: Address, in_: Address, n: number, p: number, seed: number, stream: number): number;
+  th_randint(out: Address, n: number, low: number, high: number, seed: number, stream: number): number;
+  th_multinomial(out: Address, weights: Address, rows: number, cols: number, count: number, replacement: number, seed: number, stream: number): number;
   th_permutation(hostOut: Address, n: number, seed: number, stream: number): number;
   th_sgd(hostTable: Address, count: number, lr: number, momentum: number, weightDecay: number, nesterov: number): number;
   th_adam(hostTable: Address, count: number, lr: number, beta1: number, beta2: number, eps: number, weightDecay: number, decoupled: number, correction1: number, correction2: number): number;

@@ -104,6 +104,15 @@ export function compare(op: (typeof COMPARISONS)[number], a: NDArray, b: Operand
   return floats.to({ dtype: "int32" });
 }
 
+/** 1 where an element is NaN, as int32. */
+export const isNaN = (a: NDArray): NDArray => compare("notEqual", a, a);
+
+/** 1 where an element is neither infinite nor NaN, as int32. */
+export function isFinite(a: NDArray): NDArray {
+  using size = unary("abs", a);
+  return compare("less", size, Infinity);
+}
+
 function checkArray(op: string, value: unknown): NDArray {
   if (value instanceof NDArray) return value;
   const hint = describe(value) === "Tensor" ? { hint: "A tensor's array is its .data" } : {};
@@ -208,6 +217,14 @@ function emptyReduction(op: Reduce, a: NDArray, out: NDArray, scale: number): ND
   const sum = Number.isFinite(scale) ? 0 : NaN; // a mean over no elements is 0 / 0
   out.fill(op, op === "logSumExp" ? -Infinity : sum);
   return out;
+}
+
+/** Whether any element is not zero, or all are not: 1 or 0 as int32. NaN is not zero. */
+export function anyOrAll(op: "any" | "all", a: NDArray, options: ReduceOptions): NDArray {
+  const axes = layout.reducedAxes(op, options.axes, a.shape);
+  using each = combine(op === "any" ? "notEqual" : "equal", a, 0);
+  using count = reduce("sum", each, { ...options, axes });
+  return compare(op === "any" ? "notEqual" : "equal", count, 0);
 }
 
 /** The mean: a sum scaled in the same pass. NaN for no elements, as NumPy's. */

@@ -6,6 +6,9 @@ import {
   combine,
   compare,
   COMPARISONS,
+  anyOrAll,
+  isFinite,
+  isNaN,
   mean,
   type Operand,
   pad,
@@ -41,6 +44,10 @@ declare module "./ndarray.ts" {
     lessEqual(other: Operand): NDArray;
     greater(other: Operand): NDArray;
     greaterEqual(other: Operand): NDArray;
+    /** int32: 1 where NaN, else 0. */
+    isNaN(): NDArray;
+    /** int32: 1 where neither infinite nor NaN, else 0. */
+    isFinite(): NDArray;
     /** a where this array is not zero, b elsewhere: arrays that broadcast, or numbers. */
     where(a: Operand, b: Operand): NDArray;
     /** To the power of a number. */
@@ -73,6 +80,10 @@ declare module "./ndarray.ts" {
     argMax(options?: Axes | ReduceOptions): NDArray;
     /** int32 indices of the first minimum, counted row-major over the reduced axes. */
     argMin(options?: Axes | ReduceOptions): NDArray;
+    /** int32: 1 where some element over the axes is not zero, else 0; 0 over no elements. */
+    any(options?: Axes | ReduceOptions): NDArray;
+    /** int32: 1 where no element over the axes is zero, else 0; 1 over no elements. */
+    all(options?: Axes | ReduceOptions): NDArray;
     /** Matrix product over the last two axes, with broadcast batch axes; a vector is a row on the left, a column on the right. */
     matmul(other: NDArray): NDArray;
     /** Zeros around: [before, after] for each axis. */
@@ -103,6 +114,17 @@ for (const op of ["sum", "max", "min", "logSumExp", "argMax", "argMin"] as const
 for (const op of ["floor", "ceil", "round"] as const) {
   NDArray.prototype[op] = function () {
     return this.dtype === "int32" ? this.alias() : unary(op, this);
+  };
+}
+NDArray.prototype.isNaN = function () {
+  return isNaN(this);
+};
+NDArray.prototype.isFinite = function () {
+  return isFinite(this);
+};
+for (const op of ["any", "all"] as const) {
+  NDArray.prototype[op] = function (options = {}) {
+    return anyOrAll(op, this, readReduction(op, options));
   };
 }
 NDArray.prototype.where = function (a, b) {

@@ -5,6 +5,7 @@
 import { ArgumentError, DTypeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { cpu } from "./device.ts";
+import { isInt32 } from "./dtype.ts";
 import { MAX_SIZE, type Shape } from "./layout.ts";
 import type { ArrayOptions } from "./array-options.ts";
 import { NDArray } from "./ndarray.ts";
@@ -82,13 +83,31 @@ export function manualSeed(seed: number): void {
 }
 
 /** Uniform in [low, high). */
-export function uniform(shape: Shape, low: number, high: number, options: ArrayOptions = {}): NDArray {
-  return random("uniform", shape, low, high, options);
+export function uniform(
+  shape: Shape,
+  low: number,
+  high: number,
+  options: ArrayOptions = {},
+  generator = defaultGenerator,
+): NDArray {
+  return random("uniform", shape, low, high, options, generator);
 }
 
 /** Normal with the given mean and standard deviation. */
 export function normal(shape: Shape, mean: number, std: number, options: ArrayOptions = {}): NDArray {
-  return random("normal", shape, mean, std, options);
+  return random("normal", shape, mean, std, options, defaultGenerator);
+}
+
+/** Integers in [low, high), as int32. */
+export function randint(low: number, high: number, shape: Shape, { device }: ArrayOptions = {}): NDArray {
+  if (!isInt32(low) || !isInt32(high - 1) || high <= low)
+    throw new ArgumentError("randint", `takes 32-bit integers low < high, not ${String(low)} and ${String(high)}`);
+  const out = NDArray.allocate("randint", shape, { dtype: "int32", device });
+  if (out.size === 0) return out;
+  const { backend } = out.device;
+  const { seed, stream } = defaultGenerator.next();
+  check(backend.th_randint(out.pointer, out.size, low, high, seed, stream), backend, "randint");
+  return out;
 }
 
 function random(
@@ -97,6 +116,7 @@ function random(
   a: number,
   b: number,
   { dtype, device }: ArrayOptions,
+  generator: Generator,
 ): NDArray {
   if (!Number.isFinite(a) || !Number.isFinite(b))
     throw new ArgumentError(kind, `parameters must be finite, not ${a} and ${b}`);
@@ -107,7 +127,7 @@ function random(
   const out = NDArray.empty(shape, { device });
   if (out.size === 0) return out;
   const backend = out.device.backend;
-  const { seed, stream } = defaultGenerator.next();
+  const { seed, stream } = generator.next();
   const fill = kind === "uniform" ? backend.th_uniform : backend.th_normal;
   check(fill(out.pointer, out.size, a, b, seed, stream), backend, kind);
   return out;

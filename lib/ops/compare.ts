@@ -44,6 +44,18 @@ export const greater = comparison("greater");
 /** 1 where a ≥ b, else 0. */
 export const greaterEqual = comparison("greaterEqual");
 
+/** int32: 1 where a is NaN, else 0. */
+export function isNaN(a: Tensor): Tensor {
+  checkTensor("isNaN", a);
+  return new Tensor(a.data.isNaN());
+}
+
+/** int32: 1 where a is neither infinite nor NaN, else 0. */
+export function isFinite(a: Tensor): Tensor {
+  checkTensor("isFinite", a);
+  return new Tensor(a.data.isFinite());
+}
+
 /** The larger or smaller of two. The gradient is chosen, not multiplied, where one gets all of it: it may be infinite. */
 function extreme(name: "maximum" | "minimum"): (a: Operand, b: Operand) => Tensor {
   /** The gradient of x, whose other operand is y. */

@@ -20,6 +20,7 @@ export * from "./cum-sum.ts";
 export * from "./sort.ts";
 export { gru, lstm, type LSTMState, type Nonlinearity, type RecurrentWeights, rnn } from "./recurrent.ts";
 export { dropout } from "./dropout.ts";
+export * from "./random.ts";
 export { type AttentionOptions, scaledDotProductAttention } from "./attention.ts";
 export { type CustomBackward, customGradient, type CustomResult } from "./custom.ts";
 export * from "./move.ts";

@@ -17,6 +17,14 @@ import { gather, indexSelect } from "./gather.ts";
 import { matmul } from "./matmul.ts";
 import { to } from "./move.ts";
 import { avgPool, maxPool, type PoolOptions } from "./pool.ts";
+import {
+  bernoulli,
+  multinomial,
+  type MultinomialOptions,
+  type RandomOptions,
+  sample,
+  type SampleOptions,
+} from "./random.ts";
 import * as reductions from "./reduce.ts";
 import * as shapes from "./shape.ts";
 import { logSoftmax, softmax } from "./softmax.ts";
@@ -46,6 +54,10 @@ declare module "../autograd/tensor.ts" {
     lessEqual(other: elementwise.Operand): Tensor;
     greater(other: elementwise.Operand): Tensor;
     greaterEqual(other: elementwise.Operand): Tensor;
+    /** int32: 1 where NaN, else 0. */
+    isNaN(): Tensor;
+    /** int32: 1 where neither infinite nor NaN, else 0. */
+    isFinite(): Tensor;
     /** a where this tensor is not zero, b elsewhere: tensors that broadcast, or numbers. */
     where(a: elementwise.Operand, b: elementwise.Operand): Tensor;
     /** To the power of a number. */
@@ -92,6 +104,10 @@ declare module "../autograd/tensor.ts" {
     argMax(options?: Axes | ReduceOptions): Tensor;
     /** int32 indices of the first minimum, counted row-major over the reduced axes. */
     argMin(options?: Axes | ReduceOptions): Tensor;
+    /** int32: 1 where some element over the axes is not zero, else 0. */
+    any(options?: Axes | ReduceOptions): Tensor;
+    /** int32: 1 where no element over the axes is zero, else 0. */
+    all(options?: Axes | ReduceOptions): Tensor;
     /** The variance over the axes, unbiased by default. */
     variance(options?: Axes | reductions.VarianceOptions): Tensor;
     /** The standard deviation over the axes, the root of {@link variance}. */
@@ -140,6 +156,12 @@ declare module "../autograd/tensor.ts" {
     split(axis?: number): Tensor[];
     /** Zeroes elements with probability p, and scales the others by 1 / (1 - p). */
     dropout(p: number): Tensor;
+    /** int32 indices (…, numSamples), drawn by the weights along the last axis. */
+    multinomial(numSamples: number, options?: MultinomialOptions): Tensor;
+    /** 1 with the probability that each element is, else 0. */
+    bernoulli(options?: RandomOptions): Tensor;
+    /** int32 indices drawn by logits along the last axis, with temperature, topK and topP. */
+    sample(options?: SampleOptions): Tensor;
     /** Convolution of images (N, H, W, Cin) with a weight (k, k, Cin, Cout). */
     conv(weight: Tensor, options?: ConvOptions): Tensor;
     /** Transposed convolution of images (N, H, W, Cin) with a weight (k, k, Cout, Cin). */
@@ -187,6 +209,8 @@ Object.assign(Tensor.prototype, {
   lessEqual: method(compare.lessEqual),
   greater: method(compare.greater),
   greaterEqual: method(compare.greaterEqual),
+  isNaN: method(compare.isNaN),
+  isFinite: method(compare.isFinite),
   where: method(compare.where),
   pow: method(elementwise.pow),
   neg: method(elementwise.neg),
@@ -213,6 +237,8 @@ Object.assign(Tensor.prototype, {
   min: method(reductions.min),
   argMax: method(reductions.argMax),
   argMin: method(reductions.argMin),
+  any: method(reductions.any),
+  all: method(reductions.all),
   variance: method(reductions.variance),
   std: method(reductions.std),
   logSumExp: method(reductions.logSumExp),
@@ -237,6 +263,9 @@ Object.assign(Tensor.prototype, {
   concat: method((a, others: readonly Tensor[], axis?: number) => shapes.concat(withFirst(a, others), axis)),
   split: method(shapes.split),
   dropout: method(dropout),
+  multinomial: method(multinomial),
+  bernoulli: method(bernoulli),
+  sample: method(sample),
   conv: method(conv),
   convTranspose: method(convTranspose),
   maxPool: method(maxPool),

@@ -80,6 +80,18 @@ export function argMin(a: Tensor, options: Axes | ReduceOptions = {}): Tensor {
   return new Tensor(reduce("argMin", a.data, readReduction("argMin", options)));
 }
 
+/** int32: 1 where some element is not zero, else 0; NaN is not zero. 0 over no elements. */
+export function any(a: Tensor, options: Axes | ReduceOptions = {}): Tensor {
+  checkTensor("any", a);
+  return new Tensor(a.data.any(options));
+}
+
+/** int32: 1 where no element is zero, else 0; NaN is not zero. 1 over no elements. */
+export function all(a: Tensor, options: Axes | ReduceOptions = {}): Tensor {
+  checkTensor("all", a);
+  return new Tensor(a.data.all(options));
+}
+
 export interface VarianceOptions extends ReduceOptions {
   /** Subtracted from the number of elements that squares are divided by. Default 1: the unbiased variance. */
   correction?: number | undefined;

@@ -199,6 +199,9 @@ export const WORK: { readonly [Name in keyof Backend]?: (...args: Arguments[Name
   th_uniform: (_out, n) => traffic("uniform", `${n}`, n),
   th_normal: (_out, n) => traffic("normal", `${n}`, n),
   th_dropout: (_out, _in, n) => traffic("dropout", `${n}`, 2 * n),
+  th_randint: (_out, n) => traffic("random integers", `${n}`, n),
+  th_multinomial: (_out, _weights, rows, cols, count) =>
+    traffic("multinomial", `${count} of ${times([rows, cols])}`, rows * (cols + count)),
   th_permutation: (_out, n) => traffic("permutation", `${n}`, n),
   th_sgd(table, count, _lr, momentum) {
     const n = tableElements(table, count, 4);

@@ -2,8 +2,16 @@ import { expect, test } from "bun:test";
 import type { Tensor } from "thimble";
 import { init, manualSeed, nn, tensor } from "thimble";
 
-import { closeNumber } from "../support/close.ts";
+import { close, closeNumber } from "../support/close.ts";
 import { onEachDevice } from "../support/devices.ts";
+import { load, type OpCase } from "../support/fixtures.ts";
+import { liveBytes } from "../support/live-bytes.ts";
+
+interface Creation {
+  args: number[];
+  dtype: "float32" | "int32";
+}
+const created = load<OpCase<Creation>[]>("creation");
 
 onEachDevice("init", (device) => {
   const moments = (t: Tensor): { mean: number; std: number; least: number; most: number } => {
@@ -58,6 +66,105 @@ onEachDevice("init", (device) => {
     expect(init.ones([3], { device }).toArray()).toEqual([1, 1, 1]);
     expect(init.constant([2], -2.5, { device }).toArray()).toEqual([-2.5, -2.5]);
     expect(init.ones([1], { device, requiresGrad: true }).requiresGrad).toBe(true);
+  });
+
+  test.each(created.map((each) => [`${each.op}(${each.options.args}) ${each.options.dtype}`, each] as const))(
+    "%s",
+    (what, { op, options: { args, dtype }, outputs }) => {
+      const [a, b, c] = args as [number, number, number];
+      const options = { dtype, device };
+      const calls = {
+        arange: [() => init.arange(a, options), () => init.arange(a, b, options), () => init.arange(a, b, c, options)],
+        linspace: [null, null, () => init.linspace(a, b, c, options)],
+        eye: [() => init.eye(a, options), () => init.eye(a, b, options)],
+      };
+      const made = calls[op as keyof typeof calls][args.length - 1]!();
+      expect([made.dtype, made.device, made.requiresGrad]).toEqual([dtype, device, false]);
+      close(made, outputs[0]!, { what, rtol: 1e-7, atol: 1e-7 });
+    },
+  );
+
+  test("rows of numbers: gradients if asked for, exact int32, and the last one of linspace is the end", () => {
+    expect(init.arange(3, { device, requiresGrad: true }).requiresGrad).toBe(true);
+    expect(init.linspace(0, 1, 3, { device, requiresGrad: true }).requiresGrad).toBe(true);
+    expect(init.eye(2, { device, requiresGrad: true }).requiresGrad).toBe(true);
+    expect(init.arange(16777217, 16777219, { dtype: "int32", device }).toArray()).toEqual([16777217, 16777218]);
+    for (const steps of [2, 3, 7, 50, 1000])
+      expect(init.linspace(-0.3, 0.7, steps).toTypedArray().at(-1)).toBe(Math.fround(0.7));
+    expect(init.eye(300, 200, { device }).sum(0).toTypedArray()).toEqual(new Float32Array(200).fill(1));
+  });
+
+  test("rows of numbers that lead nowhere, or are none, are refused", () => {
+    expect(() => init.arange(0, 5, 0)).toThrow(/^arange: the step must not be 0/);
+    expect(() => init.arange(5, 0)).toThrow(/^arange: steps of 1 do not lead from 5 to 0/);
+    expect(() => init.arange(-3)).toThrow(/^arange: steps of 1 do not lead from 0 to -3/);
+    expect(() => init.arange(0, 5, -1)).toThrow(/^arange: steps of -1/);
+    expect(() => init.arange(0, 1, 1e-10)).toThrow(/^arange: an array has at most/);
+    expect(() => init.arange(0, 1, 0.25, { dtype: "int32" })).toThrow(/^arange: 0.25 is not a 32-bit integer/);
+    expect(() => init.linspace(0, 1, 3, { dtype: "int32" })).toThrow(/^linspace: 0.5 is not a 32-bit integer/);
+    expect(() => init.linspace(0, 1, -1)).toThrow(/^linspace: sizes must be non-negative integers/);
+    expect(() => init.eye(2.5)).toThrow(/^eye: sizes must be non-negative integers/);
+    for (const value of [NaN, Infinity]) {
+      expect(() => init.arange(value)).toThrow(/^arange: the number must be a finite number/);
+      expect(() => init.arange(0, 1, value)).toThrow(/^arange: step must be a finite number/);
+      expect(() => init.linspace(0, value, 3)).toThrow(/^linspace: end must be a finite number/);
+    }
+  });
+
+  test("zerosLike and onesLike have the shape, dtype and device, and options go before", () => {
+    const ids = tensor([[1, 2, 3]], { dtype: "int32", device });
+    const [zeros, ones] = [init.zerosLike(ids), init.onesLike(ids.data.transpose())];
+    expect([zeros.toArray(), zeros.dtype, zeros.device]).toEqual([[[0, 0, 0]], "int32", device]);
+    expect([ones.toArray(), ones.dtype, ones.device]).toEqual([[[1], [1], [1]], "int32", device]);
+    const floats = init.onesLike(ids, { dtype: "float32", device: undefined, requiresGrad: true });
+    expect([floats.dtype, floats.device, floats.requiresGrad]).toEqual(["float32", device, true]);
+    expect(init.zerosLike(tensor(3, { device })).shape).toEqual([]);
+    // @ts-expect-error: a shape is not alike to anything
+    expect(() => init.zerosLike([2, 3])).toThrow(/^zerosLike: takes a tensor/);
+    // @ts-expect-error: no such option
+    expect(() => init.onesLike(ids, { shape: [2] })).toThrow(/^onesLike: there is no option 'shape'/);
+  });
+
+  test("randint: each number as often, up to the ends of int32", () => {
+    manualSeed(11);
+    const dice = init.randint(1, 7, [100, 600], { device });
+    expect([dice.shape, dice.dtype]).toEqual([[100, 600], "int32"]);
+    const counts = new Array<number>(8).fill(0);
+    dice.toTypedArray().forEach((value) => counts[value]!++);
+    const chi2 = counts.slice(1, 7).reduce((sum, n) => sum + (n - 10_000) ** 2 / 10_000, 0);
+    expect([counts[0], counts[7]]).toEqual([0, 0]);
+    expect(chi2).toBeLessThan(20.5); // 99.9% of five degrees of freedom
+    const all = init.randint(-(2 ** 31), 2 ** 31, [1000], { device }).toTypedArray();
+    expect(Math.min(...all)).toBeLessThan(-(2 ** 31) * 0.97);
+    expect(Math.max(...all)).toBeGreaterThan(2 ** 31 * 0.97);
+    expect(init.randint(5, 6, [3], { device }).toArray()).toEqual([5, 5, 5]);
+    expect(init.randint(0, 9, [0, 2], { device }).shape).toEqual([0, 2]);
+    const draw = () => init.randint(0, 1000, [77], { device }).toTypedArray();
+    manualSeed(1);
+    const first = [draw(), draw()];
+    manualSeed(1);
+    expect([draw(), draw()]).toEqual(first);
+    expect(first[0]).not.toEqual(first[1]!);
+    for (const [low, high] of [
+      [0, 0],
+      [3, 2],
+      [0, 1.5],
+      [NaN, 2],
+      [0, 2 ** 31 + 1],
+      [-(2 ** 31) - 1, 0],
+    ] as const)
+      // prettier-ignore
+      expect(() => init.randint(low, high, [2])).toThrow(/^randint: takes 32-bit integers low < high/);
+  });
+
+  test("nothing is left behind", () => {
+    const like = init.zeros([100], { device });
+    const run = () =>
+      [init.arange(100, { device }), init.eye(10, { device }), init.zerosLike(like), init.randint(0, 5, [100], { device })].forEach((each) => each.dispose()); // prettier-ignore
+    run();
+    const before = liveBytes(device);
+    for (let i = 0; i < 5; i++) run();
+    expect(liveBytes(device)).toBeLessThanOrEqual(before);
   });
 
   test("oneHot rows have their one at the id", () => {

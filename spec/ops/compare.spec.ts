@@ -28,7 +28,26 @@ const holds = {
 checkFamily<Options>("compare", {
   ...Object.fromEntries(comparisons.map((op) => [op, ({ scalar }: Options, a, b) => ops[op](a, scalar ?? b)])),
   clamp: ({ min = NaN, max = NaN }, a) => ops.clamp(a, Number(min), Number(max)),
+  isNaN: (_, a) => ops.isNaN(a),
+  isFinite: (_, a) => ops.isFinite(a),
   where: (_, condition, a, b) => ops.where(condition, a, b),
+});
+
+onEachDevice("isNaN and isFinite", (device) => {
+  test("are int32 without a gradient, of integers too, and the same for arrays", () => {
+    const x = tensor([NaN, -Infinity, Infinity, 0, -3e38], { device, requiresGrad: true });
+    const [nan, finite] = [ops.isNaN(x), ops.isFinite(x)];
+    expect([nan.toArray(), finite.toArray()]).toEqual([[1, 0, 0, 0, 0], [0, 0, 0, 1, 1]]); // prettier-ignore
+    expect([nan.dtype, nan.requiresGrad, finite.dtype, finite.requiresGrad]).toEqual(["int32", false, "int32", false]);
+    expect([x.data.isNaN().toArray(), x.data.isFinite().toArray()]).toEqual([nan.toArray(), finite.toArray()]);
+    const ints = tensor([2147483647, -2147483648, 0], { dtype: "int32", device });
+    expect([ops.isNaN(ints).toArray(), ops.isFinite(ints).toArray()]).toEqual([[0, 0, 0], [1, 1, 1]]); // prettier-ignore
+    expect([x.isNaN().any().item(), x.isFinite().all().item()]).toEqual([1, 0]);
+    // @ts-expect-error: a list is no tensor
+    expect(() => ops.isNaN([1])).toThrow(/^isNaN: .*must be a Tensor/);
+    // @ts-expect-error: nor is a number
+    expect(() => ops.isFinite(1)).toThrow(/^isFinite: .*must be a Tensor/);
+  });
 });
 
 onEachDevice("comparisons", (device) => {

@@ -1,13 +1,14 @@
 /** Every operation is a function of `ops`, and a method of Tensor with the same meaning. */
 import { describe, expect, test } from "bun:test";
 import type { Tensor } from "thimble";
-import { ops, tensor } from "thimble";
+import { Generator, ops, tensor } from "thimble";
 
 const x = tensor([[1, 2], [3, 4]]); // prettier-ignore
 const y = tensor([[2, 0.5], [1, 8]]); // prettier-ignore
 const image = tensor(new Float32Array(16).map((_, i) => i), { shape: [1, 4, 4, 1] }); // prettier-ignore
 const ids = tensor([1, 0], { dtype: "int32" });
 const kernel = tensor([1, 2, 3, 4], { shape: [2, 2, 1, 1] });
+const seeded = () => new Generator(5);
 
 /** [as a function, as a method]. */
 const both: Record<string, readonly [Tensor, Tensor]> = {
@@ -33,6 +34,8 @@ const both: Record<string, readonly [Tensor, Tensor]> = {
   lessEqual: [ops.lessEqual(x, y), x.lessEqual(y)],
   greater: [ops.greater(x, y), x.greater(y)],
   greaterEqual: [ops.greaterEqual(x, y), x.greaterEqual(y)],
+  isNaN: [ops.isNaN(x), x.isNaN()],
+  isFinite: [ops.isFinite(x), x.isFinite()],
   where: [ops.where(x, y, 2), x.where(y, 2)],
   sin: [ops.sin(x), x.sin()],
   cos: [ops.cos(x), x.cos()],
@@ -52,6 +55,8 @@ const both: Record<string, readonly [Tensor, Tensor]> = {
   min: [ops.min(x, 1), x.min(1)],
   argMax: [ops.argMax(x, 0), x.argMax(0)],
   argMin: [ops.argMin(x, 0), x.argMin(0)],
+  any: [ops.any(x, 0), x.any(0)],
+  all: [ops.all(x, { axes: 1 }), x.all({ axes: 1 })],
   variance: [ops.variance(x, { axes: 0, correction: 0 }), x.variance({ axes: 0, correction: 0 })],
   std: [ops.std(x, 1), x.std(1)],
   cumSum: [ops.cumSum(x, 0), x.cumSum(0)],
@@ -76,6 +81,9 @@ const both: Record<string, readonly [Tensor, Tensor]> = {
   split: [ops.split(x, 1)[1]!, x.split(1)[1]!],
   slice: [ops.slice(x, null, 1), x.slice(null, 1)],
   dropout: [ops.dropout(x, 0), x.dropout(0)],
+  multinomial: [ops.multinomial(x, 2, { generator: seeded() }), x.multinomial(2, { generator: seeded() })],
+  bernoulli: [ops.bernoulli(x.div(4), { generator: seeded() }), x.div(4).bernoulli({ generator: seeded() })],
+  sample: [ops.sample(x, { topK: 2, generator: seeded() }), x.sample({ topK: 2, generator: seeded() })],
   conv: [ops.conv(image, kernel, { stride: 2 }), image.conv(kernel, { stride: 2 })],
   convTranspose: [ops.convTranspose(image, kernel, { stride: 2 }), image.convTranspose(kernel, { stride: 2 })],
   maxPool: [ops.maxPool(image, 3, { stride: 1 }), image.maxPool(3, { stride: 1 })],

@@ -5,6 +5,7 @@ import { checkFamily } from "../support/check-op.ts";
 import { close } from "../support/close.ts";
 import { onEachDevice } from "../support/devices.ts";
 import { checkGradients } from "../support/finite-differences.ts";
+import { liveBytes } from "../support/live-bytes.ts";
 import { Random } from "../support/random.ts";
 
 interface Options {
@@ -21,6 +22,44 @@ checkFamily<Options>("reduction", {
   variance: (options, a) => ops.variance(a, options),
   std: (options, a) => ops.std(a, options),
   logSumExp: (options, a) => ops.logSumExp(a, options),
+  any: (options, a) => ops.any(a, options),
+  all: (options, a) => ops.all(a, options),
+});
+
+onEachDevice("any and all", (device) => {
+  test("are int32 without a gradient, of integers and for arrays too", () => {
+    const x = tensor([[0, 1, -1], [0, 2, 0]], { device, requiresGrad: true }); // prettier-ignore
+    expect([x.any(0).toArray(), x.all(0).toArray(), x.data.any(1).toArray()]).toEqual([[0, 1, 1], [0, 1, 0], [1, 1]]); // prettier-ignore
+    expect([ops.any(x).dtype, ops.all(x).dtype, ops.any(x).requiresGrad]).toEqual(["int32", "int32", false]);
+    const ints = tensor([[-(2 ** 31), 2 ** 31 - 1], [0, 1]], { dtype: "int32", device }); // prettier-ignore
+    expect([ints.all(1).toArray(), ints.data.all().item(), ints.any({ axes: 0, keepDims: true }).toArray()]).toEqual([
+      [1, 0],
+      0,
+      [[1, 1]],
+    ]);
+    expect([ints.any([]).toArray(), ints.all([]).toArray()]).toEqual([[[1, 1], [0, 1]], [[1, 1], [0, 1]]]); // prettier-ignore
+  });
+
+  test("more ones than float32 counts are not lost", () => {
+    const ones = tensor(1, { device }).broadcastTo([2 ** 13, 2 ** 13]);
+    expect([ones.any().item(), ones.all().item(), ones.sub(1).any().item(), ones.sub(1).all().item()]).toEqual([
+      1, 1, 0, 0,
+    ]);
+  });
+
+  test("what is wrong is refused, and nothing is left behind", () => {
+    const x = tensor([[0, 1]], { device });
+    expect(() => ops.any(x, 2)).toThrow(/^any: axis 2/);
+    // @ts-expect-error: no such option
+    expect(() => ops.all(x, { dim: 1 })).toThrow(/^all: there is no option 'dim'/);
+    // @ts-expect-error: a list is no tensor
+    expect(() => ops.any([1])).toThrow(/^any: .*must be a Tensor/);
+    const run = () => [x.any(), x.all(0), x.isNaN(), x.isFinite()].forEach((each) => each.dispose());
+    run();
+    const before = liveBytes(device);
+    for (let i = 0; i < 5; i++) run();
+    expect(liveBytes(device)).toBeLessThanOrEqual(before);
+  });
 });
 
 onEachDevice("reductions", (device) => {

@@ -96,6 +96,16 @@ add("normal with a negative std", () => init.normal([2], { std: -1 }), /^normal/
 add("normal of int32", () => init.normal([2], { dtype: "int32" }), /^normal/);
 for (const count of [-1, 0.5, NaN, "3", 2 ** 31])
   add(`oneHot of ${show(count)} classes`, () => init.oneHot(wrong(count), [0]), /^oneHot/);
+for (const [what, args] of Object.entries({
+  nothing: [],
+  text: ["3"],
+  null: [null],
+  "an option between": [1, {}, 2],
+  "four numbers": [1, 2, 3, 4],
+})) {
+  add(`arange of ${what}`, () => init.arange(...(wrong(args) as [number])), /^arange/);
+  add(`eye of ${what}`, () => init.eye(...(wrong(args) as [number])), /^eye/);
+}
 add("oneHot of a float id", () => init.oneHot(3, [0.5]), /oneHot|32-bit integer/);
 
 // ------------------------------------------------------------------------------------------------------ optimizers

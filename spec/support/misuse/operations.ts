@@ -151,6 +151,13 @@ for (const operand of notTensors) {
   add(`indexSelect of ${show(operand)}`, () => ops.indexSelect(wrong(operand), 0, ids(0)), /^indexSelect/);
   add(`indexSelect by ${show(operand)}`, () => ops.indexSelect(t23(), 0, wrong(operand)), /^indexSelect/);
   add(`cumSum of ${show(operand)}`, () => ops.cumSum(wrong(operand), 0), /^cumSum/);
+  add(`multinomial of ${show(operand)}`, () => ops.multinomial(wrong(operand), 1), /^multinomial/);
+  add(`bernoulli of ${show(operand)}`, () => ops.bernoulli(wrong(operand)), /^bernoulli/);
+  add(`sample of ${show(operand)}`, () => ops.sample(wrong(operand)), /^sample/);
+  add(`isNaN of ${show(operand)}`, () => ops.isNaN(wrong(operand)), /^isNaN/);
+  add(`isFinite of ${show(operand)}`, () => ops.isFinite(wrong(operand)), /^isFinite/);
+  add(`any of ${show(operand)}`, () => ops.any(wrong(operand)), /^any/);
+  add(`all of ${show(operand)}`, () => ops.all(wrong(operand)), /^all/);
   add(`topK of ${show(operand)}`, () => ops.topK(wrong(operand), 1), /^topK/);
   add(`embedding of ${show(operand)}`, () => ops.embedding(t23(), wrong(operand)), /^embedding/);
   add(`embedding in ${show(operand)}`, () => ops.embedding(wrong(operand), ids(0)), /^embedding/);
