@@ -19,7 +19,7 @@ import {
   startAt,
   type TextPosition,
 } from "./cli/lm-run.ts";
-import { commandLine, usageError } from "./cli/options.ts";
+import { commandLine, hyphenated, usageError } from "./cli/options.ts";
 import { followEpoch, type Position } from "./cli/position.ts";
 import { duration } from "./cli/progress.ts";
 import { mergeOptions } from "./cli/saved-state.ts";
@@ -74,6 +74,14 @@ const { values: options, given } = commandLine(
     generate: { type: "integer", min: 1, max: 1_000_000, help: "Print N words from the model in --resume" },
     prompt: { type: "text", help: "What they follow; else the beginning of a sentence" },
     temperature: { type: "number", default: 1, min: 0, help: "Below 1, likelier words; 0, always the likeliest" },
+    topK: { type: "integer", min: 1, help: "Draw among the so many likeliest words" },
+    topP: {
+      type: "number",
+      default: 1,
+      min: 0,
+      max: 1,
+      help: "Draw among the likeliest whose probabilities add up to it",
+    },
     ...commonOptions,
   },
 );
@@ -230,8 +238,8 @@ function describe(run: RunOptions): string {
 }
 
 if (options.generate === undefined) {
-  for (const name of ["prompt", "temperature"] as const) {
-    if (given.has(name)) usageError(PROGRAM, `--${name} needs --generate`);
+  for (const name of ["prompt", "temperature", "topK", "topP"] as const) {
+    if (given.has(name)) usageError(PROGRAM, `--${hyphenated(name)} needs --generate`);
   }
 } else if (options.resume === undefined) {
   usageError(PROGRAM, "--generate needs --resume FILE, a checkpoint of train-lm");

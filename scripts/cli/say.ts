@@ -1,6 +1,6 @@
 /** Words that a saved language model says. */
 import { type Dictionary, END_OF_SENTENCE, UNKNOWN } from "../../datasets/index.ts";
-import { ArgumentError, data, type Device } from "../../lib/index.ts";
+import { ArgumentError, type Device, Generator } from "../../lib/index.ts";
 import { generate } from "../../models/index.ts";
 import { loadModel } from "./lm-run.ts";
 
@@ -10,6 +10,8 @@ export interface SayOptions {
   /** Words that come before. Default: the beginning of a sentence. */
   prompt?: string | undefined;
   temperature: number;
+  topK?: number | undefined;
+  topP: number;
   seed: number;
   /** Ends it after the running word. */
   signal: AbortSignal;
@@ -17,11 +19,11 @@ export interface SayOptions {
 
 /** Prints `count` words as a checkpoint's model goes on after the prompt, each sentence on a line of its own. */
 export async function sayWords(file: string, device: Device, options: SayOptions): Promise<void> {
-  const { count, prompt = "", temperature, seed, signal } = options;
+  const { count, prompt = "", temperature, topK, topP, seed, signal } = options;
   const { model, dictionary } = loadModel(file, device);
   const words = prompt.split(/\s+/).filter((word) => word !== "");
   const ids = (words.length === 0 ? [END_OF_SENTENCE] : words).map((word) => idOf(dictionary, word));
-  const said = generate(model, ids, { temperature, random: new data.RandomSource(seed) });
+  const said = generate(model, ids, { temperature, topK, topP, generator: new Generator(seed) });
   for (let i = 1; i <= count; i++) {
     const word = dictionary.word(said.next().value);
     const ends = word === END_OF_SENTENCE || i === count;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { ArgumentError, cpu, data, manualSeed, nn, Tensor, tensor } from "thimble";
+import { ArgumentError, cpu, Generator as RandomGenerator, manualSeed, nn, Tensor, tensor } from "thimble";
 import { generate, LanguageModel } from "thimble/models";
 import type { HiddenState } from "thimble/training";
 
@@ -43,7 +43,7 @@ describe("generate", () => {
     const share = (temperature: number) => {
       const words = take(
         4000,
-        generate(new Table([row, row, row, row]), [0], { temperature, random: new data.RandomSource(5) }),
+        generate(new Table([row, row, row, row]), [0], { temperature, generator: new RandomGenerator(5) }),
       );
       return [0, 1, 2, 3].map((id) => words.filter((word) => word === id).length / words.length);
     };
@@ -55,9 +55,18 @@ describe("generate", () => {
     expect(share(1e-6)).toEqual([1, 0, 0, 0]);
   }, 30_000);
 
-  test("repeats with its source, or with manualSeed", () => {
+  test("topK and topP leave out what is unlikely", () => {
+    const row = [Math.log(0.5), Math.log(0.3), Math.log(0.2)];
+    const said = (options: object) =>
+      new Set(take(200, generate(new Table([row, row, row]), [0], { generator: new RandomGenerator(5), ...options })));
+    expect(said({})).toEqual(new Set([0, 1, 2]));
+    expect(said({ topK: 2 })).toEqual(new Set([0, 1]));
+    expect(said({ topP: 0.4 })).toEqual(new Set([0]));
+  });
+
+  test("repeats with its generator, or with manualSeed", () => {
     const model = new LanguageModel(6, 20, 6, { seqModel: "lstm", dropout: 0.5 });
-    const said = (seed: number) => take(20, generate(model, [1], { random: new data.RandomSource(seed) }));
+    const said = (seed: number) => take(20, generate(model, [1], { generator: new RandomGenerator(seed) }));
     expect(said(4)).toEqual(said(4));
     expect(said(4)).not.toEqual(said(5));
     const seeded = () => {

@@ -66,6 +66,7 @@ describe("the command line", () => {
       [["--generate", "5"], "--generate needs --resume FILE"],
       [["--prompt", "the"], "--prompt needs --generate"],
       [["--temperature", "0"], "--temperature needs --generate"],
+      [["--top-k", "5"], "--top-k needs --generate"],
       [["--text", "a.txt", "--data", "b"], "--data, --text and --generated exclude one another"],
       [["--text", "a.txt", "--generated"], "exclude one another"],
     ];
@@ -198,8 +199,14 @@ describe("a text of one's own", () => {
     );
     expect((await speak("--prompt", "the cat nobody-knows")).stdout).toBe(said.stdout);
     expect((await speak("--seed", "1")).stdout).not.toBe((await speak("--seed", "2")).stdout);
-    const likeliest = ["--temperature", "0", "--prompt", "the"];
-    expect((await speak(...likeliest, "--seed", "1")).stdout).toBe((await speak(...likeliest, "--seed", "2")).stdout);
+    for (const likeliest of [
+      ["--temperature", "0"],
+      ["--top-k", "1"],
+      ["--top-p", "1e-9"],
+    ]) {
+      const one = await speak(...likeliest, "--prompt", "the", "--seed", "1");
+      expect((await speak(...likeliest, "--prompt", "the", "--seed", "2")).stdout).toBe(one.stdout);
+    }
   }, 60_000);
 
   test("a word that a vocabulary without <unk> lacks is named", async () => {
