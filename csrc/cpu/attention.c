@@ -8,9 +8,10 @@
 static const double GRAIN = 2e5; /* multiplications worth a thread */
 
 enum {
-  SCORES = 64 * 1024, /* of a block, 256 KB: they stay in L2 beside what is packed, … */
-  MOST_ROWS = 4 * MR, /* … with no more rows, as a causal block has scores that nobody needs, … */
-  TASKS_A_THREAD = 4, /* and enough tasks that threads end together */
+  SCORES = 64 * 1024,            /* of a block, 256 KB: they stay in L2 beside what is packed, … */
+  MOST_TILES = VL < 16 ? 16 : 6, /* … with no more tiles of rows, … */
+  CAUSAL_TILES = VL < 16 ? 4 : 2, /* … nor, as a causal block has scores that nobody needs, with more than these, … */
+  TASKS_A_THREAD = 4,             /* … and enough tasks that threads end together */
 };
 
 attention attention_read(const int32_t *shape, double scale, double p, int32_t seed, int32_t stream) {
@@ -29,9 +30,9 @@ attention attention_read(const int32_t *shape, double scale, double p, int32_t s
   for (int d = 0; d < a.ndim; d++) a.batch *= a.sizes[d];
   a.score_row = apart(th_ceil_div(a.keys, NR) * NR);
   a.q_row = apart(a.features), a.value_row = apart(a.values);
-  const ptrdiff_t rows = th_max(1, th_min(MOST_ROWS, SCORES / a.score_row));
-  a.blocks = th_ceil_div(a.length, rows);
-  a.block = a.blocks > 0 ? th_ceil_div(a.length, a.blocks) : 0;
+  const ptrdiff_t tiles = th_max(1, th_min(a.causal ? CAUSAL_TILES : MOST_TILES, SCORES / a.score_row / MR));
+  a.block = th_min(a.length, tiles * MR);
+  a.blocks = th_ceil_div(a.length, tiles * MR);
   return a;
 }
 

@@ -55,8 +55,8 @@ typedef struct {
 } attention_block;
 
 TH_INLINE attention_block attention_block_at(const attention *a, ptrdiff_t index, ptrdiff_t block) {
-  attention_block b = {.index = index, .first = th_split(a->length, block, a->blocks)};
-  b.rows = th_split(a->length, block + 1, a->blocks) - b.first;
+  attention_block b = {.index = index, .first = block * a->block};
+  b.rows = th_min(a->block, a->length - b.first);
   b.keys = attention_keys(a, b.first + b.rows - 1);
   return b;
 }
