@@ -2,6 +2,7 @@
 export { keepsNothing, type LeftAlone, type ModuleOptions, Module, type StateDict } from "./module.ts";
 export { Buffer, Parameter } from "./parameter.ts";
 export { MultiheadAttention, type MultiheadAttentionCall, type MultiheadAttentionOptions } from "./attention.ts";
+export { TransformerEncoderLayer, type TransformerEncoderLayerOptions } from "./transformer.ts";
 export { Embedding } from "./embedding.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
 export { Conv, type ConvModuleOptions } from "./conv.ts";
