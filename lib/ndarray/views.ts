@@ -48,6 +48,23 @@ export function unsqueezeLayout({ shape, strides, offset }: Layout, axis: number
   return { shape: target, strides: [...strides.slice(0, at), 1, ...strides.slice(at)], offset };
 }
 
+/** Without two axes, whose diagonal is the last axis instead: elements (i, i + offset), or (i - offset, i) below it. */
+export function diagonalLayout({ shape, strides, offset }: Layout, above: number, axes: readonly number[]): Layout {
+  if (!Number.isInteger(above)) {
+    throw new ShapeError("diagonal", `the offset must be an integer, not ${describe(above)}`, { shapes: [shape] });
+  }
+  const [row, column] = checkAxes("diagonal", axes, shape) as [number, number];
+  const [down, right] = [Math.max(0, -above), Math.max(0, above)];
+  const count = Math.max(0, Math.min(shape[row]! - down, shape[column]! - right));
+  const start = count === 0 ? 0 : down * strides[row]! + right * strides[column]!;
+  const stays = (_: number, i: number) => i !== row && i !== column;
+  return {
+    shape: [...shape.filter(stays), count],
+    strides: [...strides.filter(stays), strides[row]! + strides[column]!],
+    offset: offset + start,
+  };
+}
+
 /** One range for each axis; those left out take all. */
 export function sliceLayout({ shape, strides, offset }: Layout, ranges: readonly Range[], operation = "slice"): Layout {
   if (ranges.length > shape.length) {

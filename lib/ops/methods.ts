@@ -14,9 +14,10 @@ import { embedding } from "./embedding.ts";
 import * as compare from "./compare.ts";
 import * as elementwise from "./elementwise.ts";
 import { gather, indexSelect } from "./gather.ts";
-import { matmul } from "./matmul.ts";
+import { matmul, outer } from "./matmul.ts";
 import { to } from "./move.ts";
 import { avgPool, maxPool, type PoolOptions } from "./pool.ts";
+import * as rearrange from "./rearrange.ts";
 import * as reductions from "./reduce.ts";
 import * as shapes from "./shape.ts";
 import { logSoftmax, softmax } from "./softmax.ts";
@@ -80,6 +81,8 @@ declare module "../autograd/tensor.ts" {
     leakyRelu(slope?: number): Tensor;
     /** The matrix product over the last two axes, with broadcast batch axes. */
     matmul(other: Tensor): Tensor;
+    /** This vector's elements times each of another: out[i][j] = this[i] · other[j]. */
+    outer(other: Tensor): Tensor;
     /** Over the axes, by default all: `sum(0)`, `sum({ axes: [0, 1], keepDims: true })`. */
     sum(options?: Axes | ReduceOptions): Tensor;
     /** The mean over the axes, as {@link sum}. */
@@ -124,10 +127,20 @@ declare module "../autograd/tensor.ts" {
     broadcastTo(shape: Shape): Tensor;
     /** Reverses axes, by default all. */
     flip(axes?: number | readonly number[]): Tensor;
+    /** The diagonal of two axes, by default the first, as the last axis instead: elements (i, i + offset). */
+    diagonal(offset?: number, first?: number, second?: number): Tensor;
     /** A part, one range for each axis, fewer allowed: an index, null, [start, stop] or [start, stop, step]. */
     slice(...ranges: Range[]): Tensor;
     /** Zeros around: [before, after] for each axis. */
     pad(widths: readonly (readonly [number, number])[]): Tensor;
+    /** The lower triangle of the last two axes, up to a diagonal (positive: above the main one); zeros elsewhere. */
+    tril(diagonal?: number): Tensor;
+    /** The upper triangle of the last two axes, from a diagonal on. */
+    triu(diagonal?: number): Tensor;
+    /** Elements moved by `shifts` along the axes, and around their ends; without axes, in row-major order. */
+    roll(shifts: number | readonly number[], axes?: number | readonly number[]): Tensor;
+    /** This tensor `repeats[i]` times along axis i, as torch's `repeat` and NumPy's `tile`. */
+    repeat(repeats: Shape): Tensor;
     /** Puts `dilation` zeros after every element along the axes. */
     dilate(axes: number | readonly number[], dilation: number): Tensor;
     /** Takes every (dilation + 1)-th element along the axes. */
@@ -138,6 +151,8 @@ declare module "../autograd/tensor.ts" {
     concat(others: readonly Tensor[], axis?: number): Tensor;
     /** The slices along an axis, by default 0, which is dropped: `torch.unbind`. */
     split(axis?: number): Tensor[];
+    /** At most `count` slices of one size along an axis, which they keep; the last may be smaller. */
+    chunk(count: number, axis?: number): Tensor[];
     /** Zeroes elements with probability p, and scales the others by 1 / (1 - p). */
     dropout(p: number): Tensor;
     /** Convolution of images (N, H, W, Cin) with a weight (k, k, Cin, Cout). */
@@ -207,6 +222,7 @@ Object.assign(Tensor.prototype, {
   softplus: method(elementwise.softplus),
   leakyRelu: method(elementwise.leakyRelu),
   matmul: method(matmul),
+  outer: method(outer),
   sum: method(reductions.sum),
   mean: method(reductions.mean),
   max: method(reductions.max),
@@ -229,13 +245,19 @@ Object.assign(Tensor.prototype, {
   permute: method(shapes.permute),
   broadcastTo: method(shapes.broadcastTo),
   flip: method(shapes.flip),
+  diagonal: method(shapes.diagonal),
   slice: method(shapes.slice),
   pad: method(shapes.pad),
+  tril: method(rearrange.tril),
+  triu: method(rearrange.triu),
+  roll: method(rearrange.roll),
+  repeat: method(rearrange.repeat),
   dilate: method(shapes.dilate),
   undilate: method(shapes.undilate),
   stack: method((a, others: readonly Tensor[], axis?: number) => shapes.stack(withFirst(a, others), axis)),
   concat: method((a, others: readonly Tensor[], axis?: number) => shapes.concat(withFirst(a, others), axis)),
   split: method(shapes.split),
+  chunk: method(shapes.chunk),
   dropout: method(dropout),
   conv: method(conv),
   convTranspose: method(convTranspose),
