@@ -10,6 +10,12 @@ import { describe } from "./operands.ts";
 export type Range = number | null | readonly [End, End] | readonly [End, End, number];
 type End = number | null;
 
+/** The ranges of a part [start, stop) of one axis. */
+export const partAt = (axis: number, start: number, stop: number): Range[] => [
+  ...new Array<null>(axis).fill(null),
+  [start, stop],
+];
+
 /** Where the elements of an array lie in its storage. */
 export interface Layout {
   readonly shape: Shape;

@@ -7,7 +7,8 @@ import type { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError } from "../native/errors.ts";
 import { binary, combine, unary } from "../ndarray/arithmetic.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
-import { checkNumber, checkTensor, factors, overGradient, unbroadcast } from "./support.ts";
+import { tidy } from "../ndarray/scope.ts";
+import { checkFloat, checkNumber, checkTensor, factors, overGradient, unbroadcast } from "./support.ts";
 
 type UnaryName =
   "neg" | "exp" | "log" | "sqrt" | "sin" | "cos" | "tanh" | "relu" | "sigmoid" | "abs" | "gelu" | "silu" | "softplus";
@@ -162,6 +163,15 @@ export function div(a: Operand, b: Operand): Tensor {
     needs[0] ? unbroadcast(binary("div", g, divisor), shape) : null,
     needs[1] ? unbroadcast(divisorGradient(g, divisor, quotient), divisor.shape) : null,
   ]);
+}
+
+/** a + weight · (b - a), as torch.lerp: a where the weight is 0, b where it is 1. The weight is a number, or a tensor. */
+export function lerp(a: Tensor, b: Tensor, weight: Operand): Tensor {
+  checkFloat("lerp", a);
+  checkFloat("lerp", b);
+  if (typeof weight === "number") checkNumber("lerp", "the weight", weight);
+  else checkFloat("lerp", weight, "the weight");
+  return tidy(() => add(a, mul(sub(b, a), weight)));
 }
 
 /** a to the power of a number: gradient g · p · a^(p - 1). */

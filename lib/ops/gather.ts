@@ -1,15 +1,17 @@
-/** Elements, or whole slices, along one axis by number. */
+/** Elements, or whole slices, along one axis by number: read, and added to. */
 import { record } from "../autograd/record.ts";
 import type { Tensor } from "../autograd/tensor.ts";
-import { ShapeError } from "../native/errors.ts";
+import { formatShape, ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
-import { checkAxis, type Shape } from "../ndarray/layout.ts";
+import { checkAxis, sameShape, type Shape } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
+import { sameDevice } from "../ndarray/operands.ts";
 import { pack } from "../ndarray/pack.ts";
 import { tidy } from "../ndarray/scope.ts";
+import type { Range } from "../ndarray/views.ts";
 import { lookUp } from "./embedding.ts";
-import { permute, reshape } from "./shape.ts";
-import { checkIds, checkTensor, contiguous } from "./support.ts";
+import { broadcastTo, permute, reshape } from "./shape.ts";
+import { checkFloat, checkIds, checkTensor, contiguous } from "./support.ts";
 
 /**
  * Elements along an axis, as torch.gather: along axis 1 out[i][j] = a[i][ids[i][j]]. `ids` int32 has as many axes as `a`
@@ -38,7 +40,7 @@ export function gatherAs(operation: string, a: Tensor, axis: number, ids: Tensor
   }
   const index = ids.data.compact();
   const result = record(operation, take(operation, a.data, at, index), [a], [index], (g, { saved: [used] }) => [
-    addByIndex(operation, g, at, used, shape),
+    addByIndex(operation, NDArray.zeros(shape, g), g, at, used),
   ]);
   index.dispose();
   return result;
@@ -55,14 +57,13 @@ function take(operation: string, a: NDArray, axis: number, ids: NDArray): NDArra
   return out;
 }
 
-/** An array of `shape` that has zeros, and the sums of all g[…, i, …] at […, ids[…, i, …], …]; `ids` is compact. */
-export function addByIndex(operation: string, g: NDArray, axis: number, ids: NDArray, shape: Shape): NDArray {
-  const from = contiguous(g);
-  const out = NDArray.zeros(shape, g);
+/** Adds each g[…, i, …] to out[…, ids[…, i, …], …], in order; `ids` is compact. @returns `out`. */
+export function addByIndex(operation: string, out: NDArray, g: NDArray, axis: number, ids: NDArray): NDArray {
   if (g.size === 0) return out;
+  const from = contiguous(g);
   const { backend } = g.device;
   const layout = pack(ids.shape, placesOf(out.strides, axis));
-  const [size, stride] = [shape[axis]!, out.strides[axis]!];
+  const [size, stride] = [out.shape[axis]!, out.strides[axis]!];
   check(backend.th_scatter_add(out.pointer, from.pointer, ids.pointer, layout, size, stride), backend, operation);
   return out;
 }
@@ -89,5 +90,70 @@ export function indexSelect(a: Tensor, axis: number, ids: Tensor): Tensor {
     const rest = [...before, ...after];
     const table = reshape(permute(a, inFront), [a.shape[at]!, rest.reduce((n, m) => n * m, 1)]);
     return permute(reshape(lookUp("indexSelect", table, ids), [ids.size, ...rest]), back);
+  });
+}
+
+/**
+ * `a` with elements of `source` added along an axis, as torch.scatter_add: along axis 1 out[i][ids[i][j]] += source[i][j].
+ * `ids` int32 has as many axes as both, and is no longer than `source` on any, nor than `a` on the other ones. Sums are
+ * made in order, the same ones on every run. Gradient: that of `a` is the result's, that of `source` its elements at the ids.
+ * @throws ArgumentError for an id outside [0, size of the axis).
+ */
+export function scatterAdd(a: Tensor, axis: number, ids: Tensor, source: Tensor): Tensor {
+  return scatterAddAs("scatterAdd", a, axis, ids, source);
+}
+
+function scatterAddAs(operation: string, a: Tensor, axis: number, ids: Tensor, source: Tensor): Tensor {
+  checkFloat(operation, a);
+  checkIds(operation, ids, a, "ids");
+  checkFloat(operation, source, "the source");
+  sameDevice(operation, a.data, source.data);
+  const shapes = [a.shape, ids.shape, source.shape];
+  if (ids.ndim !== a.ndim || source.ndim !== a.ndim)
+    throw new ShapeError(operation, "the ids and the source must have as many axes as the tensor", { shapes });
+  if (a.ndim === 0) {
+    const [x, index, y] = [reshape(a, [1]), reshape(ids, [1]), reshape(source, [1])];
+    return tidy(() => reshape(scatterAddAs(operation, x, axis, index, y), []));
+  }
+  const at = checkAxis(operation, axis, a.ndim, a.shape);
+  if (ids.shape.some((n, i) => n > source.shape[i]! || (i !== at && n > a.shape[i]!))) {
+    const problem = `the ids must be no longer than the source, and than the tensor on every axis but ${at}`;
+    throw new ShapeError(operation, problem, { shapes });
+  }
+  const used = ids.shape.map((n): Range => [0, n]);
+  const { shape } = source;
+  return tidy(() => {
+    const index = ids.data.compact();
+    take(operation, a.data, at, index); // refuses ids that are outside
+    const out = addByIndex(operation, a.data.copy(), source.data.slice(...used), at, index);
+    return record(operation, out, [a, source], [index], (g, { saved: [places], needs }) => [
+      g,
+      needs[1] ? NDArray.zeros(shape, g).set(used, take(operation, g, at, places)) : null,
+    ]);
+  });
+}
+
+/**
+ * `a` with the slices of `source` along an axis added to its slices `ids` (n) int32 there, as torch.index_add; `source` has
+ * n of them, and the shape of `a` otherwise. Sums are made in order. Gradient: as {@link scatterAdd}'s.
+ * @throws ArgumentError for an id outside [0, size of the axis).
+ */
+export function indexAdd(a: Tensor, axis: number, ids: Tensor, source: Tensor): Tensor {
+  checkFloat("indexAdd", a);
+  checkIds("indexAdd", ids, a, "ids");
+  checkFloat("indexAdd", source, "the source");
+  const shapes = [a.shape, ids.shape, source.shape];
+  if (a.ndim === 0) throw new ShapeError("indexAdd", "takes at least one axis", { shapes });
+  if (ids.ndim !== 1) throw new ShapeError("indexAdd", "the ids must have one axis", { shapes });
+  const at = checkAxis("indexAdd", axis, a.ndim, a.shape);
+  const expected = a.shape.map((n, i) => (i === at ? ids.size : n));
+  if (!sameShape(source.shape, expected))
+    throw new ShapeError("indexAdd", `the source must have shape ${formatShape(expected)}`, { shapes });
+  return tidy(() => {
+    const along = reshape(
+      ids,
+      expected.map((n, i) => (i === at ? n : 1)),
+    );
+    return scatterAddAs("indexAdd", a, at, broadcastTo(along, expected), source);
   });
 }

@@ -13,7 +13,7 @@ import { dropout } from "./dropout.ts";
 import { embedding } from "./embedding.ts";
 import * as compare from "./compare.ts";
 import * as elementwise from "./elementwise.ts";
-import { gather, indexSelect } from "./gather.ts";
+import { gather, indexAdd, indexSelect, scatterAdd } from "./gather.ts";
 import { matmul, outer } from "./matmul.ts";
 import { to } from "./move.ts";
 import { avgPool, maxPool, type PoolOptions } from "./pool.ts";
@@ -23,6 +23,7 @@ import * as shapes from "./shape.ts";
 import { logSoftmax, softmax } from "./softmax.ts";
 import { argSort, sort, type SortOptions, topK, type TopKOptions } from "./sort.ts";
 import { upsample } from "./upsample.ts";
+import { cosineSimilarity, type CosineSimilarityOptions, norm, type NormOptions } from "./vector-norm.ts";
 
 declare module "../autograd/tensor.ts" {
   interface Tensor {
@@ -49,6 +50,8 @@ declare module "../autograd/tensor.ts" {
     greaterEqual(other: elementwise.Operand): Tensor;
     /** a where this tensor is not zero, b elsewhere: tensors that broadcast, or numbers. */
     where(a: elementwise.Operand, b: elementwise.Operand): Tensor;
+    /** this + weight · (other - this). */
+    lerp(other: Tensor, weight: elementwise.Operand): Tensor;
     /** To the power of a number. */
     pow(exponent: number): Tensor;
     /** -this. */
@@ -99,6 +102,12 @@ declare module "../autograd/tensor.ts" {
     variance(options?: Axes | reductions.VarianceOptions): Tensor;
     /** The standard deviation over the axes, the root of {@link variance}. */
     std(options?: Axes | reductions.VarianceOptions): Tensor;
+    /** The product over the axes, as {@link sum}. */
+    prod(options?: Axes | ReduceOptions): Tensor;
+    /** The p-norm over the axes, by default the Euclidean one over all. */
+    norm(options?: Axes | NormOptions): Tensor;
+    /** The cosine of the angle to another tensor's vectors along an axis, by default 1. */
+    cosineSimilarity(other: Tensor, options?: CosineSimilarityOptions): Tensor;
     /** log Σ exp over the axes, as {@link sum}. */
     logSumExp(options?: Axes | ReduceOptions): Tensor;
     /** Running sums along an axis. */
@@ -171,6 +180,10 @@ declare module "../autograd/tensor.ts" {
     gather(axis: number, ids: Tensor): Tensor;
     /** The slices `ids` (n) int32 along an axis. */
     indexSelect(axis: number, ids: Tensor): Tensor;
+    /** This tensor with elements of `source` added along an axis at `ids`, int32. */
+    scatterAdd(axis: number, ids: Tensor, source: Tensor): Tensor;
+    /** This tensor with the slices of `source` along an axis added to its slices `ids` (n) int32. */
+    indexAdd(axis: number, ids: Tensor, source: Tensor): Tensor;
     /** This tensor on another device or with another dtype. */
     to(target: Device | ArrayOptions): Tensor;
   }
@@ -203,6 +216,7 @@ Object.assign(Tensor.prototype, {
   greater: method(compare.greater),
   greaterEqual: method(compare.greaterEqual),
   where: method(compare.where),
+  lerp: method(elementwise.lerp),
   pow: method(elementwise.pow),
   neg: method(elementwise.neg),
   exp: method(elementwise.exp),
@@ -231,6 +245,9 @@ Object.assign(Tensor.prototype, {
   argMin: method(reductions.argMin),
   variance: method(reductions.variance),
   std: method(reductions.std),
+  prod: method(reductions.prod),
+  norm: method(norm),
+  cosineSimilarity: method(cosineSimilarity),
   logSumExp: method(reductions.logSumExp),
   cumSum: method(cumSum),
   topK: method(topK),
@@ -267,5 +284,7 @@ Object.assign(Tensor.prototype, {
   embedding: method(embedding),
   gather: method(gather),
   indexSelect: method(indexSelect),
+  scatterAdd: method(scatterAdd),
+  indexAdd: method(indexAdd),
   to: method(to),
 });

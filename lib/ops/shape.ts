@@ -6,7 +6,7 @@ import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { pad as padArray } from "../ndarray/arithmetic.ts";
 import { sameDevice } from "../ndarray/operands.ts";
 import { checkAxes, checkAxis, sameShape, type Shape } from "../ndarray/layout.ts";
-import type { Range } from "../ndarray/views.ts";
+import { partAt, type Range } from "../ndarray/views.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { checkInteger, checkTensor, unbroadcast } from "./support.ts";
 
@@ -201,10 +201,6 @@ function cut(name: string, a: Tensor, parts: readonly Range[][]): Tensor[] {
 }
 
 const indexAt = (axis: number, index: number): Range[] => [...new Array<null>(axis).fill(null), index];
-const partAt = (axis: number, start: number, stop: number): Range[] => [
-  ...new Array<null>(axis).fill(null),
-  [start, stop],
-];
 
 /** Copies each tensor to its part of a new array. */
 function join(name: string, tensors: readonly Tensor[], shape: Shape, parts: readonly (readonly Range[])[]): Tensor {

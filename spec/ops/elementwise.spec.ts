@@ -11,6 +11,7 @@ interface Options {
   scalar?: number;
   exponent?: number;
   slope?: number;
+  weight?: number;
 }
 
 checkFamily<Options>("elementwise", {
@@ -34,6 +35,7 @@ checkFamily<Options>("elementwise", {
   gelu: (_, a) => ops.gelu(a),
   silu: (_, a) => ops.silu(a),
   softplus: (_, a) => ops.softplus(a),
+  lerp: ({ weight }, a, b, c) => ops.lerp(a, b, weight ?? c!),
   leakyRelu: ({ slope }, a) => ops.leakyRelu(a, slope),
 });
 
