@@ -156,6 +156,7 @@ typedef enum {
   TH_BINARY_LEAKY_RELU_BACKWARD = 21, /* (g, x): x > 0 ? g : p · g */
   TH_BINARY_LESS = 22,
   TH_BINARY_LESS_EQUAL = 23,
+  TH_BINARY_LERP = 24, /* x + p · (y - x), exact at both ends */
 } th_binary_op;
 
 /** out[…] = value. layout: out. */

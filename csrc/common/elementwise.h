@@ -67,7 +67,8 @@
   OP(SOFTPLUS_BACKWARD, x *TH_SIGMOID(y))                                                                              \
   OP(LEAKY_RELU_BACKWARD, y > 0 ? x : p * x)                                                                           \
   OP(LESS, x < y ? 1 : 0)                                                                                              \
-  OP(LESS_EQUAL, x <= y ? 1 : 0)
+  OP(LESS_EQUAL, x <= y ? 1 : 0)                                                                                       \
+  OP(LERP, p < 0.5f ? x + p * (y - x) : y - (1 - p) * (y - x))
 
 /* int32, as unsigned so that overflow wraps; comparisons are signed */
 #define INT_UNARY(OP)                                                                                                  \

@@ -235,6 +235,23 @@ TEST_SUITE(binary) {
   for (size_t i = 0; i < sizeof powers / sizeof *powers; i++) check_binary(TH_BINARY_POW_BACKWARD, powers[i]);
 }
 
+TEST_SUITE(lerp) {
+  enum { N = 1003 };
+  static const double weights[] = {0, 0.25, 0.49, 0.5, 0.9, 1, -0.5, 1.75};
+  const int32_t layout[] = {1, N, 1, 1, 1};
+  float *x = test_random(N, 3), *y = test_random(N, 4), *out = test_nan(N);
+  for (size_t w = 0; w < sizeof weights / sizeof *weights; w++) {
+    const double p = weights[w];
+    check(th_binary(out, x, y, layout, TH_BINARY_LERP, TH_DTYPE_FLOAT32, p) == TH_STATUS_OK, "status");
+    for (int i = 0; i < N; i++) {
+      const double a = (double)x[i], b = (double)y[i], exact = a + (double)(float)p * (b - a);
+      const double error = fabs((double)out[i] - exact), scale = p == 0 || p == 1 ? 0 : fabs(a) + fabs(b);
+      check(error <= 5e-7 * scale, "lerp %g: (%g, %g) gives %.9g, not %.9g", p, a, b, (double)out[i], exact);
+    }
+  }
+  free(x), free(y), free(out);
+}
+
 /* ------------------------------------------------------------------------------------------ int32, cast */
 
 TEST_SUITE(int32) {

@@ -97,6 +97,7 @@ export const Binary = {
   leakyReluBackward: 21,
   less: 22,
   lessEqual: 23,
+  lerp: 24,
 } as const;
 export type Binary = keyof typeof Binary;
 

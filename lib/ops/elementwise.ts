@@ -169,9 +169,16 @@ export function div(a: Operand, b: Operand): Tensor {
 export function lerp(a: Tensor, b: Tensor, weight: Operand): Tensor {
   checkFloat("lerp", a);
   checkFloat("lerp", b);
-  if (typeof weight === "number") checkNumber("lerp", "the weight", weight);
-  else checkFloat("lerp", weight, "the weight");
-  return tidy(() => add(a, mul(sub(b, a), weight)));
+  if (typeof weight !== "number") {
+    checkFloat("lerp", weight, "the weight");
+    return tidy(() => add(a, mul(sub(b, a), weight)));
+  }
+  checkNumber("lerp", "the weight", weight);
+  const [m, n] = [a.shape, b.shape];
+  return record("lerp", binary("lerp", a.data, b.data, weight), [a, b], [], (g, { needs }) => [
+    needs[0] ? unary("mulScalar", unbroadcast(g, m), 1 - weight) : null,
+    needs[1] ? unary("mulScalar", unbroadcast(g, n), weight) : null,
+  ]);
 }
 
 /** a to the power of a number: gradient g · p · a^(p - 1). */

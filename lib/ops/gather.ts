@@ -3,14 +3,15 @@ import { record } from "../autograd/record.ts";
 import type { Tensor } from "../autograd/tensor.ts";
 import { formatShape, ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
-import { checkAxis, sameShape, type Shape } from "../ndarray/layout.ts";
+import { checkAxis, sameShape, type Shape, sizeOf } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { sameDevice } from "../ndarray/operands.ts";
 import { pack } from "../ndarray/pack.ts";
 import { tidy } from "../ndarray/scope.ts";
 import type { Range } from "../ndarray/views.ts";
-import { lookUp } from "./embedding.ts";
-import { broadcastTo, permute, reshape } from "./shape.ts";
+import { add } from "./elementwise.ts";
+import { lookUp, sumRows } from "./embedding.ts";
+import { permute, reshape } from "./shape.ts";
 import { checkFloat, checkIds, checkTensor, contiguous } from "./support.ts";
 
 /**
@@ -83,12 +84,9 @@ export function indexSelect(a: Tensor, axis: number, ids: Tensor): Tensor {
   if (a.ndim === 0) throw new ShapeError("indexSelect", "takes at least one axis", { shapes });
   if (ids.ndim !== 1) throw new ShapeError("indexSelect", "the ids must have one axis", { shapes });
   const at = checkAxis("indexSelect", axis, a.ndim, a.shape);
-  const [before, after] = [a.shape.slice(0, at), a.shape.slice(at + 1)];
-  const inFront = [at, ...a.shape.keys()].filter((n, i) => i === 0 || n !== at);
-  const back = Array.from(a.shape.keys(), (i) => inFront.indexOf(i));
+  const { inFront, back, rest } = asTable(a.shape, at);
   return tidy(() => {
-    const rest = [...before, ...after];
-    const table = reshape(permute(a, inFront), [a.shape[at]!, rest.reduce((n, m) => n * m, 1)]);
+    const table = reshape(permute(a, inFront), [a.shape[at]!, sizeOf(rest)]);
     return permute(reshape(lookUp("indexSelect", table, ids), [ids.size, ...rest]), back);
   });
 }
@@ -100,10 +98,7 @@ export function indexSelect(a: Tensor, axis: number, ids: Tensor): Tensor {
  * @throws ArgumentError for an id outside [0, size of the axis).
  */
 export function scatterAdd(a: Tensor, axis: number, ids: Tensor, source: Tensor): Tensor {
-  return scatterAddAs("scatterAdd", a, axis, ids, source);
-}
-
-function scatterAddAs(operation: string, a: Tensor, axis: number, ids: Tensor, source: Tensor): Tensor {
+  const operation = "scatterAdd";
   checkFloat(operation, a);
   checkIds(operation, ids, a, "ids");
   checkFloat(operation, source, "the source");
@@ -112,8 +107,7 @@ function scatterAddAs(operation: string, a: Tensor, axis: number, ids: Tensor, s
   if (ids.ndim !== a.ndim || source.ndim !== a.ndim)
     throw new ShapeError(operation, "the ids and the source must have as many axes as the tensor", { shapes });
   if (a.ndim === 0) {
-    const [x, index, y] = [reshape(a, [1]), reshape(ids, [1]), reshape(source, [1])];
-    return tidy(() => reshape(scatterAddAs(operation, x, axis, index, y), []));
+    return tidy(() => reshape(scatterAdd(reshape(a, [1]), axis, reshape(ids, [1]), reshape(source, [1])), []));
   }
   const at = checkAxis(operation, axis, a.ndim, a.shape);
   if (ids.shape.some((n, i) => n > source.shape[i]! || (i !== at && n > a.shape[i]!))) {
@@ -135,13 +129,14 @@ function scatterAddAs(operation: string, a: Tensor, axis: number, ids: Tensor, s
 
 /**
  * `a` with the slices of `source` along an axis added to its slices `ids` (n) int32 there, as torch.index_add; `source` has
- * n of them, and the shape of `a` otherwise. Sums are made in order. Gradient: as {@link scatterAdd}'s.
+ * n of them, and the shape of `a` otherwise. Slices of one id are added up in order. Gradient: as {@link scatterAdd}'s.
  * @throws ArgumentError for an id outside [0, size of the axis).
  */
 export function indexAdd(a: Tensor, axis: number, ids: Tensor, source: Tensor): Tensor {
   checkFloat("indexAdd", a);
   checkIds("indexAdd", ids, a, "ids");
   checkFloat("indexAdd", source, "the source");
+  sameDevice("indexAdd", a.data, source.data);
   const shapes = [a.shape, ids.shape, source.shape];
   if (a.ndim === 0) throw new ShapeError("indexAdd", "takes at least one axis", { shapes });
   if (ids.ndim !== 1) throw new ShapeError("indexAdd", "the ids must have one axis", { shapes });
@@ -149,11 +144,19 @@ export function indexAdd(a: Tensor, axis: number, ids: Tensor, source: Tensor): 
   const expected = a.shape.map((n, i) => (i === at ? ids.size : n));
   if (!sameShape(source.shape, expected))
     throw new ShapeError("indexAdd", `the source must have shape ${formatShape(expected)}`, { shapes });
+  const { inFront, back, rest } = asTable(a.shape, at);
   return tidy(() => {
-    const along = reshape(
-      ids,
-      expected.map((n, i) => (i === at ? n : 1)),
-    );
-    return scatterAddAs("indexAdd", a, at, broadcastTo(along, expected), source);
+    const index = ids.data.compact();
+    const rows = a.shape[at]!;
+    take("indexAdd", NDArray.empty([rows], a.data), 0, index); // refuses ids that are outside
+    const table = reshape(permute(source, inFront), [ids.size, sizeOf(rest)]);
+    return add(a, permute(reshape(sumRows("indexAdd", table, index, rows), [rows, ...rest]), back));
   });
+}
+
+/** How an array becomes a table of its slices along `axis`, and back: that axis goes in front of the rest. */
+function asTable(shape: Shape, axis: number): { inFront: number[]; back: number[]; rest: number[] } {
+  const inFront = [axis, ...shape.keys()].filter((n, i) => i === 0 || n !== axis);
+  const back = Array.from(shape.keys(), (i) => inFront.indexOf(i));
+  return { inFront, back, rest: shape.filter((_, i) => i !== axis) };
 }

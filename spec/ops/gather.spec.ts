@@ -67,8 +67,9 @@ onEachDevice("gather", (device) => {
     const random = new Random(3);
     const [rows, count] = [5, 30000];
     const [values, index] = [random.uniform(count * 2), Int32Array.from({ length: count }, () => random.integer(0, rows - 1))]; // prettier-ignore
-    const expected = new Float32Array(rows * 2).fill(1);
-    values.forEach((v, i) => (expected[index[i >> 1]! * 2 + (i & 1)]! += v));
+    const sums = new Float32Array(rows * 2);
+    values.forEach((v, i) => (sums[index[i >> 1]! * 2 + (i & 1)]! += v));
+    const expected = sums.map((sum) => sum + 1);
     const y = ops.indexAdd(tensor(new Float32Array(rows * 2).fill(1), { shape: [rows, 2], device }), 0, tensor(index, { device }), tensor(values, { shape: [count, 2], device })); // prettier-ignore
     expect(y.toTypedArray()).toEqual(expected);
   });
@@ -142,9 +143,12 @@ onEachDevice("gather", (device) => {
       expect(String((error as Error).message)).toMatch(message);
     }
     for (const other of devices.filter((each) => each !== device))
-      expect(() => ops.gather(x(), 0, tensor([[0]], { dtype: "int32", device: other }))).toThrow(
-        /^gather: arrays are on/,
-      );
+      for (const run of [
+        () => ops.gather(x(), 0, tensor([[0]], { dtype: "int32", device: other })),
+        () => ops.scatterAdd(x(), 0, ids([[0]]), tensor([[0]], { device: other })),
+        () => ops.indexAdd(x(), 0, ids([0]), tensor([[0, 0, 0]], { device: other })),
+      ])
+        expect(run).toThrow(/^(gather|scatterAdd|indexAdd): arrays are on/);
   });
 
   test("nothing is left behind", () => {
