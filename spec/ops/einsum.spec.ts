@@ -139,7 +139,8 @@ onEachDevice("einsum", (device) => {
     const x = new Tensor(NDArray.ones([8, 8, 16], { device }), { requiresGrad: true });
     const run = () => {
       const y = ops.einsum("iij,kkl,ml->mj", x, x, x.slice(0));
-      y.backward(NDArray.ones(y.shape, { device }));
+      using seed = NDArray.ones(y.shape, { device });
+      y.backward(seed);
       y.dispose();
       x.grad = null;
       expect(() => ops.einsum("ijk,jkl->i", x, x)).toThrow(ShapeError);

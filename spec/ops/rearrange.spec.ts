@@ -134,7 +134,8 @@ onEachDevice("triangles, rolls and repetitions", (device) => {
     const x = new Tensor(NDArray.ones([8, 16], { device }), { requiresGrad: true });
     const run = () => {
       for (const y of [x.tril(), x.triu(1), x.roll(3), x.roll([1, 2], [0, 1]), x.repeat([2, 2]), x.chunk(3)[1]!, x.diagonal(2)]) {
-        y.backward(NDArray.ones(y.shape, { device }));
+        using seed = NDArray.ones(y.shape, { device });
+        y.backward(seed);
         y.dispose();
       } // prettier-ignore
       x.data.repeat([2, 2]).dispose();

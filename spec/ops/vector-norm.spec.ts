@@ -100,7 +100,8 @@ onEachDevice("norms", (device) => {
     const a = new Tensor(NDArray.ones([32, 16], { device }), { requiresGrad: true });
     const run = () => {
       for (const y of [ops.norm(a, 1), ops.norm(a, { p: 3 }), ops.norm(a, { p: Infinity, axes: 0 }), ops.cosineSimilarity(a, a.slice(0)), ops.prod(a, 0), ops.lerp(a, a, 0.3)]) {
-        y.backward(NDArray.ones(y.shape, { device }));
+        using seed = NDArray.ones(y.shape, { device });
+        y.backward(seed);
         y.dispose();
       } // prettier-ignore
       a.grad = null;
