@@ -160,7 +160,14 @@ static void fill_loop(const th_chunk *chunk) {
   for (ptrdiff_t i = 0; i < n; i++) result[i] = value;
 }
 
-static void copy_loop(const th_chunk *chunk) { memcpy(chunk->out, chunk->a, (size_t)chunk->n * sizeof(th_word)); }
+/* memcpy moves kilobytes with `rep movsb`, which takes ten times as long where, within a page, the target is up to 15 bytes
+   ahead of the source: as where rows are rolled by one. Smaller pieces are moved otherwise. */
+static void copy_loop(const th_chunk *chunk) {
+  const size_t bytes = (size_t)chunk->n * sizeof(th_word), ahead = ((size_t)chunk->out - (size_t)chunk->a) % 4096;
+  const size_t piece = ahead > 0 && ahead < 16 ? 1024 : bytes;
+  for (size_t at = 0; at < bytes; at += piece)
+    memcpy((char *)chunk->out + at, (const char *)chunk->a + at, bytes - at < piece ? bytes - at : piece);
+}
 
 static void to_int_loop(const th_chunk *chunk) {
   const ptrdiff_t n = chunk->n;

@@ -84,6 +84,22 @@ TEST_SUITE(elementwise_large) {
   free(x), free(out), free(expected);
 }
 
+/* Targets a few bytes ahead of their source within a page are copied in pieces. */
+TEST_SUITE(copy_ahead) {
+  enum { N = 3001, PAGE = 1024 };
+  float *const x = test_random(5 * PAGE + N, 5), *const out = test_nan(5 * PAGE + N);
+  float *const expected = test_nan(5 * PAGE + N);
+  const ptrdiff_t start = (ptrdiff_t)(((size_t)x - (size_t)out) % (PAGE * sizeof *x) / sizeof *x); /* as in x's page */
+  for (ptrdiff_t ahead = 0; ahead <= 5; ahead++)
+    for (int32_t n = 1; n <= N; n += 600) {
+      for (ptrdiff_t i = 0; i < 5 * PAGE + N; i++) out[i] = expected[i] = 7;
+      for (ptrdiff_t i = 0; i < n; i++) expected[start + ahead + i] = x[i];
+      th_copy(out + start + ahead, x, (const int32_t[]){1, n, 1, 1});
+      check_close(out, expected, 5 * PAGE + N, 0, "a copy of %d elements, %td ahead", n, ahead);
+    }
+  free(x), free(out), free(expected);
+}
+
 /* ------------------------------------------------------------------------------------------ operations */
 
 static const float special[] = {0.0f,   -0.0f,   1.0f,   -1.0f,  0.5f,   2.0f,  -3.25f,  1e-30f,   -1e-30f,

@@ -33,7 +33,7 @@ export function roll(a: Tensor, shifts: number | readonly number[], axes?: numbe
 
 /**
  * The tensor `repeats[i]` times along axis i, as torch's `repeat` and NumPy's `tile`; more repeats than axes add axes in
- * front. Gradient: summed over the repetitions.
+ * front. A view, where only axes of size 1 are repeated. Gradient: summed over the repetitions.
  */
 export function repeat(a: Tensor, repeats: Shape): Tensor {
   checkTensor("repeat", a);
