@@ -69,7 +69,8 @@
   OP(LEAKY_RELU_BACKWARD, y > 0 ? x : p * x)                                                                           \
   OP(LESS, x < y ? 1 : 0)                                                                                              \
   OP(LESS_EQUAL, x <= y ? 1 : 0)                                                                                       \
-  OP(HUBER_BACKWARD, x *(y < -p ? -p : y > p ? p : y))
+  OP(HUBER_BACKWARD, x *(y < -p ? -p : y > p ? p : y))                                                                 \
+  OP(LERP, p < 0.5f ? x + p * (y - x) : y - (1 - p) * (y - x))
 
 /* int32, as unsigned so that overflow wraps; comparisons are signed */
 #define INT_UNARY(OP)                                                                                                  \

@@ -84,6 +84,22 @@ TEST_SUITE(elementwise_large) {
   free(x), free(out), free(expected);
 }
 
+/* Targets a few bytes ahead of their source within a page are copied in pieces. */
+TEST_SUITE(copy_ahead) {
+  enum { N = 3001, PAGE = 1024 };
+  float *const x = test_random(5 * PAGE + N, 5), *const out = test_nan(5 * PAGE + N);
+  float *const expected = test_nan(5 * PAGE + N);
+  const ptrdiff_t start = (ptrdiff_t)(((size_t)x - (size_t)out) % (PAGE * sizeof *x) / sizeof *x); /* as in x's page */
+  for (ptrdiff_t ahead = 0; ahead <= 5; ahead++)
+    for (int32_t n = 1; n <= N; n += 600) {
+      for (ptrdiff_t i = 0; i < 5 * PAGE + N; i++) out[i] = expected[i] = 7;
+      for (ptrdiff_t i = 0; i < n; i++) expected[start + ahead + i] = x[i];
+      th_copy(out + start + ahead, x, (const int32_t[]){1, n, 1, 1});
+      check_close(out, expected, 5 * PAGE + N, 0, "a copy of %d elements, %td ahead", n, ahead);
+    }
+  free(x), free(out), free(expected);
+}
+
 /* ------------------------------------------------------------------------------------------ operations */
 
 static const float special[] = {0.0f,   -0.0f,   1.0f,   -1.0f,  0.5f,   2.0f,  -3.25f,  1e-30f,   -1e-30f,
@@ -235,6 +251,23 @@ TEST_SUITE(binary) {
   for (int op = TH_BINARY_ADD; op <= TH_BINARY_HUBER_BACKWARD; op++) check_binary(op, 2);
   static const double powers[] = {0, 1, 3, 0.5, -1, 1.5, 2.25};
   for (size_t i = 0; i < sizeof powers / sizeof *powers; i++) check_binary(TH_BINARY_POW_BACKWARD, powers[i]);
+}
+
+TEST_SUITE(lerp) {
+  enum { N = 1003 };
+  static const double weights[] = {0, 0.25, 0.49, 0.5, 0.9, 1, -0.5, 1.75};
+  const int32_t layout[] = {1, N, 1, 1, 1};
+  float *x = test_random(N, 3), *y = test_random(N, 4), *out = test_nan(N);
+  for (size_t w = 0; w < sizeof weights / sizeof *weights; w++) {
+    const double p = weights[w];
+    check(th_binary(out, x, y, layout, TH_BINARY_LERP, TH_DTYPE_FLOAT32, p) == TH_STATUS_OK, "status");
+    for (int i = 0; i < N; i++) {
+      const double a = (double)x[i], b = (double)y[i], exact = a + (double)(float)p * (b - a);
+      const double error = fabs((double)out[i] - exact), scale = p == 0 || p == 1 ? 0 : fabs(a) + fabs(b);
+      check(error <= 5e-7 * scale, "lerp %g: (%g, %g) gives %.9g, not %.9g", p, a, b, (double)out[i], exact);
+    }
+  }
+  free(x), free(y), free(out);
 }
 
 /* ------------------------------------------------------------------------------------------ int32, cast */

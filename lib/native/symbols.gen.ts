@@ -99,6 +99,7 @@ export const Binary = {
   less: 22,
   lessEqual: 23,
   huberBackward: 24,
+  lerp: 25,
 } as const;
 export type Binary = keyof typeof Binary;
 

@@ -19,8 +19,10 @@ import {
   where,
 } from "./arithmetic.ts";
 import { matmul, vectorProduct } from "./matmul.ts";
+import type { Shape } from "./layout.ts";
 import { NDArray } from "./ndarray.ts";
 import { describe } from "./operands.ts";
+import { repeat, roll, triangle } from "./rearrange.ts";
 import { tidy } from "./scope.ts";
 
 declare module "./ndarray.ts" {
@@ -88,6 +90,14 @@ declare module "./ndarray.ts" {
     matmul(other: NDArray): NDArray;
     /** Zeros around: [before, after] for each axis. */
     pad(widths: readonly (readonly [number, number])[]): NDArray;
+    /** The lower triangle of the last two axes, up to a diagonal (positive: above the main one); zeros elsewhere. */
+    tril(diagonal?: number): NDArray;
+    /** The upper triangle of the last two axes, from a diagonal on. */
+    triu(diagonal?: number): NDArray;
+    /** Elements moved by `shifts` along the axes, and around their ends; without axes, in row-major order. */
+    roll(shifts: number | readonly number[], axes?: number | readonly number[]): NDArray;
+    /** The array `repeats[i]` times along axis i, as torch's `repeat` and NumPy's `tile`. */
+    repeat(repeats: Shape): NDArray;
   }
 }
 
@@ -146,4 +156,15 @@ NDArray.prototype.matmul = function (other) {
 };
 NDArray.prototype.pad = function (widths) {
   return pad(this, widths);
+};
+for (const op of ["tril", "triu"] as const) {
+  NDArray.prototype[op] = function (diagonal = 0) {
+    return triangle(op, this, diagonal);
+  };
+}
+NDArray.prototype.roll = function (shifts, axes) {
+  return roll(this, shifts, axes);
+};
+NDArray.prototype.repeat = function (repeats) {
+  return tidy(() => repeat(this, repeats));
 };

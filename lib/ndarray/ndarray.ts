@@ -18,6 +18,7 @@ import * as layout from "./layout.ts";
 import { checkOptions } from "./options.ts";
 import { handles, type Scoped, track } from "./scope.ts";
 import {
+  diagonalLayout,
   flipLayout,
   type Layout,
   permuteLayout,
@@ -208,6 +209,14 @@ export class NDArray implements Scoped, Layout {
    */
   slice(...ranges: readonly Range[]): NDArray {
     return this.view(sliceLayout(this, ranges));
+  }
+
+  /**
+   * The diagonal of two axes, by default the first, as the last axis instead of them: elements (i, i + offset), or
+   * (i - offset, i) for a negative offset.
+   */
+  diagonal(offset = 0, first = 0, second = 1): NDArray {
+    return this.view(diagonalLayout(this, offset, [first, second]));
   }
 
   /** Reverses axes, by default all, by negative strides. */

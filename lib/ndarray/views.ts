@@ -10,6 +10,12 @@ import { describe } from "./operands.ts";
 export type Range = number | null | readonly [End, End] | readonly [End, End, number];
 type End = number | null;
 
+/** The ranges of a part [start, stop) of one axis. */
+export const partAt = (axis: number, start: number, stop: number): Range[] => [
+  ...new Array<null>(axis).fill(null),
+  [start, stop],
+];
+
 /** Where the elements of an array lie in its storage. */
 export interface Layout {
   readonly shape: Shape;
@@ -46,6 +52,23 @@ export function unsqueezeLayout({ shape, strides, offset }: Layout, axis: number
   const at = checkAxis("unsqueeze", axis, shape.length + 1, shape);
   const target = checkShape("unsqueeze", [...shape.slice(0, at), 1, ...shape.slice(at)]);
   return { shape: target, strides: [...strides.slice(0, at), 1, ...strides.slice(at)], offset };
+}
+
+/** Without two axes, whose diagonal is the last axis instead: elements (i, i + offset), or (i - offset, i) below it. */
+export function diagonalLayout({ shape, strides, offset }: Layout, above: number, axes: readonly number[]): Layout {
+  if (!Number.isInteger(above)) {
+    throw new ShapeError("diagonal", `the offset must be an integer, not ${describe(above)}`, { shapes: [shape] });
+  }
+  const [row, column] = checkAxes("diagonal", axes, shape) as [number, number];
+  const [down, right] = [Math.max(0, -above), Math.max(0, above)];
+  const count = Math.max(0, Math.min(shape[row]! - down, shape[column]! - right));
+  const start = count === 0 ? 0 : down * strides[row]! + right * strides[column]!;
+  const stays = (_: number, i: number) => i !== row && i !== column;
+  return {
+    shape: [...shape.filter(stays), count],
+    strides: [...strides.filter(stays), strides[row]! + strides[column]!],
+    offset: offset + start,
+  };
 }
 
 /** One range for each axis; those left out take all. */

@@ -7,7 +7,8 @@ import type { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError } from "../native/errors.ts";
 import { binary, combine, unary } from "../ndarray/arithmetic.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
-import { checkNumber, checkTensor, factors, overGradient, unbroadcast } from "./support.ts";
+import { tidy } from "../ndarray/scope.ts";
+import { checkFloat, checkNumber, checkTensor, factors, overGradient, unbroadcast } from "./support.ts";
 
 type UnaryName =
   "neg" | "exp" | "log" | "sqrt" | "sin" | "cos" | "tanh" | "relu" | "sigmoid" | "abs" | "gelu" | "silu" | "softplus";
@@ -161,6 +162,22 @@ export function div(a: Operand, b: Operand): Tensor {
   return record("div", y, [a, b], [b.data, y], (g, { saved: [divisor, quotient], needs }) => [
     needs[0] ? unbroadcast(binary("div", g, divisor), shape) : null,
     needs[1] ? unbroadcast(divisorGradient(g, divisor, quotient), divisor.shape) : null,
+  ]);
+}
+
+/** a + weight · (b - a), as torch.lerp: a where the weight is 0, b where it is 1. The weight is a number, or a tensor. */
+export function lerp(a: Tensor, b: Tensor, weight: Operand): Tensor {
+  checkFloat("lerp", a);
+  checkFloat("lerp", b);
+  if (typeof weight !== "number") {
+    checkFloat("lerp", weight, "the weight");
+    return tidy(() => add(a, mul(sub(b, a), weight)));
+  }
+  checkNumber("lerp", "the weight", weight);
+  const [m, n] = [a.shape, b.shape];
+  return record("lerp", binary("lerp", a.data, b.data, weight), [a, b], [], (g, { needs }) => [
+    needs[0] ? unary("mulScalar", unbroadcast(g, m), 1 - weight) : null,
+    needs[1] ? unary("mulScalar", unbroadcast(g, n), weight) : null,
   ]);
 }
 

@@ -8,7 +8,9 @@ import type { Shape } from "../ndarray/layout.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";
 import { sameDevice } from "../ndarray/operands.ts";
 import { tidy } from "../ndarray/scope.ts";
-import { checkFloat, checkShapeIs, contiguous, factors, unbroadcast } from "./support.ts";
+import { mul } from "./elementwise.ts";
+import { unsqueeze } from "./shape.ts";
+import { checkFloat, checkShapeIs, checkTensor, contiguous, factors, unbroadcast } from "./support.ts";
 
 /**
  * The matrix product over the last two axes, (…, m, k) · (…, k, n) = (…, m, n), with broadcast batch axes; a vector is
@@ -23,6 +25,14 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
     needs[0] ? unbroadcast(product(g, y.transpose()), m) : null,
     needs[1] ? weightGradient(x, g, n) : null,
   ]);
+}
+
+/** The products of each element of a vector with each of another: out[i][j] = a[i] · b[j]. */
+export function outer(a: Tensor, b: Tensor): Tensor {
+  checkTensor("outer", a);
+  checkTensor("outer", b);
+  if (a.ndim !== 1 || b.ndim !== 1) throw new ShapeError("outer", "takes two vectors", { shapes: [a.shape, b.shape] });
+  return tidy(() => mul(unsqueeze(a, 1), b));
 }
 
 /** xᵀ · g, summed over the batch axes that the weight's `shape` lacks: one product over all rows when it has none. */

@@ -13,8 +13,8 @@ import { dropout } from "./dropout.ts";
 import { embedding } from "./embedding.ts";
 import * as compare from "./compare.ts";
 import * as elementwise from "./elementwise.ts";
-import { gather, indexSelect } from "./gather.ts";
-import { matmul } from "./matmul.ts";
+import { gather, indexAdd, indexSelect, scatterAdd } from "./gather.ts";
+import { matmul, outer } from "./matmul.ts";
 import { to } from "./move.ts";
 import { avgPool, maxPool, type PoolOptions } from "./pool.ts";
 import {
@@ -25,11 +25,13 @@ import {
   sample,
   type SampleOptions,
 } from "./random.ts";
+import * as rearrange from "./rearrange.ts";
 import * as reductions from "./reduce.ts";
 import * as shapes from "./shape.ts";
 import { logSoftmax, softmax } from "./softmax.ts";
 import { argSort, sort, type SortOptions, topK, type TopKOptions } from "./sort.ts";
 import { upsample } from "./upsample.ts";
+import { cosineSimilarity, type CosineSimilarityOptions, norm, type NormOptions } from "./vector-norm.ts";
 
 declare module "../autograd/tensor.ts" {
   interface Tensor {
@@ -60,6 +62,8 @@ declare module "../autograd/tensor.ts" {
     isFinite(): Tensor;
     /** a where this tensor is not zero, b elsewhere: tensors that broadcast, or numbers. */
     where(a: elementwise.Operand, b: elementwise.Operand): Tensor;
+    /** this + weight · (other - this). */
+    lerp(other: Tensor, weight: elementwise.Operand): Tensor;
     /** To the power of a number. */
     pow(exponent: number): Tensor;
     /** -this. */
@@ -92,6 +96,8 @@ declare module "../autograd/tensor.ts" {
     leakyRelu(slope?: number): Tensor;
     /** The matrix product over the last two axes, with broadcast batch axes. */
     matmul(other: Tensor): Tensor;
+    /** This vector's elements times each of another: out[i][j] = this[i] · other[j]. */
+    outer(other: Tensor): Tensor;
     /** Over the axes, by default all: `sum(0)`, `sum({ axes: [0, 1], keepDims: true })`. */
     sum(options?: Axes | ReduceOptions): Tensor;
     /** The mean over the axes, as {@link sum}. */
@@ -112,6 +118,12 @@ declare module "../autograd/tensor.ts" {
     variance(options?: Axes | reductions.VarianceOptions): Tensor;
     /** The standard deviation over the axes, the root of {@link variance}. */
     std(options?: Axes | reductions.VarianceOptions): Tensor;
+    /** The product over the axes, as {@link sum}. */
+    prod(options?: Axes | ReduceOptions): Tensor;
+    /** The p-norm over the axes, by default the Euclidean one over all. */
+    norm(options?: Axes | NormOptions): Tensor;
+    /** The cosine of the angle to another tensor's vectors along an axis, by default 1. */
+    cosineSimilarity(other: Tensor, options?: CosineSimilarityOptions): Tensor;
     /** log Σ exp over the axes, as {@link sum}. */
     logSumExp(options?: Axes | ReduceOptions): Tensor;
     /** Running sums along an axis. */
@@ -140,10 +152,20 @@ declare module "../autograd/tensor.ts" {
     broadcastTo(shape: Shape): Tensor;
     /** Reverses axes, by default all. */
     flip(axes?: number | readonly number[]): Tensor;
+    /** The diagonal of two axes, by default the first, as the last axis instead: elements (i, i + offset). */
+    diagonal(offset?: number, first?: number, second?: number): Tensor;
     /** A part, one range for each axis, fewer allowed: an index, null, [start, stop] or [start, stop, step]. */
     slice(...ranges: Range[]): Tensor;
     /** Zeros around: [before, after] for each axis. */
     pad(widths: readonly (readonly [number, number])[]): Tensor;
+    /** The lower triangle of the last two axes, up to a diagonal (positive: above the main one); zeros elsewhere. */
+    tril(diagonal?: number): Tensor;
+    /** The upper triangle of the last two axes, from a diagonal on. */
+    triu(diagonal?: number): Tensor;
+    /** Elements moved by `shifts` along the axes, and around their ends; without axes, in row-major order. */
+    roll(shifts: number | readonly number[], axes?: number | readonly number[]): Tensor;
+    /** This tensor `repeats[i]` times along axis i, as torch's `repeat` and NumPy's `tile`. */
+    repeat(repeats: Shape): Tensor;
     /** Puts `dilation` zeros after every element along the axes. */
     dilate(axes: number | readonly number[], dilation: number): Tensor;
     /** Takes every (dilation + 1)-th element along the axes. */
@@ -154,6 +176,8 @@ declare module "../autograd/tensor.ts" {
     concat(others: readonly Tensor[], axis?: number): Tensor;
     /** The slices along an axis, by default 0, which is dropped: `torch.unbind`. */
     split(axis?: number): Tensor[];
+    /** At most `count` slices of one size along an axis, which they keep; the last may be smaller. */
+    chunk(count: number, axis?: number): Tensor[];
     /** Zeroes elements with probability p, and scales the others by 1 / (1 - p). */
     dropout(p: number): Tensor;
     /** int32 indices (…, numSamples), drawn by the weights along the last axis. */
@@ -178,6 +202,10 @@ declare module "../autograd/tensor.ts" {
     gather(axis: number, ids: Tensor): Tensor;
     /** The slices `ids` (n) int32 along an axis. */
     indexSelect(axis: number, ids: Tensor): Tensor;
+    /** This tensor with elements of `source` added along an axis at `ids`, int32. */
+    scatterAdd(axis: number, ids: Tensor, source: Tensor): Tensor;
+    /** This tensor with the slices of `source` along an axis added to its slices `ids` (n) int32. */
+    indexAdd(axis: number, ids: Tensor, source: Tensor): Tensor;
     /** This tensor on another device or with another dtype. */
     to(target: Device | ArrayOptions): Tensor;
   }
@@ -212,6 +240,7 @@ Object.assign(Tensor.prototype, {
   isNaN: method(compare.isNaN),
   isFinite: method(compare.isFinite),
   where: method(compare.where),
+  lerp: method(elementwise.lerp),
   pow: method(elementwise.pow),
   neg: method(elementwise.neg),
   exp: method(elementwise.exp),
@@ -231,6 +260,7 @@ Object.assign(Tensor.prototype, {
   softplus: method(elementwise.softplus),
   leakyRelu: method(elementwise.leakyRelu),
   matmul: method(matmul),
+  outer: method(outer),
   sum: method(reductions.sum),
   mean: method(reductions.mean),
   max: method(reductions.max),
@@ -241,6 +271,9 @@ Object.assign(Tensor.prototype, {
   all: method(reductions.all),
   variance: method(reductions.variance),
   std: method(reductions.std),
+  prod: method(reductions.prod),
+  norm: method(norm),
+  cosineSimilarity: method(cosineSimilarity),
   logSumExp: method(reductions.logSumExp),
   cumSum: method(cumSum),
   topK: method(topK),
@@ -255,13 +288,19 @@ Object.assign(Tensor.prototype, {
   permute: method(shapes.permute),
   broadcastTo: method(shapes.broadcastTo),
   flip: method(shapes.flip),
+  diagonal: method(shapes.diagonal),
   slice: method(shapes.slice),
   pad: method(shapes.pad),
+  tril: method(rearrange.tril),
+  triu: method(rearrange.triu),
+  roll: method(rearrange.roll),
+  repeat: method(rearrange.repeat),
   dilate: method(shapes.dilate),
   undilate: method(shapes.undilate),
   stack: method((a, others: readonly Tensor[], axis?: number) => shapes.stack(withFirst(a, others), axis)),
   concat: method((a, others: readonly Tensor[], axis?: number) => shapes.concat(withFirst(a, others), axis)),
   split: method(shapes.split),
+  chunk: method(shapes.chunk),
   dropout: method(dropout),
   multinomial: method(multinomial),
   bernoulli: method(bernoulli),
@@ -274,5 +313,7 @@ Object.assign(Tensor.prototype, {
   embedding: method(embedding),
   gather: method(gather),
   indexSelect: method(indexSelect),
+  scatterAdd: method(scatterAdd),
+  indexAdd: method(indexAdd),
   to: method(to),
 });

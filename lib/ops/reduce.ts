@@ -18,6 +18,10 @@ import {
 import { reducedAxes, type Shape } from "../ndarray/layout.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";
 import { checkFlag, checkOptions } from "../ndarray/options.ts";
+import { tidy } from "../ndarray/scope.ts";
+import { partAt } from "../ndarray/views.ts";
+import { add, mul } from "./elementwise.ts";
+import { chunk, concat, reshape, slice } from "./shape.ts";
 import { checkFloat, checkNumber, checkTensor, overGradient } from "./support.ts";
 
 /** `array`, a reduction of an array of `shape`, with the reduced axes back as size 1. */
@@ -141,6 +145,29 @@ export function std(a: Tensor, options: Axes | VarianceOptions = {}): Tensor {
   d.dispose();
   y.dispose();
   return result;
+}
+
+/** The product; 1 over no elements. That of int32 is int32, and wraps. Gradient: right for elements that are 0 too. */
+export function prod(a: Tensor, options: Axes | ReduceOptions = {}): Tensor {
+  checkTensor("prod", a);
+  const reduction = readReduction("prod", options);
+  const { shape } = a;
+  const axes = reducedAxes("prod", reduction.axes, shape);
+  return tidy(() => {
+    if (axes.some((axis) => shape[axis] === 0)) return add(sum(a, reduction), 1); // Σ of nothing is 0
+    let product = a;
+    for (const axis of axes) while (product.shape[axis]! > 1) product = multiplyHalves(product, axis);
+    return reshape(product, reduction.keepDims ? product.shape : shape.filter((_, i) => !axes.includes(i)));
+  });
+}
+
+/** The first half along an axis times the second one, and what is left in the middle. So no gradient divides by an element. */
+function multiplyHalves(a: Tensor, axis: number): Tensor {
+  const [first, second] = chunk(a, 2, axis) as [Tensor, Tensor];
+  const half = second.shape[axis]!;
+  if (first.shape[axis] === half) return mul(first, second);
+  const [pair, last] = [partAt(axis, 0, half), partAt(axis, half, half + 1)];
+  return concat([mul(slice(first, ...pair), second), slice(first, ...last)], axis);
 }
 
 /** log Σ exp(a), computed without overflow. Gradient: g · softmax(a). */

@@ -6,7 +6,7 @@ import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { pad as padArray } from "../ndarray/arithmetic.ts";
 import { sameDevice } from "../ndarray/operands.ts";
 import { checkAxes, checkAxis, sameShape, type Shape } from "../ndarray/layout.ts";
-import type { Range } from "../ndarray/views.ts";
+import { partAt, type Range } from "../ndarray/views.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { checkInteger, checkTensor, unbroadcast } from "./support.ts";
 
@@ -64,6 +64,20 @@ export function flip(a: Tensor, axes?: number | readonly number[]): Tensor {
   checkTensor("flip", a);
   const reversed = checkAxes("flip", axes, a.shape); // a copy: the caller may write into the list before backward
   return record("flip", a.data.flip(reversed), [a], [], (g) => [g.flip(reversed)]);
+}
+
+/**
+ * The diagonal of two axes, by default the first, as the last axis instead of them: elements (i, i + offset), or
+ * (i - offset, i) for a negative offset. Gradient: zero beside it.
+ */
+export function diagonal(a: Tensor, offset = 0, first = 0, second = 1): Tensor {
+  checkTensor("diagonal", a);
+  const { shape } = a;
+  return record("diagonal", a.data.diagonal(offset, first, second), [a], [], (g) => {
+    const whole = NDArray.zeros(shape, g);
+    whole.diagonal(offset, first, second).set([], g);
+    return [whole];
+  });
 }
 
 /**
@@ -129,7 +143,7 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   const { shape } = tensors[0]!;
   const at = checkAxis("concat", axis, shape.length, shape);
   let total = 0;
-  const parts = tensors.map((t): Range[] => {
+  const parts = tensors.map((t) => {
     const fits = t.shape.length === shape.length && t.shape.every((n, i) => i === at || n === shape[i]);
     if (!fits)
       throw new ShapeError("concat", `all sizes but that of axis ${at} must be the same`, {
@@ -137,7 +151,7 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
       });
     const start = total;
     total += t.shape[at]!;
-    return [...new Array<null>(at).fill(null), [start, total]];
+    return partAt(at, start, total);
   });
   return join(
     "concat",
@@ -148,21 +162,41 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
 }
 
 /**
- * The slices of `a` along an axis, which is dropped: the inverse of {@link stack}. This is `torch.unbind`; a part that
- * keeps the axis, as those of `torch.split`, is a {@link slice}.
+ * The slices of `a` along an axis, which is dropped: the inverse of {@link stack}. This is `torch.unbind`; parts that
+ * keep the axis are those of {@link chunk}, or a {@link slice}.
  */
 export function split(a: Tensor, axis = 0): Tensor[] {
   checkTensor("split", a);
   const at = checkAxis("split", axis, a.shape.length, a.shape);
-  // One node for the whole array collects the gradients of all slices in place.
-  const whole = record("split", a.data.alias(), [a], [], (g) => [g]);
+  const parts = Array.from({ length: a.shape[at]! }, (_, i) => indexAt(at, i));
+  return cut("split", a, parts);
+}
+
+/**
+ * At most `count` slices of one size along an axis, which they keep; the last may be smaller. As torch.chunk: 5 elements
+ * in 4 chunks are 2, 2 and 1. They are views.
+ */
+export function chunk(a: Tensor, count: number, axis = 0): Tensor[] {
+  checkTensor("chunk", a);
+  checkInteger("chunk", "the count", count, 1);
+  const at = checkAxis("chunk", axis, a.shape.length, a.shape);
+  const total = a.shape[at]!;
+  const size = Math.ceil(total / count);
+  const chunks = total === 0 ? count : Math.ceil(total / size);
+  const parts = Array.from({ length: chunks }, (_, i) => partAt(at, i * size, (i + 1) * size));
+  return cut("chunk", a, parts);
+}
+
+/** Views of parts that do not overlap. */
+function cut(name: string, a: Tensor, parts: readonly Range[][]): Tensor[] {
+  // One node for the whole array collects the gradients of all parts in place.
+  const whole = record(name, a.data.alias(), [a], [], (g) => [g]);
   const node = whole.sink?.node;
   whole.dispose(); // backward needs its node only
-  return Array.from({ length: a.shape[at]! }, (_, i) => {
-    const ranges = indexAt(at, i);
+  return parts.map((ranges) => {
     const output = a.data.slice(...ranges);
     if (!node) return new Tensor(output);
-    return new Tensor(output, {}, new Node("split", [output.shape], [node.part(ranges)], [], (gradients) => gradients));
+    return new Tensor(output, {}, new Node(name, [output.shape], [node.part(ranges)], [], (gradients) => gradients));
   });
 }
 

@@ -90,7 +90,7 @@ function sorted(operation: string, a: Tensor, k: number | null, options: Order):
     }
     const from = x.shape;
     const result = record(operation, values.transpose(at, -1), [a], [indices], (g, { saved: [places] }) => [
-      addByIndex(operation, g.transpose(at, -1), from.length - 1, places, from).transpose(at, -1),
+      addByIndex(operation, NDArray.zeros(from, g), g.transpose(at, -1), from.length - 1, places).transpose(at, -1),
     ]);
     return [result, new Tensor(indices.transpose(at, -1))];
   });

@@ -42,6 +42,20 @@ onEachDevice("NDArray views", (device) => {
     expect(NDArray.from(5, { device }).flip([]).item()).toBe(5);
   });
 
+  test("diagonal adds the strides of two axes", () => {
+    const a = NDArray.from([[1, 2, 3], [4, 5, 6]], { device }); // prettier-ignore
+    expect([a.diagonal().toArray(), a.diagonal(1).toArray(), a.diagonal(-1).toArray()]).toEqual([[1, 5], [2, 6], [4]]);
+    expect([a.diagonal(0, 1, 0).toArray(), a.diagonal(1, 1, 0).toArray()]).toEqual([[1, 5], [4]]);
+    expect([a.diagonal(3).shape, a.diagonal(-(2 ** 40)).shape]).toEqual([[0], [0]]);
+    expect(a.flip([1]).diagonal().toArray()).toEqual([3, 5]);
+    const cube = NDArray.from([[[1, 2], [3, 4]], [[5, 6], [7, 8]]], { device }); // prettier-ignore
+    expect(cube.diagonal().toArray()).toEqual([[1, 7], [2, 8]]); // prettier-ignore
+    expect(cube.diagonal(0, -1, 1).toArray()).toEqual([[1, 4], [5, 8]]); // prettier-ignore
+    a.diagonal(1).set([], 0);
+    expect(a.toArray()).toEqual([[1, 0, 3], [4, 5, 0]]); // prettier-ignore
+    expect(() => NDArray.zeros([3, 3], { device }).broadcastTo([2, 3, 3]).diagonal(0, 0, 1).set([], 1)).not.toThrow();
+  });
+
   const ranges: Slice[][] = [
     [], [1], [-1], [null], [[1, 3]], [[0, 4, 2]], [[3, 0, -1]], [[-3, -1]], [[-1, -4, -2]], [[2, 2]], [[3, 1]], [[0, 99]], [[-99, 99, 3]],
     [null, 0], [null, [1, 3], 1], [0, 1, 2], [[1, 4], null, [2, 0, -1]], [[99, -99, -1]], [null, null, [0, 3, 5]],

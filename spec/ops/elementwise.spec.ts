@@ -11,6 +11,7 @@ interface Options {
   scalar?: number;
   exponent?: number;
   slope?: number;
+  weight?: number;
 }
 
 checkFamily<Options>("elementwise", {
@@ -34,6 +35,7 @@ checkFamily<Options>("elementwise", {
   gelu: (_, a) => ops.gelu(a),
   silu: (_, a) => ops.silu(a),
   softplus: (_, a) => ops.softplus(a),
+  lerp: ({ weight }, a, b, c) => ops.lerp(a, b, weight ?? c!),
   leakyRelu: ({ slope }, a) => ops.leakyRelu(a, slope),
 });
 
@@ -174,5 +176,23 @@ onEachDevice("the gradient of a divisor", (device) => {
 
   test("the tangent of -0 is -0", () => {
     expect(Object.is(tensor(-0, { device }).tanh().item(), -0)).toBe(true);
+  });
+
+  test("lerp is exact at both ends, broadcasts, and refuses what is no weight", () => {
+    const [a, b] = [tensor([[1e8], [-3]], { device }), tensor([1, 0.1], { device })]; // prettier-ignore
+    expect(ops.lerp(a, b, 0).toArray()).toEqual([[1e8, 1e8], [-3, -3]]); // prettier-ignore
+    expect(ops.lerp(a, b, 1).toArray()).toEqual([b.toArray(), b.toArray()] as number[][]);
+    close(ops.lerp(a, b, a.mul(0)), { shape: [2, 2], values: [1e8, 1e8, -3, -3] });
+    const inputs = [{ shape: [3, 1], values: new Random(6).uniform(3) }, { shape: [4], values: new Random(7).uniform(4) }]; // prettier-ignore
+    checkGradients((x, y) => ops.lerp(ops.mul(x, x), y, 0.7), inputs, { device });
+    checkGradients((x, y) => ops.lerp(x, ops.mul(y, y), y), inputs, { device });
+    expect(() => ops.lerp(a, b, NaN)).toThrow(/^lerp: the weight must be a number, not NaN/);
+    expect(() => ops.lerp(a, tensor([1], { dtype: "int32", device }), 0.5)).toThrow(
+      /^lerp: the operand must be float32/,
+    );
+    expect(() => ops.lerp(a, b, tensor([1], { dtype: "int32", device }))).toThrow(/^lerp: the weight must be float32/);
+    expect(() => ops.lerp(a, tensor([1, 2, 3], { device }).reshape([3, 1]), 0.5)).toThrow(/^lerp: .*\(2, 1\) and \(3, 1\)/); // prettier-ignore
+    // @ts-expect-error: b is a tensor
+    expect(() => ops.lerp(a, 1, 0.5)).toThrow(/^lerp: the operand must be a Tensor/);
   });
 });

@@ -11,6 +11,8 @@ import { thrown } from "../support/thrown.ts";
 checkFamily<{ axis: number }>("gather", {
   gather: ({ axis }, a, ids) => ops.gather(a, axis, ids),
   indexSelect: ({ axis }, a, ids) => ops.indexSelect(a, axis, ids),
+  scatterAdd: ({ axis }, a, ids, source) => ops.scatterAdd(a, axis, ids, source!),
+  indexAdd: ({ axis }, a, ids, source) => ops.indexAdd(a, axis, ids, source!),
 });
 
 onEachDevice("gather", (device) => {
@@ -46,6 +48,32 @@ onEachDevice("gather", (device) => {
     }
   });
 
+  test("what is added by id adds up in order, and leaves the operand as it is", () => {
+    const [a, source] = [x(), tensor([[1, 10, 100, 7], [1000, 1, 1, 7]], { device, requiresGrad: true })]; // prettier-ignore
+    const y = ops.scatterAdd(a, 1, ids([[2, 2, 0], [1, 1, 1]]), source); // prettier-ignore
+    expect(y.toArray()).toEqual([[101, 2, 14], [4, 1007, 6]]); // prettier-ignore
+    expect(a.toArray()).toEqual([[1, 2, 3], [4, 5, 6]]); // prettier-ignore
+    y.backward(tensor([[1, 2, 3], [4, 5, 6]], { device })); // prettier-ignore
+    expect(a.grad!.toArray()).toEqual([[1, 2, 3], [4, 5, 6]]); // prettier-ignore
+    expect(source.grad!.toArray()).toEqual([
+      [3, 3, 1, 0],
+      [5, 5, 5, 0],
+    ]); // the ids leave out the last column
+    const row = ops.indexAdd(x(), 0, ids([1, 1]), tensor([[1, 1, 1], [2, 2, 2]], { device })); // prettier-ignore
+    expect(row.toArray()).toEqual([[1, 2, 3], [7, 8, 9]]); // prettier-ignore
+  });
+
+  test("sums by id do not depend on threads", () => {
+    const random = new Random(3);
+    const [rows, count] = [5, 30000];
+    const [values, index] = [random.uniform(count * 2), Int32Array.from({ length: count }, () => random.integer(0, rows - 1))]; // prettier-ignore
+    const sums = new Float32Array(rows * 2);
+    values.forEach((v, i) => (sums[index[i >> 1]! * 2 + (i & 1)]! += v));
+    const expected = sums.map((sum) => sum + 1);
+    const y = ops.indexAdd(tensor(new Float32Array(rows * 2).fill(1), { shape: [rows, 2], device }), 0, tensor(index, { device }), tensor(values, { shape: [count, 2], device })); // prettier-ignore
+    expect(y.toTypedArray()).toEqual(expected);
+  });
+
   test("int32 stays int32, and reads its bits", () => {
     const a = tensor([[-1, 2 ** 31 - 1], [7, -(2 ** 31)]], { dtype: "int32", device }); // prettier-ignore
     expect(ops.gather(a, 1, ids([[1], [1]])).toArray()).toEqual([[2 ** 31 - 1], [-(2 ** 31)]]);
@@ -66,6 +94,9 @@ onEachDevice("gather", (device) => {
     checkGradients((a) => ops.gather(ops.mul(a, a), 1, each), inputs, { device });
     checkGradients((a) => ops.indexSelect(ops.mul(a, a), 0, index), inputs, { device });
     checkGradients((a) => ops.indexSelect(a.transpose(0, 2), -1, index), inputs, { device });
+    const source = { shape: [2, 3, 5], values: new Random(8).uniform(30) };
+    checkGradients((a, b) => ops.scatterAdd(ops.mul(a, a), 1, each, b.transpose(0, 2).transpose(0, 1)), [...inputs, source], { device }); // prettier-ignore
+    checkGradients((a, b) => ops.indexAdd(a.transpose(), -1, index, ops.mul(b, b)), [...inputs, { ...source, shape: [3, 2, 5] }], { device }); // prettier-ignore
   });
 
   // A device that works asynchronously finds out later: it says so when its results are read.
@@ -75,6 +106,10 @@ onEachDevice("gather", (device) => {
         new RegExp(`gather: index ${id} at position 1 is outside the axis of 3 elements`),
       );
       expect(() => ops.indexSelect(x(), 1, ids([0, id])).toArray()).toThrow(new RegExp(`${id}`));
+      expect(() => ops.scatterAdd(x(), 1, ids([[0], [id]]), x()).toArray()).toThrow(
+        new RegExp(`index ${id} at position 1 is outside the axis of 3 elements`),
+      );
+      expect(() => ops.indexAdd(x(), 0, ids([id]), x().slice([0, 1])).toArray()).toThrow(new RegExp(`index ${id} `));
     }
     expect(() => ops.gather(x().slice([0, 0]), 0, ids([[0, 0, 0]])).toArray()).toThrow(/axis of 0 elements/);
     expect(ops.gather(x(), 1, ids([[1]])).toArray()).toEqual([[2]]);
@@ -90,6 +125,17 @@ onEachDevice("gather", (device) => {
       [() => ops.indexSelect(tensor(1, { device }), 0, ids([0])), ShapeError, /^indexSelect: takes at least one axis/],
       [() => ops.indexSelect(x(), -3, ids([0])), ShapeError, /^indexSelect: axis -3/],
       [() => ops.indexSelect(x(), 0, tensor([0], { device })), DTypeError, /^indexSelect: ids must be int32/],
+      [() => ops.scatterAdd(x(), 1, ids([0]), x()), ShapeError, /^scatterAdd: .*as many axes.*\(2, 3\) and \(1,\) and \(2, 3\)/], // prettier-ignore
+      [() => ops.scatterAdd(x(), 1, ids([[0]]), x().slice(0)), ShapeError, /^scatterAdd: .*as many axes/],
+      [() => ops.scatterAdd(x(), 1, ids([[0, 0, 0, 0]]), x()), ShapeError, /^scatterAdd: .*no longer than the source/],
+      [() => ops.scatterAdd(x(), 1, ids([[0], [0], [0]]), x().transpose()), ShapeError, /^scatterAdd: .*every axis but 1/], // prettier-ignore
+      [() => ops.scatterAdd(x(), 0, tensor([[0]], { device }), x()), DTypeError, /^scatterAdd: ids must be int32/],
+      [() => ops.scatterAdd(ids([[0]]), 0, ids([[0]]), x()), DTypeError, /^scatterAdd: the operand must be float32/],
+      [() => ops.scatterAdd(x(), 0, ids([[0]]), ids([[0]])), DTypeError, /^scatterAdd: the source must be float32/],
+      [() => ops.indexAdd(x(), 0, ids([0]), x()), ShapeError, /^indexAdd: the source must have shape \(1, 3\)/],
+      [() => ops.indexAdd(x(), 0, ids([[0]]), x()), ShapeError, /^indexAdd: the ids must have one axis/],
+      [() => ops.indexAdd(tensor(1, { device }), 0, ids([0]), x()), ShapeError, /^indexAdd: takes at least one axis/],
+      [() => ops.indexAdd(x(), 2, ids([0]), x()), ShapeError, /^indexAdd: axis 2/],
     ];
     for (const [run, type, message] of wrong) {
       const error = thrown(run);
@@ -97,9 +143,12 @@ onEachDevice("gather", (device) => {
       expect(String((error as Error).message)).toMatch(message);
     }
     for (const other of devices.filter((each) => each !== device))
-      expect(() => ops.gather(x(), 0, tensor([[0]], { dtype: "int32", device: other }))).toThrow(
-        /^gather: arrays are on/,
-      );
+      for (const run of [
+        () => ops.gather(x(), 0, tensor([[0]], { dtype: "int32", device: other })),
+        () => ops.scatterAdd(x(), 0, ids([[0]]), tensor([[0]], { device: other })),
+        () => ops.indexAdd(x(), 0, ids([0]), tensor([[0, 0, 0]], { device: other })),
+      ])
+        expect(run).toThrow(/^(gather|scatterAdd|indexAdd): arrays are on/);
   });
 
   test("nothing is left behind", () => {
@@ -109,6 +158,27 @@ onEachDevice("gather", (device) => {
       const y = ops.gather(big.transpose(), 0, index.transpose()).sum();
       y.backward();
       y.dispose();
+      big.grad = null;
+    };
+    run();
+    const before = liveBytes(device);
+    for (let i = 0; i < 5; i++) run();
+    expect(liveBytes(device)).toBeLessThanOrEqual(before);
+  });
+
+  test("nothing is left behind by sums", () => {
+    const big = new Tensor(NDArray.ones([64, 64], { device }), { requiresGrad: true });
+    const index = new Tensor(NDArray.zeros([64, 64], { dtype: "int32", device }));
+    const run = () => {
+      const list = [
+        ops.scatterAdd(big.transpose(), 0, index.transpose(), big),
+        ops.indexAdd(big, 1, index.slice(0), big),
+      ];
+      for (const y of list) {
+        using seed = NDArray.ones(y.shape, { device });
+        y.backward(seed);
+        y.dispose();
+      }
       big.grad = null;
     };
     run();

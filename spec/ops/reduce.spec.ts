@@ -21,6 +21,7 @@ checkFamily<Options>("reduction", {
   min: (options, a) => ops.min(a, options),
   variance: (options, a) => ops.variance(a, options),
   std: (options, a) => ops.std(a, options),
+  prod: (options, a) => ops.prod(a, options),
   logSumExp: (options, a) => ops.logSumExp(a, options),
   any: (options, a) => ops.any(a, options),
   all: (options, a) => ops.all(a, options),
@@ -102,6 +103,36 @@ onEachDevice("reductions", (device) => {
       [-(2 ** 31), 5],
     ]);
     expect([ops.min(x).dtype, ops.argMin(x).item(), ops.argMax(x).item()]).toEqual(["int32", 0, 2]);
+  });
+
+  test("the gradient of a product has no division: not by zeros, nor of what overflows", () => {
+    for (const [values, gradient] of [
+      [[2, 0, 3], [0, 6, 0]],
+      [[0, 5, 0], [0, 0, 0]],
+      [[1e30, 1e30, 1e-35], [1e-5, 1e-5, Infinity]],
+      [[-0, 4], [4, -0]],
+      [[7], [1]],
+      [[], []],
+    ] as const) {
+      const x = tensor(Float32Array.from(values), { device, requiresGrad: true });
+      ops.prod(x).backward();
+      close(x.grad!, { shape: [values.length], values: gradient }, { rtol: 1e-5, atol: 0 });
+    } // prettier-ignore
+    const inputs = [{ shape: [3, 5, 2], values: new Random(7).uniform(30) }];
+    for (const axes of [0, 1, [0, 1], [1, 2]])
+      checkGradients((a) => ops.prod(ops.mul(a, a), { axes, keepDims: true }), inputs, { device });
+  });
+
+  test("the product of integers is one, and wraps; that of nothing is 1", () => {
+    const x = tensor([[65537, 65537], [-3, 2]], { dtype: "int32", device }); // prettier-ignore
+    const y = ops.prod(x, 1);
+    expect([y.dtype, y.toArray(), x.prod(-2).toArray()]).toEqual(["int32", [131073, -6], [-196611, 131074]]);
+    const none = tensor([], { shape: [0, 2], device, requiresGrad: true });
+    expect([none.prod(0).toArray(), none.prod(1).toArray(), none.prod().item()]).toEqual([[1, 1], [], 1]);
+    expect(none.to({ dtype: "int32" }).prod().dtype).toBe("int32");
+    expect(tensor(3, { device }).prod(0).item()).toBe(3);
+    expect(() => ops.prod(x, 2)).toThrow(/^prod: axis 2/);
+    expect(() => ops.prod(x, { axes: 1, keepDims: 1 as never })).toThrow(/^prod: keepDims/);
   });
 
   test("there is no extreme of nothing", () => {

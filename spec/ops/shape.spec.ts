@@ -16,6 +16,8 @@ interface Options {
   padding?: [number, number][];
   dilation?: number;
   ranges?: Slice[];
+  offset?: number;
+  count?: number;
 }
 
 checkFamily<Options>(
@@ -32,6 +34,8 @@ checkFamily<Options>(
     dilate: ({ axes = [], dilation = NaN }, x) => ops.dilate(x, axes, dilation),
     undilate: ({ axes = [], dilation = NaN }, x) => ops.undilate(x, axes, dilation),
     slice: ({ ranges = [] }, x) => ops.slice(x, ...ranges),
+    diagonal: ({ offset, a, b }, x) => ops.diagonal(x, offset, a, b),
+    chunk: ({ count = NaN, axis }, x) => ops.chunk(x, count, axis),
     stack: ({ axis }, ...list) => ops.stack(present(list), axis),
     concat: ({ axis = 0 }, ...list) => ops.concat(present(list), axis),
     split: ({ axis = NaN }, x) => ops.split(x, axis),
@@ -96,6 +100,32 @@ onEachDevice("shape operations", (device) => {
     const [first, second] = ops.split(x, 0);
     ops.sum(ops.add(ops.mul(first!, first!), ops.add(first!, second!))).backward();
     expect(x.grad!.toArray()).toEqual([[1, 3], [1, 1], [0, 0]]); // prettier-ignore
+  });
+
+  test("chunks are views, as many as there are elements for, and concat takes them back", () => {
+    const x = counting(2, 7, 3);
+    for (const [count, sizes] of [[1, [7]], [3, [3, 3, 1]], [4, [2, 2, 2, 1]], [5, [2, 2, 2, 1]], [99, [1, 1, 1, 1, 1, 1, 1]]] as const) {
+      const chunks = ops.chunk(x, count, -2);
+      expect(chunks.map(({ shape }) => shape)).toEqual(sizes.map((n) => [2, n, 3]));
+      expect(chunks.every(({ data }) => data.storage === x.data.storage)).toBe(true);
+      expect(ops.concat(chunks, 1).toArray()).toEqual(x.toArray());
+    } // prettier-ignore
+    const [first, , last] = x.chunk(3, 1);
+    first!.mul(first!).sum().add(last!.sum()).backward();
+    expect(x.grad!.slice(0).toArray()).toEqual([[0, 2, 4], [6, 8, 10], [12, 14, 16], [0, 0, 0], [0, 0, 0], [0, 0, 0], [1, 1, 1]]); // prettier-ignore
+    expect(() => ops.chunk(x, 0)).toThrow(/^chunk: the count must be an integer of at least 1, not 0/);
+    expect(() => ops.chunk(x, 2, 3)).toThrow(/^chunk: axis 3 .*\(2, 7, 3\)/);
+  });
+
+  test("a diagonal is a view; those used twice collect both gradients", () => {
+    const x = counting(3, 4);
+    const y = ops.diagonal(x.flip(), -1);
+    expect([y.toArray(), y.data.storage === x.data.storage]).toEqual([[7, 2], true]);
+    ops.mul(ops.diagonal(x, 1), ops.diagonal(x, 1)).sum().backward();
+    expect(x.grad!.toArray()).toEqual([[0, 2, 0, 0], [0, 0, 12, 0], [0, 0, 0, 22]]); // prettier-ignore
+    expect(() => ops.diagonal(counting(3))).toThrow(/^diagonal: axis 1 .*\(3,\)/);
+    expect(() => ops.diagonal(x, 0, 1, -1)).toThrow(/^diagonal: .*name an axis twice/);
+    expect(() => ops.diagonal(x, 0.5)).toThrow(/^diagonal: the offset must be an integer, not 0.5; given \(3, 4\)/);
   });
 
   test("overlapping slices of one tensor add up", () => {
