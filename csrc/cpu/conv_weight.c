@@ -262,7 +262,7 @@ static void plan_parts(job *w, ptrdiff_t threads) {
 
 int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, const float *dy,
                                 const int32_t *geometry) {
-  job w = {.shape = read_conv_shape(geometry), .x = x, .dy = dy, .dweight = dweight, .dbias = dbias};
+  job w = {.shape = th_read_conv_shape(geometry), .x = x, .dy = dy, .dweight = dweight, .dbias = dbias};
   const th_conv_shape *s = &w.shape;
   if (s->n == 0 || s->oh == 0 || s->ow == 0) {
     zero_floats(dweight, s->kh * s->kw * s->c * s->f);
