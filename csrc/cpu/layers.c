@@ -17,7 +17,7 @@
 
 #include <math.h>
 
-enum { SLOT = 7 };
+enum { SLOT = 7 };               /* of th_scratch: convolutions, which run meanwhile, take others */
 static const double GRAIN = 5e5; /* flops of a share */
 
 /** What the threads share. */

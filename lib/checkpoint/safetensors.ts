@@ -6,7 +6,7 @@
  *                      "__metadata__": { "key": "text" } }, padded with spaces
  *     the rest         the arrays, row-major, little-endian; offsets count from here and leave no gap
  *
- * The reader trusts nothing in the file: whatever does not fit is a {@link CheckpointError} with the byte it stands at.
+ * The reader trusts nothing in the file: whatever does not fit is a CheckpointError with the byte it stands at.
  * Specification: https://github.com/huggingface/safetensors
  */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
