@@ -158,7 +158,7 @@ typedef enum {
   TH_BINARY_LESS = 22,
   TH_BINARY_LESS_EQUAL = 23,
   TH_BINARY_HUBER_BACKWARD = 24, /* (g, x): g · min(max(x, -p), p) */
-  TH_BINARY_LERP = 25, /* x + p · (y - x), exact at both ends */
+  TH_BINARY_LERP = 25,           /* x + p · (y - x), exact at both ends */
 } th_binary_op;
 
 /** out[…] = value. layout: out. */

@@ -1,4 +1,4 @@
-/* How elements are ordered. */
+/* The order of elements that are sorted, as the order of unsigned numbers: so keys are compared, not floats. */
 #ifndef TH_COMMON_SORT_H
 #define TH_COMMON_SORT_H
 

@@ -1,3 +1,4 @@
+/* The last error of each thread, for th_last_error. */
 #include "status.h"
 
 #include <stdarg.h>

@@ -2,8 +2,8 @@
  * exp, log, tanh, sigmoid, the normal distribution, sine and cosine that a compiler can vectorise: straight-line code, no
  * calls, no tables.
  *
- * Polynomials are Cephes' (Moshier) where nothing else is said. Relative error is about 1e-7 over the whole range. NaN propagates; infinities,
- * zeros, overflow and subnormal numbers give what C's functions give.
+ * Polynomials are Cephes' (Moshier) where nothing else is said. Relative error is about 1e-7 over the whole range. NaN
+ * propagates; infinities, zeros, overflow and subnormal numbers give what C's functions give.
  */
 #ifndef TH_VMATH_H
 #define TH_VMATH_H

@@ -1,7 +1,7 @@
 /*
  * The caching allocator: memory that a training step frees is what its next step asks for again.
  *
- * A block is a 64-byte header followed by its memory. Sizes are rounded up to classes, four for every power of two,
+ * A block is a 64-byte header followed by its memory. Sizes are rounded up to classes, four for every power of two
  * (at most a fifth is wasted), and each class keeps a list of its free blocks: allocating and freeing are a list
  * operation under a mutex. The cache holds at most CACHE_LIMIT bytes; a block freed beyond that goes back to the system,
  * so one huge array is never kept for good. When the system has no memory, the whole cache is given back before failing.
@@ -31,7 +31,8 @@ enum { ALIGNMENT = 64 };
 static const size_t HUGE_PAGE = (size_t)2 << 20, LARGE_BYTES = (size_t)4 << 20;
 static const double MAX_BYTES = 0x1p46, CACHE_LIMIT = 0x1p28;
 
-/* What a header says of its block, so that a second th_free of the same pointer is ignored while it is cached. */
+/* What a header says of its block, so that a second th_free of the same pointer is ignored while it is cached. Numbers
+   that memory which is no header would hardly hold. */
 enum { LIVE = 0x71b10c01, FREE = 0x71b10c00 };
 
 typedef struct block {

@@ -2,7 +2,7 @@
 #ifndef TH_COL2IM_H
 #define TH_COL2IM_H
 
-#include "conv_shape.h"
+#include "conv_cost.h"
 
 #define conv_backward_data_columns TH_ISA_NAME(conv_backward_data_columns)
 /** dx from dy, all pixels of it. Returns a th_status. */

@@ -74,7 +74,7 @@ int32_t convolve_share(float *y, const float *x, const float *weight, const floa
                        const th_conv_shape *shape, int counted, th_member m) {
   if (winograd_1d_pays(shape, counted)) return convolve_1d_share(y, x, weight, bias, epilogue, shape, m);
   th_phases w = forward_job(y, x, weight, bias, epilogue, shape);
-  if (is_pointwise(shape)) {
+  if (th_is_pointwise(shape)) {
     const th_gemm g = forward_product(&w);
     return gemm_share(&g, m);
   }
@@ -86,13 +86,13 @@ int32_t convolve(float *y, const float *x, const float *weight, const float *bia
   const int threads = conv_threads(shape);
   if (winograd_1d_pays(shape, threads)) return convolve_1d(y, x, weight, bias, epilogue, shape);
   th_phases w = forward_job(y, x, weight, bias, epilogue, shape);
-  if (!is_pointwise(shape)) return phases_run(&w, "conv");
+  if (!th_is_pointwise(shape)) return phases_run(&w, "conv");
   const th_gemm g = forward_product(&w);
   return gemm(&g, threads);
 }
 
 int32_t th_conv(float *y, const float *x, const float *weight, const float *bias, const int32_t *geometry) {
-  const th_conv_shape s = read_conv_shape(geometry);
+  const th_conv_shape s = th_read_conv_shape(geometry);
   return convolve(y, x, weight, bias, &(th_epilogue){0}, &s);
 }
 
@@ -176,7 +176,7 @@ static int32_t mirrored_1d(float *dx, const float *dy, const float *weight, cons
 }
 
 int32_t th_conv_backward_data(float *dx, const float *dy, const float *weight, const int32_t *geometry) {
-  th_phases w = {.shape = read_conv_shape(geometry),
+  th_phases w = {.shape = th_read_conv_shape(geometry),
                  .in = dy,
                  .weight = weight,
                  .out = dx,
@@ -188,7 +188,7 @@ int32_t th_conv_backward_data(float *dx, const float *dy, const float *weight, c
   if (s->stride == 1 && s->kh == s->kw && m.padding >= 0 && winograd_1d_pays(&m, conv_threads(s)))
     return mirrored_1d(dx, dy, weight, s, &m);
   w.phases = th_min(s->stride, s->h) * th_min(s->stride, s->w), w.tap_step = -s->stride;
-  if (!is_pointwise(s)) return phases_run(&w, "convBackwardData");
+  if (!th_is_pointwise(s)) return phases_run(&w, "convBackwardData");
   const th_gemm g = {.m = s->n * s->h * s->w,
                      .n = s->c,
                      .k = s->f,

@@ -139,7 +139,7 @@ static void add_bias(const block *b, const float *panel, const ptrdiff_t step[3]
   for (ptrdiff_t i = 0; i < cols; i++) dbias[i] = accumulate ? dbias[i] + columns[i] : columns[i];
 }
 
-/** The output positions in [begin, end) whose tap lies in the input: 0 ≤ position · stride - before + tap < size. */
+/** The output positions in [begin, end) whose tap lies in the input: 0 ≤ position · stride + offset < size. */
 static void clip(ptrdiff_t *begin, ptrdiff_t *end, ptrdiff_t stride, ptrdiff_t offset, ptrdiff_t size) {
   if (offset < 0) *begin = th_max(*begin, th_ceil_div(-offset, stride));
   *end = offset >= size ? *begin : th_min(*end, (size - 1 - offset) / stride + 1);
@@ -185,7 +185,7 @@ static void sum_block(const job *w, const block *b, const source *in, ptrdiff_t 
   }
 }
 
-/** The sums of one thread: blocks part · blocks / block_parts on, some of the panels. The first part sums in place. */
+/** The sums of one thread, over some of the blocks and for some of the panels. Those of the first blocks are made in place. */
 static void sum_blocks(int thread, int threads, const job *w) {
   const th_conv_shape *s = &w->shape;
   const ptrdiff_t panels = th_ceil_div(s->f, NR), weights = s->kh * s->kw * s->c * s->f;
@@ -262,7 +262,7 @@ static void plan_parts(job *w, ptrdiff_t threads) {
 
 int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, const float *dy,
                                 const int32_t *geometry) {
-  job w = {.shape = read_conv_shape(geometry), .x = x, .dy = dy, .dweight = dweight, .dbias = dbias};
+  job w = {.shape = th_read_conv_shape(geometry), .x = x, .dy = dy, .dweight = dweight, .dbias = dbias};
   const th_conv_shape *s = &w.shape;
   if (s->n == 0 || s->oh == 0 || s->ow == 0) {
     zero_floats(dweight, s->kh * s->kw * s->c * s->f);

@@ -2,7 +2,7 @@
 #ifndef TH_CONV_WEIGHT_H
 #define TH_CONV_WEIGHT_H
 
-#include "conv_shape.h"
+#include "conv_cost.h"
 #include "microkernel.h"
 
 enum { WEIGHT_GRADIENT_PIXELS = 256 }; /* rows of a packed panel of dy: 16 KB with AVX2, 32 KB with AVX-512 */

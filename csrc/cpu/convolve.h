@@ -2,7 +2,7 @@
 #ifndef TH_CONVOLVE_H
 #define TH_CONVOLVE_H
 
-#include "conv_shape.h"
+#include "conv_cost.h"
 #include "microkernel.h"
 #include "parallel.h"
 

@@ -5,7 +5,7 @@
 #ifndef TH_CORRELATE_H
 #define TH_CORRELATE_H
 
-#include "conv_shape.h"
+#include "conv_cost.h"
 #include "microkernel.h"
 
 /** Images and what lies around them are read as zero. */

@@ -1,3 +1,4 @@
+/* The products of few.h: narrow ones, of few columns; dots, of a transposed B; thin and wide ones, of few rows. */
 #include "few.h"
 
 #include "pack.h"

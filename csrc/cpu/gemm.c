@@ -1,4 +1,6 @@
 /*
+ * The matrix product of one thread, in tiles of the micro-kernel; gemm_threads.c shares a product out.
+ *
  * Blocking. K is cut into runs of at most KC, so that a panel of B (a run × NR) stays in the L1 cache, or with AVX-512 in
  * L2, while all tiles that need it are computed; the rows of A are cut into blocks that stay in L2 while all panels of B
  * pass by. B is packed, one panel at a time when all rows of A fit in one block, else as many panels as fit in L3. While

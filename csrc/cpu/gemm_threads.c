@@ -9,7 +9,7 @@
 
 enum { ENOUGH_ROWS = 32 }; /* of B, which a thread reads whole, for each row of sums that are added up in the end */
 
-/** A product cut into a grid of rectangles, or along K: then each part but the first sums into an array of its own. */
+/** How a product is cut: either all parts are rectangles of C, or all are runs of K. */
 typedef struct {
   const th_gemm *whole;
   ptrdiff_t row_parts, col_parts, k_parts;

@@ -17,7 +17,7 @@
 
 #include <math.h>
 
-enum { SLOT = 7 };
+enum { SLOT = 7 };               /* of th_scratch: convolutions, which run meanwhile, take others */
 static const double GRAIN = 5e5; /* flops of a share */
 
 /** What the threads share. */
@@ -40,7 +40,7 @@ static const float *address(double value) { return (const float *)(uintptr_t)val
 static th_conv_shape shape_of(const double *layer, ptrdiff_t n) {
   int32_t geometry[9] = {(int32_t)n};
   for (int i = 0; i < 8; i++) geometry[1 + i] = (int32_t)layer[TH_LAYER_H + i];
-  return read_conv_shape(geometry);
+  return th_read_conv_shape(geometry);
 }
 
 /** Images first to first + n, of the input, the output or the work space, which has room for a share's after that of the
@@ -120,7 +120,7 @@ static void survey(job *w) {
     const int is_large = conv_threads(&s) > 1;
     w->flops += conv_flops(&s);
     w->has_large |= is_large;
-    w->has_large_product |= is_large && is_pointwise(&s);
+    w->has_large_product |= is_large && th_is_pointwise(&s);
   }
   w->threads = th_threads_for(w->flops, GRAIN);
 }

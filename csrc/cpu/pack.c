@@ -1,3 +1,4 @@
+/* Panels of B, packed from rows or from columns; the latter are transposed on the way. */
 #include "pack.h"
 
 void pack_panel(float *panel, const float *b, ptrdiff_t ldb, ptrdiff_t k, ptrdiff_t cols) {

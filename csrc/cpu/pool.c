@@ -8,37 +8,11 @@
 #include "parallel.h"
 #include "stream.h"
 
+#include "../common/window.h"
+
 #include <math.h>
 
 static const double GRAIN = 16384; /* elements worth a thread */
-
-typedef struct {
-  ptrdiff_t n, h, w, c, k, stride, padding, oh, ow;
-} pool_shape;
-
-static pool_shape read_pool_shape(const int32_t *g) {
-  pool_shape s = {g[0], g[1], g[2], g[3], g[4], g[5], g[6], 0, 0};
-  s.oh = (s.h + 2 * s.padding - s.k) / s.stride + 1;
-  s.ow = (s.w + 2 * s.padding - s.k) / s.stride + 1;
-  return s;
-}
-
-/** Rows or columns first … last - 1. */
-typedef struct {
-  ptrdiff_t first, last;
-} span;
-
-/** The part of a window, along an axis of `size`, that is in the image. */
-TH_INLINE span pixels_of(ptrdiff_t window, ptrdiff_t size, const pool_shape *s) {
-  const ptrdiff_t start = window * s->stride - s->padding;
-  return (span){th_max(start, 0), th_min(start + s->k, size)};
-}
-
-/** The windows, of `count` along an axis, that a pixel is in. */
-TH_INLINE span windows_with(ptrdiff_t pixel, ptrdiff_t count, const pool_shape *s) {
-  const ptrdiff_t end = pixel + s->padding, before = end - s->k + 1;
-  return (span){before > 0 ? th_ceil_div(before, s->stride) : 0, th_min(end / s->stride + 1, count)};
-}
 
 /* -------------------------------------------------------------------------------------------------- pixels */
 
@@ -52,7 +26,7 @@ typedef struct {
 } image;
 
 /** Makes n channels, VL but for the last ones, of output pixel `at` from rows v and columns u of the input. */
-typedef void pixel_task(const image *m, ptrdiff_t at, span v, span u, ptrdiff_t channel, ptrdiff_t n);
+typedef void pixel_task(const image *m, ptrdiff_t at, th_span v, th_span u, ptrdiff_t channel, ptrdiff_t n);
 
 TH_INLINE vec load(const float *p, ptrdiff_t n) { return n == VL ? vec_load(p) : vec_load_part(p, n); }
 TH_INLINE void store(float *p, vec v, ptrdiff_t n, int stream) {
@@ -62,7 +36,7 @@ TH_INLINE void store(float *p, vec v, ptrdiff_t n, int stream) {
 }
 TH_INLINE mask broadcast(ptrdiff_t x) { return (int32_t)x - (mask){0}; }
 
-TH_INLINE void max_pixel(const image *m, ptrdiff_t at, span v, span u, ptrdiff_t channel, ptrdiff_t n) {
+TH_INLINE void max_pixel(const image *m, ptrdiff_t at, th_span v, th_span u, ptrdiff_t channel, ptrdiff_t n) {
   vec best = vec_broadcast(-INFINITY);
   mask from = broadcast(v.first * m->width + u.first);
   for (ptrdiff_t y = v.first; y < v.last; y++)
@@ -77,7 +51,7 @@ TH_INLINE void max_pixel(const image *m, ptrdiff_t at, span v, span u, ptrdiff_t
   if (m->index_out) store(m->index_out + at * m->c + channel, (vec)from, n, 0);
 }
 
-TH_INLINE void max_gradient_pixel(const image *m, ptrdiff_t at, span v, span u, ptrdiff_t channel, ptrdiff_t n) {
+TH_INLINE void max_gradient_pixel(const image *m, ptrdiff_t at, th_span v, th_span u, ptrdiff_t channel, ptrdiff_t n) {
   vec sum = {0};
   for (ptrdiff_t y = v.first; y < v.last; y++)
     for (ptrdiff_t x = u.first; x < u.last; x++) {
@@ -88,7 +62,7 @@ TH_INLINE void max_gradient_pixel(const image *m, ptrdiff_t at, span v, span u, 
 }
 
 /** The sum of a window, scaled, and its gradient. */
-TH_INLINE void sum_pixel(const image *m, ptrdiff_t at, span v, span u, ptrdiff_t channel, ptrdiff_t n) {
+TH_INLINE void sum_pixel(const image *m, ptrdiff_t at, th_span v, th_span u, ptrdiff_t channel, ptrdiff_t n) {
   vec sum = {0};
   for (ptrdiff_t y = v.first; y < v.last; y++)
     for (ptrdiff_t x = u.first; x < u.last; x++) sum += load(m->in + (y * m->width + x) * m->c + channel, n);
@@ -97,25 +71,26 @@ TH_INLINE void sum_pixel(const image *m, ptrdiff_t at, span v, span u, ptrdiff_t
 
 /* ---------------------------------------------------------------------------------------------------- rows */
 
-TH_INLINE void make_channels(const image *m, pixel_task *task, ptrdiff_t at, span v, span u) {
+TH_INLINE void make_channels(const image *m, pixel_task *task, ptrdiff_t at, th_span v, th_span u) {
   ptrdiff_t channel = 0;
   for (; channel + VL <= m->c; channel += VL) task(m, at, v, u, channel, VL);
   if (channel < m->c) task(m, at, v, u, channel, m->c - channel);
 }
 
 /** The usual windows have loops of their own, unrolled. */
-TH_INLINE void make_pixel(const image *m, pixel_task *task, ptrdiff_t at, span v, span u) {
+TH_INLINE void make_pixel(const image *m, pixel_task *task, ptrdiff_t at, th_span v, th_span u) {
   const ptrdiff_t rows = v.last - v.first, columns = u.last - u.first;
-  if (rows == 1 && columns == 1) make_channels(m, task, at, (span){v.first, v.first + 1}, (span){u.first, u.first + 1});
+  if (rows == 1 && columns == 1)
+    make_channels(m, task, at, (th_span){v.first, v.first + 1}, (th_span){u.first, u.first + 1});
   else if (rows == 2 && columns == 2)
-    make_channels(m, task, at, (span){v.first, v.first + 2}, (span){u.first, u.first + 2});
+    make_channels(m, task, at, (th_span){v.first, v.first + 2}, (th_span){u.first, u.first + 2});
   else if (rows == 3 && columns == 3)
-    make_channels(m, task, at, (span){v.first, v.first + 3}, (span){u.first, u.first + 3});
+    make_channels(m, task, at, (th_span){v.first, v.first + 3}, (th_span){u.first, u.first + 3});
   else make_channels(m, task, at, v, u);
 }
 
 /** All rows of y from those of x. */
-TH_INLINE void make_windows(image all, pixel_task *task, const pool_shape *s) {
+TH_INLINE void make_windows(image all, pixel_task *task, const th_pool_shape *s) {
   const ptrdiff_t taps = th_min(s->k, s->h) * th_min(s->k, s->w);
   const int parts = th_threads_for((double)(s->n * s->oh * s->ow * s->c) * (double)taps, GRAIN);
   TH_PARALLEL_FOR(parts, row, s->n * s->oh, {
@@ -123,13 +98,13 @@ TH_INLINE void make_windows(image all, pixel_task *task, const pool_shape *s) {
     image m = all;
     m.in += i * s->h * s->w * s->c, m.out += to;
     if (m.index_out) m.index_out += to;
-    const span v = pixels_of(y, s->h, s);
-    for (ptrdiff_t x = 0; x < s->ow; x++) make_pixel(&m, task, y * s->ow + x, v, pixels_of(x, s->w, s));
+    const th_span v = th_pixels_of(y, s->h, s);
+    for (ptrdiff_t x = 0; x < s->ow; x++) make_pixel(&m, task, y * s->ow + x, v, th_pixels_of(x, s->w, s));
   });
 }
 
 /** All rows of dx from those of dy. */
-TH_INLINE void make_gradients(image all, pixel_task *task, const pool_shape *s) {
+TH_INLINE void make_gradients(image all, pixel_task *task, const th_pool_shape *s) {
   const ptrdiff_t size = s->n * s->h * s->w * s->c, taps = th_ceil_div(s->k, s->stride);
   const int parts = th_threads_for((double)size * (double)taps * (double)taps, GRAIN);
   all.stream = STREAMS && size >= STREAMED_FROM && s->c % LINE == 0 && (uintptr_t)all.out % sizeof(vec) == 0;
@@ -138,8 +113,8 @@ TH_INLINE void make_gradients(image all, pixel_task *task, const pool_shape *s) 
     image m = all;
     m.in += from, m.out += i * s->h * s->w * s->c;
     if (m.index) m.index += from;
-    const span v = windows_with(y, s->oh, s);
-    for (ptrdiff_t x = 0; x < s->w; x++) make_pixel(&m, task, y * s->w + x, v, windows_with(x, s->ow, s));
+    const th_span v = th_windows_with(y, s->oh, s);
+    for (ptrdiff_t x = 0; x < s->w; x++) make_pixel(&m, task, y * s->w + x, v, th_windows_with(x, s->ow, s));
     if (m.stream) end_streams();
   });
 }
@@ -147,26 +122,26 @@ TH_INLINE void make_gradients(image all, pixel_task *task, const pool_shape *s) 
 /* ------------------------------------------------------------------------------------------------- kernels */
 
 int32_t th_max_pool(float *y, int32_t *index, const float *x, const int32_t *geometry) {
-  const pool_shape s = read_pool_shape(geometry);
+  const th_pool_shape s = th_read_pool_shape(geometry);
   make_windows((image){.out = y, .index_out = (float *)index, .in = x, .width = s.w, .c = s.c}, max_pixel, &s);
   return TH_STATUS_OK;
 }
 
 int32_t th_max_pool_backward(float *dx, const float *dy, const int32_t *index, const int32_t *geometry) {
-  const pool_shape s = read_pool_shape(geometry);
+  const th_pool_shape s = th_read_pool_shape(geometry);
   const image all = {.out = dx, .in = dy, .index = (const float *)index, .width = s.ow, .c = s.c};
   make_gradients(all, max_gradient_pixel, &s);
   return TH_STATUS_OK;
 }
 
 int32_t th_avg_pool(float *y, const float *x, const int32_t *geometry, double scale) {
-  const pool_shape s = read_pool_shape(geometry);
+  const th_pool_shape s = th_read_pool_shape(geometry);
   make_windows((image){.out = y, .in = x, .width = s.w, .c = s.c, .scale = (float)scale}, sum_pixel, &s);
   return TH_STATUS_OK;
 }
 
 int32_t th_avg_pool_backward(float *dx, const float *dy, const int32_t *geometry, double scale) {
-  const pool_shape s = read_pool_shape(geometry);
+  const th_pool_shape s = th_read_pool_shape(geometry);
   make_gradients((image){.out = dx, .in = dy, .width = s.ow, .c = s.c, .scale = (float)scale}, sum_pixel, &s);
   return TH_STATUS_OK;
 }

@@ -13,7 +13,7 @@
 #include "../common/draw.h"
 #include "../common/vmath.h"
 
-enum { WORDS = 256 };
+enum { WORDS = 256 };             /* made at a time, in a buffer of 1 KB */
 static const double GRAIN = 8192; /* numbers worth a thread */
 
 /* ------------------------------------------------------------------------------------------------- philox */

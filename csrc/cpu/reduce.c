@@ -16,7 +16,11 @@
 
 #include <string.h>
 
-enum { COLUMNS = 256, PACKED = 512, FLUSH = 64 };
+enum {
+  COLUMNS = 256, /* outputs summed side by side: their sums, 1 KB, stay in the L1 cache */
+  PACKED = 512,  /* elements of a row that are brought together at a time */
+  FLUSH = 64,    /* rows added up as floats, before these are added to doubles */
+};
 static const double GRAIN = 16384; /* elements worth a thread */
 
 typedef enum { SUM, MAX, MIN, EXP_SUM } kind;

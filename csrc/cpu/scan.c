@@ -11,7 +11,7 @@
 #include "rows.h"
 #include "strided.h"
 
-enum { COLUMNS = 256 };
+enum { COLUMNS = 256 };           /* side by side: their best elements and indices, 2 KB, stay in the L1 cache */
 static const double GRAIN = 8192; /* elements worth a thread */
 
 TH_INLINE int is_least(int32_t op) { return op == TH_REDUCE_MIN || op == TH_REDUCE_ARG_MIN; }

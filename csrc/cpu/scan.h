@@ -1,4 +1,4 @@
-/* Reductions that visit elements one by one in their logical order. */
+/* Reductions that visit elements in their logical order. (A scan in the other sense, running sums, is in cum_sum.c.) */
 #ifndef TH_SCAN_H
 #define TH_SCAN_H
 

@@ -11,7 +11,11 @@
 
 #include "../common/sort.h"
 
-enum { FEW = 48, DIGITS = 4, BUCKETS = 256 };
+enum {
+  FEW = 48,      /* keys: too few for the radix sort's counts to pay */
+  DIGITS = 4,    /* bytes of an element; those of its index are in order already */
+  BUCKETS = 256, /* values of a digit */
+};
 static const double GRAIN = 4096; /* elements worth a thread */
 
 static void make_keys(uint64_t *keys, const th_word *x, ptrdiff_t n, int32_t descending, int32_t dtype) {

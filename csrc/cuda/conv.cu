@@ -5,8 +5,9 @@
  *   weight     dweight (taps · c, f)    = windows of xᵀ (taps · c, pixels) · dy
  */
 #include "column_sums.h"
-#include "conv_shape.h"
 #include "gemm.h"
+
+#include "../common/window.h"
 
 namespace {
 
@@ -118,15 +119,12 @@ th_layout single() {
   return one;
 }
 
-/** Each pixel is multiplied by the one tap: a plain matrix product over all pixels. */
-bool is_pointwise(const th_conv_shape &s) { return s.kh == 1 && s.kw == 1 && s.stride == 1 && s.padding == 0; }
-
 } // namespace
 
 int32_t th_conv(float *y, const float *x, const float *weight, const float *bias, const int32_t *geometry) {
   const th_conv_shape s = th_read_conv_shape(geometry);
   const int32_t pixels = s.n * s.oh * s.ow;
-  if (is_pointwise(s)) return th_multiply_matrices(y, {x, s.c, 0}, {weight, s.f, 0}, bias, pixels, s.f, s.c, 0);
+  if (th_is_pointwise(&s)) return th_multiply_matrices(y, {x, s.c, 0}, {weight, s.f, 0}, bias, pixels, s.f, s.c, 0);
   const forward_windows windows = {make_window(s, x)};
   return th_multiply("conv", windows, th_dense<false>{weight, 1, s.f}, {y, bias, nullptr, 0}, (uint32_t)pixels,
                      (uint32_t)s.f, (uint32_t)(s.kh * s.kw * s.c), single());
@@ -135,7 +133,8 @@ int32_t th_conv(float *y, const float *x, const float *weight, const float *bias
 int32_t th_conv_backward_data(float *dx, const float *dy, const float *weight, const int32_t *geometry) {
   const th_conv_shape s = th_read_conv_shape(geometry);
   const int32_t pixels = s.n * s.h * s.w;
-  if (is_pointwise(s)) return th_multiply_matrices(dx, {dy, s.f, 0}, {weight, s.f, 1}, nullptr, pixels, s.c, s.f, 0);
+  if (th_is_pointwise(&s))
+    return th_multiply_matrices(dx, {dy, s.f, 0}, {weight, s.f, 1}, nullptr, pixels, s.c, s.f, 0);
   const gradient_windows windows = {
       dy, s.oh, s.ow, s.f, s.padding, make_axes3(s.h, s.w), make_axes3(s.kw, s.f), th_make_divisor((uint32_t)s.stride)};
   const transposed_weight weights = {weight, s.c, s.f, th_make_divisor((uint32_t)s.f)};
@@ -148,7 +147,8 @@ int32_t th_conv_backward_weight(float *dweight, float *dbias, const float *x, co
   const th_conv_shape s = th_read_conv_shape(geometry);
   const int32_t pixels = s.n * s.oh * s.ow, taps = s.kh * s.kw * s.c;
   const weight_windows windows = {make_window(s, x)};
-  if (is_pointwise(s)) TH_TRY(th_multiply_matrices(dweight, {x, s.c, 1}, {dy, s.f, 0}, nullptr, s.c, s.f, pixels, 0));
+  if (th_is_pointwise(&s))
+    TH_TRY(th_multiply_matrices(dweight, {x, s.c, 1}, {dy, s.f, 0}, nullptr, s.c, s.f, pixels, 0));
   else
     TH_TRY(th_multiply("conv_backward_weight", windows, th_dense<false>{dy, 1, s.f}, {dweight, nullptr, nullptr, 0},
                        (uint32_t)taps, (uint32_t)s.f, (uint32_t)pixels, single()));

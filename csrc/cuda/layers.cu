@@ -2,8 +2,9 @@
  * Inference through layers in a row: the kernels of each one after another, what follows a convolution in place. The images
  * of a layer are small next to its weights' products.
  */
-#include "conv_shape.h"
 #include "device.h"
+
+#include "../common/window.h"
 
 namespace {
 

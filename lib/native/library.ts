@@ -25,8 +25,11 @@ export function libraryCandidates(kind: LibraryKind): string[] {
   return [join(root, "build", `libthimble_${name}.${extension}`)];
 }
 
-/** Loads the library of a kind and opens its device. Throws LibraryError when it is not as it should be, and
-    DeviceUnavailableError when there is no such device, or no library for it. */
+/**
+ * Loads the library of a kind and opens its device.
+ * @throws LibraryError when it is not as it should be; DeviceUnavailableError when there is no such device, or no
+ * library for it.
+ */
 export function loadBackend(kind: LibraryKind, index = 0): { backend: Backend; path: string } {
   const candidates = libraryCandidates(kind);
   const path = candidates.find((candidate) => existsSync(candidate));

@@ -1,5 +1,5 @@
 /**
- * Arithmetic on arrays: one function for each shape of kernel (unary, binary, reduce, matmul), which validates,
+ * Arithmetic on arrays: one function for each shape of kernel (unary, binary, where, reduce, pad), which validates,
  * promotes dtypes as PyTorch does, chooses the result's layout, and makes one native call.
  */
 import { ArgumentError, ShapeError } from "../native/errors.ts";

@@ -5,6 +5,7 @@ import type { Shape } from "./layout.ts";
 /** Bun and Node ask an object for its text under this symbol. */
 export const inspect: unique symbol = Symbol.for("nodejs.util.inspect.custom") as typeof inspect;
 
+/** Elements, as many as NumPy and PyTorch write in full; of more, so many at each end of an axis. */
 const SUMMARIZED_ABOVE = 1000;
 const EDGE = 3;
 

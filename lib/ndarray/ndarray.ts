@@ -1,22 +1,21 @@
 /**
- * NDArray = Storage + layout: a strided array on a device, without gradients.
+ * NDArray: a strided array on a device, without gradients. What it holds is in handle.ts; here it is made, viewed, written
+ * and read.
  *
  * Views (reshape where strides allow, permute, transpose, broadcastTo, slice, flip) share the storage and copy nothing.
- * Each handle, views included, is one owner of its storage. Arithmetic is installed by arithmetic.ts.
+ * Arithmetic is installed by methods.ts.
  */
-import type { Pointer } from "bun:ffi";
-
-import { DisposedError, DTypeError, formatShape, ShapeError } from "../native/errors.ts";
+import { DTypeError, formatShape, ShapeError } from "../native/errors.ts";
 import { Storage } from "../native/storage.ts";
 import { castElements, copyElements, download, fillElements, upload } from "./copy.ts";
 import { type ArrayOptions, ARRAY_OPTIONS, checkDevice, type FromOptions, readTarget } from "./array-options.ts";
 import { cpu, type Device } from "./device.ts";
-import { checkDType, type DType, ELEMENT_BYTES, makeTypedArray, type TypedArrayOf } from "./dtype.ts";
+import { checkDType, ELEMENT_BYTES, makeTypedArray, type TypedArrayOf } from "./dtype.ts";
 import { formatElements, inspect } from "./format.ts";
+import { Handle } from "./handle.ts";
 import { flatten, type NestedNumbers, nest, type Values } from "./values.ts";
 import * as layout from "./layout.ts";
 import { checkOptions } from "./options.ts";
-import { handles, type Scoped, track } from "./scope.ts";
 import {
   diagonalLayout,
   flipLayout,
@@ -29,43 +28,7 @@ import {
 } from "./views.ts";
 
 /** A strided array on a device, without gradients: of float32 or int32, with at most 2^31 - 1 elements. */
-export class NDArray implements Scoped, Layout {
-  /** Lengths of the axes; () for a scalar. */
-  readonly shape: layout.Shape;
-  /** Elements between neighbours along each axis; zero where broadcast, negative where flipped. */
-  readonly strides: layout.Shape;
-  /** Elements before the first one in the storage. */
-  readonly offset: number;
-  readonly size: number;
-  readonly dtype: DType;
-  readonly device: Device;
-  /** @internal */
-  readonly storage: Storage;
-  /** True after {@link keep}: no tidy frees this array. */
-  kept = false;
-  /** @internal See Scoped. */
-  returnedFrom = 0;
-  private freed = false;
-
-  /** @internal Takes over one ownership of `storage`. */
-  constructor(
-    device: Device,
-    storage: Storage,
-    dtype: DType,
-    shape: layout.Shape,
-    strides: layout.Shape,
-    offset: number,
-  ) {
-    this.device = device;
-    this.storage = storage;
-    this.dtype = dtype;
-    this.shape = shape;
-    this.strides = strides;
-    this.offset = offset;
-    this.size = layout.sizeOf(shape);
-    track(this);
-  }
-
+export class NDArray extends Handle {
   // ------------------------------------------------------------------------------------------------ creation
 
   /**
@@ -138,15 +101,6 @@ export class NDArray implements Scoped, Layout {
   }
 
   // --------------------------------------------------------------------------------------------------- views
-
-  get ndim(): number {
-    return this.shape.length;
-  }
-
-  /** Whether the elements lie one after another in row-major order. */
-  isCompact(): boolean {
-    return layout.isContiguous(this.shape, this.strides);
-  }
 
   /** This array with its elements one after another: a view of itself if they are, else a copy. */
   compact(): NDArray {
@@ -307,80 +261,18 @@ export class NDArray implements Scoped, Layout {
     return this.toTypedArray()[0]!;
   }
 
-  // ------------------------------------------------------------------------------------------------ lifetime
-
-  /** @internal Address of the first element, for the length of a native call. */
-  get pointer(): Pointer {
-    this.assertUsable();
-    this.assertInside();
-    return (this.storage.pointer + this.offset * ELEMENT_BYTES) as Pointer;
-  }
-
-  get disposed(): boolean {
-    return this.freed;
-  }
-
-  /** Gives up this handle; the memory is used again once all handles and the tape have. A second call does nothing. */
-  dispose(): void {
-    if (this.freed) return;
-    this.freed = true;
-    this.storage.release();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
-
-  /** Exempts this array from every tidy: it lives until it is disposed or forgotten. */
-  keep(): this {
-    this.kept = true;
-    return this;
-  }
-
-  [handles](): readonly Scoped[] {
-    return [this];
-  }
-
   /** The elements as nested lists: what JSON.stringify writes. */
   toJSON(): NestedNumbers {
     return this.toArray();
   }
 
-  toString(): string {
-    if (this.freed) return "NDArray(disposed)";
+  override toString(): string {
+    if (this.disposed) return "NDArray(disposed)";
     const elements = formatElements(this.toTypedArray(), this.shape, this.dtype, "NDArray(".length);
     return `NDArray(${elements}, shape ${formatShape(this.shape)}, ${this.dtype}, ${this.device})`;
   }
 
   [inspect](): string {
     return this.toString();
-  }
-
-  /** @internal */
-  assertUsable(): void {
-    if (this.freed) {
-      throw new DisposedError("NDArray", "this array was disposed, or made inside a tidy that did not return it", {
-        shapes: [this.shape],
-        hint: "Return it from the tidy, or call keep() on it",
-      });
-    }
-  }
-
-  /** Shapes are readonly for TypeScript alone: native code never sees a layout that JavaScript wrote over. */
-  private assertInside(): void {
-    const { shape, strides, offset, size, storage } = this;
-    if (layout.liesWithin(shape, strides, offset, size, storage.bytes / ELEMENT_BYTES)) return;
-    throw new ShapeError("NDArray", "shape, strides and offset may not be written to", { shapes: [shape] });
-  }
-
-  private assertWritable(operation: string): void {
-    this.assertUsable();
-    if (this.size > 0 && this.strides.some((stride, i) => stride === 0 && this.shape[i]! > 1)) {
-      throw new ShapeError(operation, "several elements of a broadcast view share one place", {
-        shapes: [this.shape],
-        hint: "Write into compact() of it",
-      });
-    }
-    this.storage.version++;
   }
 }

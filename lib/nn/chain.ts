@@ -44,6 +44,7 @@ interface End {
   c: number;
 }
 
+/** Modules that have joined so far, as rows of the table; where the images are at its end, and how they lie. */
 export class Chain {
   /** Modules that have joined, of the list that {@link of} was given. */
   joined = 0;

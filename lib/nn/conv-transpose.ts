@@ -1,3 +1,4 @@
+/** The transposed convolution of images as a module. */
 import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
 import { checkTransposed, convTranspose } from "../ops/conv-transpose.ts";
@@ -20,7 +21,7 @@ export interface ConvTransposeModuleOptions extends ModuleOptions {
 
 /**
  * Transposed convolution of NCHW images: x (N, in, H, W) gives (N, out, H', W') with H' = (H - 1) · stride - 2 · padding +
- * k + outputPadding. The padding is by default 0, not {@link Conv}'s floor(k / 2): what keeps a size, or doubles it,
+ * k + outputPadding. The padding is by default 0, not Conv's floor(k / 2): what keeps a size, or doubles it,
  * depends on the stride too (kernel 4, stride 2 and padding 1 double it). weight (k, k, out, in), that of the
  * convolution back, starts as a Conv's, Kaiming-uniform with the fan out · k² (PyTorch's), bias (out) from
  * U(±1 / √(out · k²)). Images lie in memory as NHWC: the result is a view, and nothing is transposed between layers.

@@ -1,3 +1,4 @@
+/** The convolution of images as a module. */
 import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
 import { ShapeError } from "../native/errors.ts";

@@ -1,3 +1,4 @@
+/** The linear layer. */
 import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
 import { linearCrossEntropy, type LinearLoss } from "../ops/linear-cross-entropy.ts";

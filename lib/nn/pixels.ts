@@ -1,3 +1,4 @@
+/** Images: modules take them as PyTorch does, NCHW; operations and memory have them NHWC, so that channels are adjacent. */
 import type { Tensor } from "../autograd/tensor.ts";
 import { ShapeError } from "../native/errors.ts";
 import { checkFloat } from "../ops/support.ts";

@@ -4,11 +4,11 @@ import type { Tensor } from "../autograd/tensor.ts";
 import { ArgumentError, ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
 import { binary, reduce } from "../ndarray/arithmetic.ts";
-import { checkSize, MAX_SIZE } from "../ndarray/layout.ts";
+import { MAX_SIZE } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
-import { sameDevice } from "../ndarray/operands.ts";
 import { checkOptions } from "../ndarray/options.ts";
-import { checkFloat, checkInteger, checkShapeIs, contiguous, overGradient, releaseCopy } from "./support.ts";
+import { checkOperands, checkResult, convNumbers, type Geometry } from "./conv-geometry.ts";
+import { checkFloat, checkInteger, contiguous, overGradient, releaseCopy } from "./support.ts";
 
 export interface ConvTransposeOptions {
   /** Pixels of the result between the places where the kernel is applied. Default 1. */
@@ -32,14 +32,6 @@ export function checkTransposed(operation: string, stride: number, padding: numb
   }
 }
 
-/** What a transposed convolution of checked operands is. */
-interface Geometry {
-  /** Of the convolution from the result back to x: n, H', W', Cout, Cin, kh, kw, stride, padding. */
-  readonly numbers: Int32Array;
-  /** (N, H', W', Cout). */
-  readonly outShape: readonly number[];
-}
-
 function checkConvTranspose(x: Tensor, w: Tensor, options: ConvTransposeOptions): Geometry {
   const name = "convTranspose";
   checkOptions(name, options, ["stride", "padding", "outputPadding", "bias"]);
@@ -47,13 +39,10 @@ function checkConvTranspose(x: Tensor, w: Tensor, options: ConvTransposeOptions)
   checkFloat(name, x, "the input");
   checkFloat(name, w, "the weight");
   checkTransposed(name, stride, padding, outputPadding);
-  sameDevice(name, x.data, w.data);
-  const shapes = [x.shape, w.shape];
+  checkOperands(name, x, w, 3);
   const [n, height, width, channels] = x.shape;
-  const [kh, kw, outputs, inputs] = w.shape;
-  if (x.ndim !== 4 || w.ndim !== 4)
-    throw new ShapeError(name, "takes x (N, H, W, Cin) and w (k, k, Cout, Cin)", { shapes });
-  if (channels !== inputs) throw new ShapeError(name, `the channels ${channels} and ${inputs} differ`, { shapes });
+  const [kh, kw, outputs] = w.shape;
+  const shapes = [x.shape, w.shape];
   if (height === 0 || width === 0) throw new ShapeError(name, "the images have no pixels", { shapes });
   if (kh === 0 || kw === 0) throw new ShapeError(name, "the kernel is empty", { shapes });
   const padded = (size: number, k: number): number => (size - 1) * stride + k + outputPadding;
@@ -64,24 +53,9 @@ function checkConvTranspose(x: Tensor, w: Tensor, options: ConvTransposeOptions)
     throw new ShapeError(name, `padding ${padding} leaves nothing of the result`, { shapes });
   if (Math.max(paddedHeight, paddedWidth) > MAX_SIZE)
     throw new ShapeError(name, `stride ${stride} makes the image too large`, { shapes });
-  if (bias !== null) {
-    checkFloat(name, bias, "the bias");
-    checkShapeIs(name, "the bias", bias, [outputs!]);
-    sameDevice(name, x.data, bias.data);
-  }
   const outShape = [n!, outHeight, outWidth, outputs!];
-  checkSize(name, outShape);
-  const numbers = new Int32Array(9);
-  numbers[0] = n!;
-  numbers[1] = outHeight;
-  numbers[2] = outWidth;
-  numbers[3] = outputs!;
-  numbers[4] = channels!;
-  numbers[5] = kh!;
-  numbers[6] = kw!;
-  numbers[7] = stride;
-  numbers[8] = padding;
-  return { numbers, outShape };
+  checkResult(name, x, bias, outShape);
+  return { numbers: convNumbers(outShape, channels!, kh!, kw!, stride, padding), outShape };
 }
 
 /**

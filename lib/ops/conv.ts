@@ -3,11 +3,11 @@ import { record } from "../autograd/record.ts";
 import type { Tensor } from "../autograd/tensor.ts";
 import { ShapeError } from "../native/errors.ts";
 import { check } from "../native/status.ts";
-import { sameDevice } from "../ndarray/operands.ts";
 import { checkOptions } from "../ndarray/options.ts";
-import { checkSize, MAX_SIZE } from "../ndarray/layout.ts";
+import { MAX_SIZE } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
-import { checkFloat, checkInteger, checkShapeIs, contiguous, convSize, releaseCopy } from "./support.ts";
+import { checkOperands, checkResult, convNumbers, type Geometry } from "./conv-geometry.ts";
+import { checkFloat, checkInteger, contiguous, convSize, releaseCopy } from "./support.ts";
 
 export interface ConvOptions {
   /** Pixels between the places where the kernel is applied. Default 1. */
@@ -18,14 +18,6 @@ export interface ConvOptions {
   bias?: Tensor | null | undefined;
 }
 
-/** What a convolution of checked operands is. */
-interface Geometry {
-  /** n, h, w, c, f, kh, kw, stride, padding: what the kernels are told. */
-  readonly numbers: Int32Array;
-  /** (N, H', W', Cout). */
-  readonly outShape: readonly number[];
-}
-
 function checkConv(x: Tensor, w: Tensor, options: ConvOptions): Geometry {
   const name = "conv";
   const { stride = 1, padding = 0, bias = null } = checkOptions(name, options, ["stride", "padding", "bias"]);
@@ -33,13 +25,10 @@ function checkConv(x: Tensor, w: Tensor, options: ConvOptions): Geometry {
   checkFloat(name, w, "the weight");
   checkInteger(name, "the stride", stride, 1);
   checkInteger(name, "the padding", padding, 0);
-  sameDevice(name, x.data, w.data);
+  checkOperands(name, x, w, 2);
+  const [n, height, width] = x.shape;
+  const [kh, kw, , outputs] = w.shape;
   const shapes = [x.shape, w.shape];
-  const [n, height, width, channels] = x.shape;
-  const [kh, kw, inputs, outputs] = w.shape;
-  if (x.ndim !== 4 || w.ndim !== 4)
-    throw new ShapeError(name, "takes x (N, H, W, Cin) and w (k, k, Cin, Cout)", { shapes });
-  if (channels !== inputs) throw new ShapeError(name, `the channels ${channels} and ${inputs} differ`, { shapes });
   if (Math.max(height!, width!) + 2 * padding > MAX_SIZE) {
     throw new ShapeError(name, `padding ${padding} makes the image too large`, { shapes });
   }
@@ -48,24 +37,9 @@ function checkConv(x: Tensor, w: Tensor, options: ConvOptions): Geometry {
   if (outHeight < 1 || outWidth < 1 || kh === 0 || kw === 0) {
     throw new ShapeError(name, `the kernel does not fit the image with padding ${padding}`, { shapes });
   }
-  if (bias !== null) {
-    checkFloat(name, bias, "the bias");
-    checkShapeIs(name, "the bias", bias, [outputs!]);
-    sameDevice(name, x.data, bias.data);
-  }
   const outShape = [n!, outHeight, outWidth, outputs!];
-  checkSize(name, outShape);
-  const numbers = new Int32Array(9); // Int32Array.of would take as long as a small kernel
-  numbers[0] = n!;
-  numbers[1] = height!;
-  numbers[2] = width!;
-  numbers[3] = channels!;
-  numbers[4] = outputs!;
-  numbers[5] = kh!;
-  numbers[6] = kw!;
-  numbers[7] = stride;
-  numbers[8] = padding;
-  return { numbers, outShape };
+  checkResult(name, x, bias, outShape);
+  return { numbers: convNumbers(x.shape, outputs!, kh!, kw!, stride, padding), outShape };
 }
 
 /**

@@ -32,6 +32,7 @@ export interface TraceEvent {
   args: Record<string, string | number>;
 }
 
+/** What native calls took: all of them by operation and shape, and the first ones one by one. */
 export class Profile {
   /** The first calls, up to the limit that was asked for. */
   readonly calls: readonly Call[];

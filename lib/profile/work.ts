@@ -10,8 +10,10 @@ export interface Work {
   readonly name: string;
   /** The sizes of this call. */
   readonly shape: string;
-  /** Of sums as they are defined: a convolution by Winograd's minimal filtering takes down to a quarter, and so may seem faster
-      than the machine. */
+  /**
+   * Of sums as they are defined: a convolution by Winograd's minimal filtering takes down to a quarter, and so may seem
+   * faster than the machine.
+   */
   readonly flops: number;
   readonly bytes: number;
 }

@@ -1,6 +1,7 @@
-import { afterAll, afterEach, describe, expect, test } from "bun:test";
+/** Downloads: whole, continued, failed; and where CIFAR-10 is looked for. */
+import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer, type IncomingHttpHeaders } from "node:http";
+import { createServer } from "node:http";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { ArgumentError, DatasetError } from "thimble";
@@ -8,59 +9,12 @@ import { cacheFolder, downloadCifar10, DownloadError, type DownloadOptions, loca
 
 import { download } from "../../datasets/download.ts";
 import { listen, withEnvironment } from "../support/web.ts";
+import { content, good, md5, partial, startServer } from "./server.ts";
 import { folder, removeFoldersAfterwards, wholeSet } from "./writers.ts";
 
 removeFoldersAfterwards();
-
-const content = Buffer.from(Uint8Array.from({ length: 300_000 }, (_, i) => (i * 31 + (i >> 8)) & 255));
-const md5 = new Bun.CryptoHasher("md5").update(content).digest("hex");
-
-interface Reply {
-  status?: number;
-  headers?: Record<string, string>;
-  body?: Uint8Array | string;
-  /** What happens after the body, if more was announced: the connection breaks, or stays silent. */
-  ending?: "break" | "silence";
-}
-
-/** What the server does; each test sets it. Null: nothing at all. */
-let respond: (headers: IncomingHttpHeaders) => Reply | null;
-/** The Range header of every request, in order; null where there was none. */
-let ranges: (string | null)[] = [];
-const server = createServer((request, response) => {
-  ranges.push(request.headers.range ?? null);
-  const reply = respond(request.headers);
-  if (reply === null) return;
-  const { status = 200, headers = {}, body = "", ending } = reply;
-  response.writeHead(status, { "content-length": ending ? content.length : body.length, ...headers });
-  if (ending === undefined) response.end(body);
-  else response.write(body, () => ending === "break" && setTimeout(() => response.destroy(), 10));
-});
-const url = await listen(server);
-afterAll(() => server.close());
-afterEach(() => {
-  ranges = [];
-});
-
-const ETAG = { etag: '"v1"' };
-const contentRange = (start: number): Record<string, string> => ({
-  "content-range": `bytes ${start}-${content.length - 1}/${content.length}`,
-});
-
-/** As a good server answers: whole, or the range that is asked for if the ETag is still the same. */
-function good({ range = "", "if-range": version }: IncomingHttpHeaders, headers = ETAG): Reply {
-  const from = /^bytes=(\d+)-$/.exec(range);
-  if (from === null || version !== headers.etag) return { headers, body: content };
-  const start = Number(from[1]);
-  if (start >= content.length) return { status: 416 };
-  return { status: 206, headers: { ...headers, ...contentRange(start) }, body: content.subarray(start) };
-}
-
-/** Announces everything from `start` on, sends `count` bytes of it, and then breaks off or goes silent. */
-function partial(start: number, count: number, ending: "break" | "silence"): Reply {
-  const headers = start > 0 ? { ...ETAG, ...contentRange(start), "content-length": `${content.length - start}` } : ETAG;
-  return { status: start > 0 ? 206 : 200, headers, body: content.subarray(start, start + count), ending };
-}
+const server = await startServer();
+const { url } = server;
 
 const target = (): string => join(folder(), "deep/er/file");
 const quick: DownloadOptions = { retryDelay: 1, timeout: 2000, size: content.length, md5 };
@@ -83,7 +37,7 @@ function expectDone(path: string): void {
 
 describe("a download", () => {
   test("arrives whole, reports its progress, and leaves nothing else behind", async () => {
-    respond = good;
+    server.respond = good;
     const path = target();
     const seen: (readonly [number, number | undefined])[] = [];
     await download(url, path, { ...quick, onProgress: (...step) => seen.push(step) });
@@ -93,53 +47,54 @@ describe("a download", () => {
   });
 
   test("needs neither size nor checksum", async () => {
-    respond = good;
+    server.respond = good;
     const path = target();
     await download(url, path);
     expectDone(path);
   });
 
   test("goes on where a dropped connection ended it", async () => {
-    respond = (request) => (ranges.length === 1 ? partial(0, 100_000, "break") : good(request));
+    server.respond = (request) => (server.ranges.length === 1 ? partial(0, 100_000, "break") : good(request));
     const path = target();
     await download(url, path, quick);
     expectDone(path);
-    expect(ranges[0]).toBeNull();
-    expect(ranges[1]).toMatch(/^bytes=\d+-$/);
+    expect(server.ranges[0]).toBeNull();
+    expect(server.ranges[1]).toMatch(/^bytes=\d+-$/);
   });
 
   test("goes on where an earlier call ended", async () => {
     const path = target();
-    respond = () => partial(0, 100_000, "break");
+    server.respond = () => partial(0, 100_000, "break");
     await failure(download(url, path, { ...quick, retries: 0 }));
     expect(existsSync(path)).toBe(false);
     const have = readFileSync(`${path}.part`).length;
-    respond = good;
+    server.respond = good;
     await download(url, path, quick);
     expectDone(path);
-    expect(ranges).toEqual([null, `bytes=${have}-`]);
+    expect(server.ranges).toEqual([null, `bytes=${have}-`]);
   });
 
   test("that breaks again and again gets there in steps", async () => {
-    respond = (request) => {
+    server.respond = (request) => {
       const start = Number(/\d+/.exec(request.range ?? "0")![0]);
       return start < 200_000 ? partial(start, 90_000, "break") : good(request);
     };
     const path = target();
     await download(url, path, quick);
     expectDone(path);
-    expect(ranges.length).toBe(4);
+    expect(server.ranges.length).toBe(4);
   });
 
   test("starts anew when the server knows no ranges", async () => {
-    respond = () => (ranges.length === 1 ? partial(0, 100_000, "break") : { body: content });
+    server.respond = () => (server.ranges.length === 1 ? partial(0, 100_000, "break") : { body: content });
     const path = target();
     await download(url, path, quick);
     expectDone(path);
   });
 
   test("starts anew when the server's file is another one by now", async () => {
-    respond = (request) => (ranges.length === 1 ? partial(0, 100_000, "break") : good(request, { etag: '"v2"' }));
+    server.respond = (request) =>
+      server.ranges.length === 1 ? partial(0, 100_000, "break") : good(request, { etag: '"v2"' });
     const path = target();
     await download(url, path, quick);
     expectDone(path);
@@ -147,20 +102,20 @@ describe("a download", () => {
 
   test("starts anew when nothing tells whether the server's file is the same", async () => {
     const path = join(folder({ "file.part": content.subarray(0, 1000) }), "file");
-    respond = good;
+    server.respond = good;
     await download(url, path, quick);
     expectDone(path);
-    expect(ranges).toEqual([null]);
+    expect(server.ranges).toEqual([null]);
   });
 
   test("starts anew when the server promises no more than that its file means the same", async () => {
     const weak = { etag: 'W/"v1"' };
-    respond = (request) =>
-      ranges.length === 1 ? { ...partial(0, 1000, "break"), headers: weak } : good(request, weak);
+    server.respond = (request) =>
+      server.ranges.length === 1 ? { ...partial(0, 1000, "break"), headers: weak } : good(request, weak);
     const path = target();
     await download(url, path, quick);
     expectDone(path);
-    expect(ranges).toEqual([null, null]);
+    expect(server.ranges).toEqual([null, null]);
   });
 
   test("may take longer than the timeout as long as something arrives", async () => {
@@ -177,12 +132,12 @@ describe("a download", () => {
 
   test("starts anew when what is there is too long, or the server refuses the range", async () => {
     const long = join(folder({ "file.part": Buffer.alloc(content.length + 1), "file.part.validator": '"v1"' }), "file");
-    respond = good;
+    server.respond = good;
     await download(url, long, quick);
     expectDone(long);
-    expect(ranges).toEqual([null]);
+    expect(server.ranges).toEqual([null]);
     const refused = join(folder({ "file.part": Buffer.alloc(500), "file.part.validator": '"v1"' }), "file");
-    respond = (request) => (ranges.length === 2 ? { status: 416 } : good(request));
+    server.respond = (request) => (server.ranges.length === 2 ? { status: 416 } : good(request));
     await download(url, refused, quick);
     expectDone(refused);
   });
@@ -191,62 +146,62 @@ describe("a download", () => {
     const path = join(folder({ "file.part": content }), "file");
     await download(url, path, quick);
     expectDone(path);
-    expect(ranges).toEqual([]);
+    expect(server.ranges).toEqual([]);
   });
 
   test("starts anew when the checksum of a continued one is wrong", async () => {
     const path = join(folder({ "file.part": Buffer.alloc(1000), "file.part.validator": '"v1"' }), "file");
-    respond = good;
+    server.respond = good;
     await download(url, path, quick);
     expectDone(path);
-    expect(ranges).toEqual(["bytes=1000-", null]);
+    expect(server.ranges).toEqual(["bytes=1000-", null]);
   });
 });
 
 describe("a download that fails is a DownloadError", () => {
   test("wrong checksum: at once, and nothing is left", async () => {
-    respond = good;
+    server.respond = good;
     const path = target();
     const error = await failure(download(url, path, { ...quick, md5: "0".repeat(32) }));
     expect(error.message).toContain(`has the MD5 ${md5}; expected ${"0".repeat(32)}`);
-    expect(ranges.length).toBe(1);
+    expect(server.ranges.length).toBe(1);
     expect(readdirSync(join(path, ".."))).toEqual([]);
   });
 
   test("404: at once", async () => {
-    respond = () => ({ status: 404, body: "not here" });
+    server.respond = () => ({ status: 404, body: "not here" });
     const error = await failure(download(url, target(), quick));
     expect(error.message).toContain("the server answered 404");
-    expect([error.permanent, ranges.length]).toEqual([true, 1]);
+    expect([error.permanent, server.ranges.length]).toEqual([true, 1]);
   });
 
   test("503: after the retries", async () => {
-    respond = () => ({ status: 503, body: "busy" });
+    server.respond = () => ({ status: 503, body: "busy" });
     const error = await failure(download(url, target(), { ...quick, retries: 2 }));
     expect(error.message).toContain("503");
-    expect(ranges.length).toBe(3);
+    expect(server.ranges.length).toBe(3);
   });
 
   test("a server that is busy only at first is asked again", async () => {
-    respond = (request) => (ranges.length < 3 ? { status: 503, body: "busy" } : good(request));
+    server.respond = (request) => (server.ranges.length < 3 ? { status: 503, body: "busy" } : good(request));
     const path = target();
     await download(url, path, quick);
     expectDone(path);
   });
 
   test("too short, and too long", async () => {
-    respond = () => ({ body: content.subarray(0, 10) });
+    server.respond = () => ({ body: content.subarray(0, 10) });
     const short = await failure(download(url, target(), { ...quick, retries: 1 }));
     expect(short.message).toContain(`ended after 10 of ${content.length} bytes`);
-    respond = () => ({ body: Buffer.alloc(content.length + 1) });
+    server.respond = () => ({ body: Buffer.alloc(content.length + 1) });
     expect((await failure(download(url, target(), quick))).message).toContain("more than the expected");
   });
 
   test("silence: when nothing has arrived for the time given", async () => {
-    respond = () => partial(0, 10, "silence");
+    server.respond = () => partial(0, 10, "silence");
     const error = await failure(download(url, target(), { ...quick, timeout: 100, retries: 0 }));
     expect(error.message).toContain("nothing arrived for 0.1 seconds");
-    respond = () => null;
+    server.respond = () => null;
     const mute = await failure(download(url, target(), { ...quick, timeout: 100, retries: 0 }));
     expect(mute.message).toContain("nothing arrived for 0.1 seconds");
   });
@@ -259,7 +214,7 @@ describe("a download that fails is a DownloadError", () => {
   });
 
   test("stopped by the caller: at once, keeping what has arrived", async () => {
-    respond = () => partial(0, 100_000, "silence");
+    server.respond = () => partial(0, 100_000, "silence");
     const controller = new AbortController();
     const path = target();
     const error = await failure(
@@ -267,7 +222,7 @@ describe("a download that fails is a DownloadError", () => {
     );
     expect(error.message).toContain("stopped");
     expect(readFileSync(`${path}.part`).length).toBeGreaterThan(0);
-    expect(ranges.length).toBe(1);
+    expect(server.ranges.length).toBe(1);
   });
 
   test("a folder that cannot be made, or options that make no sense", async () => {
@@ -280,12 +235,12 @@ describe("a download that fails is a DownloadError", () => {
 
 describe("CIFAR-10", () => {
   test("is downloaded once", async () => {
-    respond = good;
+    server.respond = good;
     const root = folder();
     const path = await downloadCifar10({ ...quick, folder: root, url });
     expect(path).toBe(join(root, "cifar-10-python.tar.gz"));
     await downloadCifar10({ ...quick, folder: root, url });
-    expect(ranges.length).toBe(1);
+    expect(server.ranges.length).toBe(1);
   });
 
   test("is looked for in the folder given, then $THIMBLE_DATA, then the cache folder", () => {
