@@ -294,6 +294,12 @@ TH_KERNEL int32_t th_layer_norm(float *y, float *mean, float *istd, const float 
 TH_KERNEL int32_t th_layer_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
                                          const float *weight, const float *mean, const float *istd, int32_t rows,
                                          int32_t cols);
+/** y = x · irms · weight for each row of x (rows, cols), with irms (rows) = 1/√(mean of x² + eps), which is stored for the backward
+    pass (Zhang and Sennrich, 2019). */
+TH_KERNEL int32_t th_rms_norm(float *y, float *irms, const float *x, const float *weight, int32_t rows, int32_t cols,
+                              double eps);
+TH_KERNEL int32_t th_rms_norm_backward(float *dx, float *dweight, const float *dy, const float *x, const float *weight,
+                                       const float *irms, int32_t rows, int32_t cols);
 
 /* -------------------------------------------------------------------------------------------------- softmax */
 

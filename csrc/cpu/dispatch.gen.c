@@ -25,6 +25,8 @@
   int32_t th_batch_norm_backward_##ISA(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *bias, const float *mean, const float *istd, int32_t rows, int32_t channels, int32_t relu, int32_t fixed); \
   int32_t th_layer_norm_##ISA(float *y, float *mean, float *istd, const float *x, const float *weight, const float *bias, int32_t rows, int32_t cols, double eps); \
   int32_t th_layer_norm_backward_##ISA(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *mean, const float *istd, int32_t rows, int32_t cols); \
+  int32_t th_rms_norm_##ISA(float *y, float *irms, const float *x, const float *weight, int32_t rows, int32_t cols, double eps); \
+  int32_t th_rms_norm_backward_##ISA(float *dx, float *dweight, const float *dy, const float *x, const float *weight, const float *irms, int32_t rows, int32_t cols); \
   int32_t th_softmax_##ISA(float *y, const float *x, int32_t rows, int32_t cols, int32_t log_output); \
   int32_t th_softmax_backward_##ISA(float *dx, const float *dy, const float *y, int32_t rows, int32_t cols, int32_t log_output); \
   int32_t th_cross_entropy_##ISA(float *loss, float *dx, const float *x, const int32_t *labels, int32_t rows, int32_t cols); \
@@ -73,6 +75,8 @@
   th_batch_norm_backward_##ISA, \
   th_layer_norm_##ISA, \
   th_layer_norm_backward_##ISA, \
+  th_rms_norm_##ISA, \
+  th_rms_norm_backward_##ISA, \
   th_softmax_##ISA, \
   th_softmax_backward_##ISA, \
   th_cross_entropy_##ISA, \
@@ -122,6 +126,8 @@ typedef struct {
   int32_t (*th_batch_norm_backward)(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *bias, const float *mean, const float *istd, int32_t rows, int32_t channels, int32_t relu, int32_t fixed);
   int32_t (*th_layer_norm)(float *y, float *mean, float *istd, const float *x, const float *weight, const float *bias, int32_t rows, int32_t cols, double eps);
   int32_t (*th_layer_norm_backward)(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *mean, const float *istd, int32_t rows, int32_t cols);
+  int32_t (*th_rms_norm)(float *y, float *irms, const float *x, const float *weight, int32_t rows, int32_t cols, double eps);
+  int32_t (*th_rms_norm_backward)(float *dx, float *dweight, const float *dy, const float *x, const float *weight, const float *irms, int32_t rows, int32_t cols);
   int32_t (*th_softmax)(float *y, const float *x, int32_t rows, int32_t cols, int32_t log_output);
   int32_t (*th_softmax_backward)(float *dx, const float *dy, const float *y, int32_t rows, int32_t cols, int32_t log_output);
   int32_t (*th_cross_entropy)(float *loss, float *dx, const float *x, const int32_t *labels, int32_t rows, int32_t cols);
@@ -252,6 +258,14 @@ int32_t th_layer_norm(float *y, float *mean, float *istd, const float *x, const 
 
 int32_t th_layer_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *mean, const float *istd, int32_t rows, int32_t cols) {
   return active->th_layer_norm_backward(dx, dweight, dbias, dy, x, weight, mean, istd, rows, cols);
+}
+
+int32_t th_rms_norm(float *y, float *irms, const float *x, const float *weight, int32_t rows, int32_t cols, double eps) {
+  return active->th_rms_norm(y, irms, x, weight, rows, cols, eps);
+}
+
+int32_t th_rms_norm_backward(float *dx, float *dweight, const float *dy, const float *x, const float *weight, const float *irms, int32_t rows, int32_t cols) {
+  return active->th_rms_norm_backward(dx, dweight, dy, x, weight, irms, rows, cols);
 }
 
 int32_t th_softmax(float *y, const float *x, int32_t rows, int32_t cols, int32_t log_output) {

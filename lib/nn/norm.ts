@@ -2,7 +2,7 @@ import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
 import { ShapeError } from "../native/errors.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
-import { batchNorm, layerNorm } from "../ops/norm.ts";
+import { batchNorm, layerNorm, rmsNorm } from "../ops/norm.ts";
 import { checkFloat, checkNumber } from "../ops/support.ts";
 import type { Chain } from "./chain.ts";
 import { checkModuleOptions, checkSize, joins, keepsNothing, Module, type ModuleOptions } from "./module.ts";
@@ -113,5 +113,34 @@ export class LayerNorm extends Module {
 
   override forward(x: Tensor): Tensor {
     return layerNorm(x, this.weight, this.bias, { eps: this.eps });
+  }
+}
+
+export interface RMSNormOptions extends ModuleOptions {
+  /** Added to the mean square. Default 2^-23, float32's machine epsilon. */
+  eps?: number | undefined;
+}
+
+/**
+ * Normalisation by the root mean square (Zhang and Sennrich, 2019) over the last axis of x (…, features), as
+ * `torch.nn.RMSNorm`: x / √(mean(x²) + eps) · weight, without a mean and a bias.
+ */
+export class RMSNorm extends Module {
+  static readonly [keepsNothing] = true;
+
+  readonly weight: Parameter;
+  private readonly eps: number | undefined;
+
+  constructor(features: number, options: RMSNormOptions = {}) {
+    super();
+    const { eps, ...rest } = checkModuleOptions("RMSNorm", options, ["eps"]);
+    checkSize("RMSNorm", "features", features);
+    if (eps !== undefined) checkNumber("RMSNorm", "eps", eps, 0);
+    this.weight = parameter(() => init.ones([features], rest));
+    this.eps = eps;
+  }
+
+  override forward(x: Tensor): Tensor {
+    return rmsNorm(x, this.weight, { eps: this.eps });
   }
 }

@@ -40,7 +40,8 @@ interface ModuleCase {
     | "Upsample"
     | "BatchNorm1d"
     | "BatchNorm2d"
-    | "LayerNorm";
+    | "LayerNorm"
+    | "RMSNorm";
   arguments: [number, number, number];
   options: Options;
   parameters: Named;

@@ -21,6 +21,10 @@ add(
   () => new nn.LayerNorm(4).forward(t23()),
   /^(layerNorm|LayerNorm).*\(4,\)|^(layerNorm|LayerNorm).*\(2, 3\)/,
 );
+add("RMSNorm of other features", () => new nn.RMSNorm(4).forward(t23()), /^rmsNorm.*\(3\).*\(4,\)/);
+add("rmsNorm with an int32 weight", () => ops.rmsNorm(t23(), ids(1, 2, 3)), /^rmsNorm.*weight.*int32/);
+add("rmsNorm of empty rows", () => ops.rmsNorm(t(2, 0), t(0)), /^rmsNorm.*\(2, 0\)/);
+add("rmsNorm of a scalar", () => ops.rmsNorm(t(), t(1)), /^rmsNorm.*last axis/);
 for (const value of [-1, NaN, "1", null]) {
   add(`BatchNorm1d with eps ${show(value)}`, () => new nn.BatchNorm1d(3, { eps: wrong(value) }).forward(t23()), /eps/);
   add(
@@ -29,6 +33,7 @@ for (const value of [-1, NaN, "1", null]) {
     /momentum/,
   );
   add(`LayerNorm with eps ${show(value)}`, () => new nn.LayerNorm(3, { eps: wrong(value) }).forward(t23()), /eps/);
+  add(`RMSNorm with eps ${show(value)}`, () => new nn.RMSNorm(3, { eps: wrong(value) }), /^RMSNorm.*eps/);
 }
 for (const [i, state] of [5, {}, "hc", [t(1, 2, 2)], [null, null], [t(1, 2, 2), t(1, 2, 2), t(1, 2, 2)]].entries()) {
   add(`LSTM from state ${i}`, () => new nn.LSTM(3, 2).forward(t(4, 2, 3), wrong(state)), /^(LSTM|lstm)/);
@@ -51,7 +56,7 @@ add("SoftmaxLoss of no rows", () => loss.forward(t(0, 3), ids()), /\(0, 3\)/);
 for (const operand of notTensors) {
   for (const [name, module] of Object.entries({
     Linear: new nn.Linear(2, 2), Conv: new nn.Conv(2, 2, 3), BatchNorm1d: new nn.BatchNorm1d(2), BatchNorm2d: new nn.BatchNorm2d(2),
-    LayerNorm: new nn.LayerNorm(2), RNN: new nn.RNN(2, 2), LSTM: new nn.LSTM(2, 2), RNNCell: new nn.RNNCell(2, 2), LSTMCell: new nn.LSTMCell(2, 2), GRU: new nn.GRU(2, 2), GRUCell: new nn.GRUCell(2, 2), Flatten: new nn.Flatten(), ReLU: new nn.ReLU(), Dropout: new nn.Dropout(0.5),
+    LayerNorm: new nn.LayerNorm(2), RMSNorm: new nn.RMSNorm(2), RNN: new nn.RNN(2, 2), LSTM: new nn.LSTM(2, 2), RNNCell: new nn.RNNCell(2, 2), LSTMCell: new nn.LSTMCell(2, 2), GRU: new nn.GRU(2, 2), GRUCell: new nn.GRUCell(2, 2), Flatten: new nn.Flatten(), ReLU: new nn.ReLU(), Dropout: new nn.Dropout(0.5),
     MaxPool2d: new nn.MaxPool2d(2), AvgPool2d: new nn.AvgPool2d(2),
     GlobalAvgPool2d: new nn.GlobalAvgPool2d(), Upsample: new nn.Upsample(2), ConvTranspose: new nn.ConvTranspose(2, 2, 3),
     Residual: new nn.Residual(new nn.ReLU()), Sequential: new nn.Sequential(new nn.Tanh()),
