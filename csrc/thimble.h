@@ -300,6 +300,16 @@ TH_KERNEL int32_t th_rms_norm(float *y, float *irms, const float *x, const float
                               double eps);
 TH_KERNEL int32_t th_rms_norm_backward(float *dx, float *dweight, const float *dy, const float *x, const float *weight,
                                        const float *irms, int32_t rows, int32_t cols);
+/** Group normalisation (Wu and He, 2018) of x (images, rows, channels): each of the `groups` that an image's channels are cut into
+    by its own mean and variance over rows and channels. groups divides channels. mean and istd (images, groups) are stored for
+    the backward pass. weight and bias (channels): NULL for ones and zeros. */
+TH_KERNEL int32_t th_group_norm(float *y, float *mean, float *istd, const float *x, const float *weight,
+                                const float *bias, int32_t images, int32_t rows, int32_t channels, int32_t groups,
+                                double eps);
+/** dx may be dy; gradients that are not needed may be NULL. */
+TH_KERNEL int32_t th_group_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
+                                         const float *weight, const float *mean, const float *istd, int32_t images,
+                                         int32_t rows, int32_t channels, int32_t groups);
 
 /* -------------------------------------------------------------------------------------------------- softmax */
 

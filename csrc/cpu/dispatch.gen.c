@@ -27,6 +27,8 @@
   int32_t th_layer_norm_backward_##ISA(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *mean, const float *istd, int32_t rows, int32_t cols); \
   int32_t th_rms_norm_##ISA(float *y, float *irms, const float *x, const float *weight, int32_t rows, int32_t cols, double eps); \
   int32_t th_rms_norm_backward_##ISA(float *dx, float *dweight, const float *dy, const float *x, const float *weight, const float *irms, int32_t rows, int32_t cols); \
+  int32_t th_group_norm_##ISA(float *y, float *mean, float *istd, const float *x, const float *weight, const float *bias, int32_t images, int32_t rows, int32_t channels, int32_t groups, double eps); \
+  int32_t th_group_norm_backward_##ISA(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *mean, const float *istd, int32_t images, int32_t rows, int32_t channels, int32_t groups); \
   int32_t th_softmax_##ISA(float *y, const float *x, int32_t rows, int32_t cols, int32_t log_output); \
   int32_t th_softmax_backward_##ISA(float *dx, const float *dy, const float *y, int32_t rows, int32_t cols, int32_t log_output); \
   int32_t th_cross_entropy_##ISA(float *loss, float *dx, const float *x, const int32_t *labels, int32_t rows, int32_t cols); \
@@ -77,6 +79,8 @@
   th_layer_norm_backward_##ISA, \
   th_rms_norm_##ISA, \
   th_rms_norm_backward_##ISA, \
+  th_group_norm_##ISA, \
+  th_group_norm_backward_##ISA, \
   th_softmax_##ISA, \
   th_softmax_backward_##ISA, \
   th_cross_entropy_##ISA, \
@@ -128,6 +132,8 @@ typedef struct {
   int32_t (*th_layer_norm_backward)(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *mean, const float *istd, int32_t rows, int32_t cols);
   int32_t (*th_rms_norm)(float *y, float *irms, const float *x, const float *weight, int32_t rows, int32_t cols, double eps);
   int32_t (*th_rms_norm_backward)(float *dx, float *dweight, const float *dy, const float *x, const float *weight, const float *irms, int32_t rows, int32_t cols);
+  int32_t (*th_group_norm)(float *y, float *mean, float *istd, const float *x, const float *weight, const float *bias, int32_t images, int32_t rows, int32_t channels, int32_t groups, double eps);
+  int32_t (*th_group_norm_backward)(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *mean, const float *istd, int32_t images, int32_t rows, int32_t channels, int32_t groups);
   int32_t (*th_softmax)(float *y, const float *x, int32_t rows, int32_t cols, int32_t log_output);
   int32_t (*th_softmax_backward)(float *dx, const float *dy, const float *y, int32_t rows, int32_t cols, int32_t log_output);
   int32_t (*th_cross_entropy)(float *loss, float *dx, const float *x, const int32_t *labels, int32_t rows, int32_t cols);
@@ -266,6 +272,14 @@ int32_t th_rms_norm(float *y, float *irms, const float *x, const float *weight, 
 
 int32_t th_rms_norm_backward(float *dx, float *dweight, const float *dy, const float *x, const float *weight, const float *irms, int32_t rows, int32_t cols) {
   return active->th_rms_norm_backward(dx, dweight, dy, x, weight, irms, rows, cols);
+}
+
+int32_t th_group_norm(float *y, float *mean, float *istd, const float *x, const float *weight, const float *bias, int32_t images, int32_t rows, int32_t channels, int32_t groups, double eps) {
+  return active->th_group_norm(y, mean, istd, x, weight, bias, images, rows, channels, groups, eps);
+}
+
+int32_t th_group_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *mean, const float *istd, int32_t images, int32_t rows, int32_t channels, int32_t groups) {
+  return active->th_group_norm_backward(dx, dweight, dbias, dy, x, weight, mean, istd, images, rows, channels, groups);
 }
 
 int32_t th_softmax(float *y, const float *x, int32_t rows, int32_t cols, int32_t log_output) {

@@ -23,6 +23,8 @@
 #define th_layer_norm_backward TH_ISA_NAME(th_layer_norm_backward)
 #define th_rms_norm TH_ISA_NAME(th_rms_norm)
 #define th_rms_norm_backward TH_ISA_NAME(th_rms_norm_backward)
+#define th_group_norm TH_ISA_NAME(th_group_norm)
+#define th_group_norm_backward TH_ISA_NAME(th_group_norm_backward)
 #define th_softmax TH_ISA_NAME(th_softmax)
 #define th_softmax_backward TH_ISA_NAME(th_softmax_backward)
 #define th_cross_entropy TH_ISA_NAME(th_cross_entropy)

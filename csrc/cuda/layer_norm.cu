@@ -69,13 +69,6 @@ struct weight_terms {
   }
 };
 
-__global__ void store_weight_gradients(float *dweight, float *dbias, th_column_shares shares) {
-  const int32_t column = (int32_t)(blockIdx.x * blockDim.x + threadIdx.x);
-  if (column >= shares.columns) return;
-  dweight[column] = (float)shares.total(0, column);
-  if (dbias) dbias[column] = (float)shares.total(1, column);
-}
-
 /** Of layer normalisation, or without mean and dbias of RMS normalisation. */
 int32_t backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight,
                  const float *mean, const float *istd, int32_t rows, int32_t cols) {
@@ -83,8 +76,7 @@ int32_t backward(float *dx, float *dweight, float *dbias, const float *dy, const
   const th_workspace<double> sums((int64_t)shares * 2 * cols);
   TH_TRY(sums.status(mean ? "layerNormBackward" : "rmsNormBackward"));
   TH_TRY(th_start_column_sums("layer_norm_sums", sums, weight_terms{dy, x, mean, istd, cols}, rows, cols));
-  TH_TRY(th_launch("store_weight_gradients", store_weight_gradients, th_ceil_div(cols, TH_BLOCK), TH_BLOCK, dweight,
-                   dbias, th_column_shares{sums, shares, cols}));
+  TH_TRY(th_store_column_sums(dweight, dbias, th_column_shares{sums, shares, cols}));
   return th_launch("normalise_row_backward", normalise_row_backward, (unsigned)rows, THREADS, dx, dy, x, weight, mean,
                    istd, cols);
 }

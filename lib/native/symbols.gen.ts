@@ -184,6 +184,8 @@ export const symbols = {
   th_layer_norm_backward: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32"], returns: "i32" },
   th_rms_norm: { args: ["ptr", "ptr", "ptr", "ptr", "i32", "i32", "f64"], returns: "i32" },
   th_rms_norm_backward: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32"], returns: "i32" },
+  th_group_norm: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "i32", "i32", "f64"], returns: "i32" },
+  th_group_norm_backward: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "i32", "i32"], returns: "i32" },
   th_softmax: { args: ["ptr", "ptr", "i32", "i32", "i32"], returns: "i32" },
   th_softmax_backward: { args: ["ptr", "ptr", "ptr", "i32", "i32", "i32"], returns: "i32" },
   th_cross_entropy: { args: ["ptr", "ptr", "ptr", "ptr", "i32", "i32"], returns: "i32" },
@@ -253,6 +255,8 @@ export interface Backend {
   th_layer_norm_backward(dx: Address, dweight: Address, dbias: Address, dy: Address, x: Address, weight: Address, mean: Address, istd: Address, rows: number, cols: number): number;
   th_rms_norm(y: Address, irms: Address, x: Address, weight: Address, rows: number, cols: number, eps: number): number;
   th_rms_norm_backward(dx: Address, dweight: Address, dy: Address, x: Address, weight: Address, irms: Address, rows: number, cols: number): number;
+  th_group_norm(y: Address, mean: Address, istd: Address, x: Address, weight: Address, bias: Address, images: number, rows: number, channels: number, groups: number, eps: number): number;
+  th_group_norm_backward(dx: Address, dweight: Address, dbias: Address, dy: Address, x: Address, weight: Address, mean: Address, istd: Address, images: number, rows: number, channels: number, groups: number): number;
   th_softmax(y: Address, x: Address, rows: number, cols: number, logOutput: number): number;
   th_softmax_backward(dx: Address, dy: Address, y: Address, rows: number, cols: number, logOutput: number): number;
   th_cross_entropy(loss: Address, dx: Address, x: Address, labels: Address, rows: number, cols: number): number;

@@ -12,6 +12,8 @@ export {
   BatchNorm1d,
   BatchNorm2d,
   type BatchNormModuleOptions,
+  GroupNorm,
+  type GroupNormOptions,
   LayerNorm,
   type LayerNormOptions,
   RMSNorm,

@@ -2,6 +2,8 @@ import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
 import { ShapeError } from "../native/errors.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
+import { checkFlag } from "../ndarray/options.ts";
+import { checkGroups, groupNorm } from "../ops/group-norm.ts";
 import { batchNorm, layerNorm, rmsNorm } from "../ops/norm.ts";
 import { checkFloat, checkNumber } from "../ops/support.ts";
 import type { Chain } from "./chain.ts";
@@ -142,5 +144,57 @@ export class RMSNorm extends Module {
 
   override forward(x: Tensor): Tensor {
     return rmsNorm(x, this.weight, { eps: this.eps });
+  }
+}
+
+export interface GroupNormOptions extends ModuleOptions {
+  /** Added to the variance. Default 1e-5. */
+  eps?: number | undefined;
+  /** Whether there are a weight and a bias for each channel. Default true. */
+  affine?: boolean | undefined;
+}
+
+/**
+ * Group normalisation (Wu and He, 2018), as `torch.nn.GroupNorm`: over images x (N, numChannels, H, W), sequences
+ * (N, numChannels, L) or rows (N, numChannels), whose channels are cut into `numGroups` groups; each group of each of
+ * the N is normalised by its own mean and biased variance, in training and inference alike. weight and bias
+ * (numChannels) are null without `affine`. With a group for each channel it is instance normalisation (Ulyanov et al.,
+ * 2016): PyTorch's InstanceNorm2d(C) is GroupNorm(C, C, { affine: false }). With one group it is layer normalisation of
+ * whole images. Images lie in memory as NHWC, as those of Conv; `ops.groupNorm` takes them so.
+ * @throws ArgumentError unless numGroups divides numChannels.
+ */
+export class GroupNorm extends Module {
+  static readonly [keepsNothing] = true;
+
+  readonly weight: Parameter | null;
+  readonly bias: Parameter | null;
+  readonly numGroups: number;
+  readonly numChannels: number;
+  private readonly eps: number;
+
+  constructor(numGroups: number, numChannels: number, options: GroupNormOptions = {}) {
+    super();
+    const { eps = 1e-5, affine = true, ...rest } = checkModuleOptions("GroupNorm", options, ["eps", "affine"]);
+    checkSize("GroupNorm", "numChannels", numChannels);
+    checkGroups("GroupNorm", numGroups, numChannels);
+    checkNumber("GroupNorm", "eps", eps, 0);
+    checkFlag("GroupNorm", "affine", affine);
+    this.weight = affine ? parameter(() => init.ones([numChannels], rest)) : null;
+    this.bias = affine ? parameter(() => init.zeros([numChannels], rest)) : null;
+    this.numGroups = numGroups;
+    this.numChannels = numChannels;
+    this.eps = eps;
+  }
+
+  override forward(x: Tensor): Tensor {
+    checkFloat("GroupNorm", x, "the input");
+    const c = this.numChannels;
+    if (x.ndim < 2 || x.ndim > 4 || x.shape[1] !== c)
+      throw new ShapeError("GroupNorm", `takes (N, ${c}, H, W), (N, ${c}, L) or (N, ${c})`, { shapes: [x.shape] });
+    return x.ndim === 2 ? this.normalize(x) : onPixels(x, (pixels) => this.normalize(pixels));
+  }
+
+  private normalize(x: Tensor): Tensor {
+    return groupNorm(x, this.numGroups, this.weight, this.bias, { eps: this.eps });
   }
 }

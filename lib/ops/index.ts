@@ -14,6 +14,7 @@ export { convTranspose, type ConvTransposeOptions } from "./conv-transpose.ts";
 export { avgPool, maxPool, type PoolOptions } from "./pool.ts";
 export * from "./upsample.ts";
 export * from "./norm.ts";
+export { groupNorm } from "./group-norm.ts";
 export { embedding } from "./embedding.ts";
 export { gather, indexSelect } from "./gather.ts";
 export * from "./cum-sum.ts";

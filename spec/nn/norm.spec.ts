@@ -48,6 +48,20 @@ onEachDevice("normalisation", (device) => {
     expect(ops.rmsNorm(view, flipped).toTypedArray()).toEqual(expected.toTypedArray());
   });
 
+  test("GroupNorm with a group a channel is instance normalisation, and takes what Conv gives without a copy", () => {
+    const model = new nn.Sequential(
+      new nn.Conv(2, 6, 3, { device }),
+      new nn.GroupNorm(6, 6, { device, affine: false }),
+    );
+    expect(Object.keys(model.namedParameters())).toEqual(["0.weight", "0.bias"]);
+    const y = model.forward(input(3, 2, 5, 4));
+    expect([y.shape, y.data.strides]).toEqual([[3, 6, 5, 4], [120, 1, 24, 6]]); // prettier-ignore
+    const zeros = { shape: [3, 6], values: Array<number>(18).fill(0) };
+    close(ops.mean(y, { axes: [2, 3] }), zeros, { atol: 1e-5 });
+    const ones = { shape: [3, 6], values: Array<number>(18).fill(1) };
+    close(ops.mean(ops.mul(y, y), { axes: [2, 3] }), ones, { rtol: 1e-2 });
+  });
+
   test("one norm in evaluation and then in training: both are differentiated", () => {
     const norm = new nn.BatchNorm1d(3, { device });
     const x = tensor(random.uniform(12), { shape: [4, 3], device, requiresGrad: true });

@@ -27,6 +27,7 @@ interface Options {
   outputPadding?: number;
   eps?: number;
   momentum?: number;
+  affine?: boolean;
 }
 
 interface ModuleCase {
@@ -41,7 +42,8 @@ interface ModuleCase {
     | "BatchNorm1d"
     | "BatchNorm2d"
     | "LayerNorm"
-    | "RMSNorm";
+    | "RMSNorm"
+    | "GroupNorm";
   arguments: [number, number, number];
   options: Options;
   parameters: Named;
@@ -51,6 +53,7 @@ interface ModuleCase {
 onEachDevice("modules", (device) => {
   const build = ({ op, arguments: [a, b, c], options }: ModuleCase): nn.Layer => {
     const all = { ...options, device };
+    if (op === "GroupNorm") return new nn.GroupNorm(a, b, all);
     if (op === "Linear") return new nn.Linear(a, b, all);
     if (op === "Conv" || op === "ConvTranspose") return new nn[op](a, b, c, all);
     if (op === "GlobalAvgPool2d") return new nn.GlobalAvgPool2d(all);
