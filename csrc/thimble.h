@@ -434,6 +434,11 @@ TH_KERNEL int32_t th_sgd(const double *host_table, int32_t count, double lr, dou
     correction1 = 1 - beta1^t, correction2 = 1 - beta2^t; p -= lr · (m / correction1) / (√(v / correction2) + eps). */
 TH_KERNEL int32_t th_adam(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps,
                           double weight_decay, int32_t decoupled, double correction1, double correction2);
+/** rows {parameter, gradient, mean of squares, momentum buffer (0 when momentum is 0), mean (0 unless centered), n}. RMSprop
+    (Tieleman and Hinton, 2012): g += weight_decay · p; mean of squares s = alpha · s + (1 - alpha) · g², and the mean m of g
+    likewise; u = g / (√s + eps), centered √(s - m²) (Graves, 2013); buffer = momentum · buffer + u; p -= lr · buffer, or lr · u. */
+TH_KERNEL int32_t th_rmsprop(const double *host_table, int32_t count, double lr, double alpha, double eps,
+                             double weight_decay, double momentum);
 /** rows {gradient, n}. norm (1) = the Euclidean norm of all gradients together, which are then multiplied by
     max_norm / (norm + 1e-6) where that is below 1, or NaN. */
 TH_KERNEL int32_t th_clip_grad_norm(float *norm, const double *host_table, int32_t count, double max_norm);

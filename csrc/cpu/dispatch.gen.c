@@ -51,6 +51,7 @@
   int32_t th_permutation_##ISA(int32_t *host_out, int32_t n, int32_t seed, int32_t stream); \
   int32_t th_sgd_##ISA(const double *host_table, int32_t count, double lr, double momentum, double weight_decay, int32_t nesterov); \
   int32_t th_adam_##ISA(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps, double weight_decay, int32_t decoupled, double correction1, double correction2); \
+  int32_t th_rmsprop_##ISA(const double *host_table, int32_t count, double lr, double alpha, double eps, double weight_decay, double momentum); \
   int32_t th_clip_grad_norm_##ISA(float *norm, const double *host_table, int32_t count, double max_norm); \
   int32_t th_gather_images_##ISA(float *out, const uint8_t *host_images, const int32_t *host_plan, int32_t count, int32_t channels, int32_t height, int32_t width);
 
@@ -103,6 +104,7 @@
   th_permutation_##ISA, \
   th_sgd_##ISA, \
   th_adam_##ISA, \
+  th_rmsprop_##ISA, \
   th_clip_grad_norm_##ISA, \
   th_gather_images_##ISA, \
   }
@@ -156,6 +158,7 @@ typedef struct {
   int32_t (*th_permutation)(int32_t *host_out, int32_t n, int32_t seed, int32_t stream);
   int32_t (*th_sgd)(const double *host_table, int32_t count, double lr, double momentum, double weight_decay, int32_t nesterov);
   int32_t (*th_adam)(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps, double weight_decay, int32_t decoupled, double correction1, double correction2);
+  int32_t (*th_rmsprop)(const double *host_table, int32_t count, double lr, double alpha, double eps, double weight_decay, double momentum);
   int32_t (*th_clip_grad_norm)(float *norm, const double *host_table, int32_t count, double max_norm);
   int32_t (*th_gather_images)(float *out, const uint8_t *host_images, const int32_t *host_plan, int32_t count, int32_t channels, int32_t height, int32_t width);
 } kernel_table;
@@ -368,6 +371,10 @@ int32_t th_sgd(const double *host_table, int32_t count, double lr, double moment
 
 int32_t th_adam(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps, double weight_decay, int32_t decoupled, double correction1, double correction2) {
   return active->th_adam(host_table, count, lr, beta1, beta2, eps, weight_decay, decoupled, correction1, correction2);
+}
+
+int32_t th_rmsprop(const double *host_table, int32_t count, double lr, double alpha, double eps, double weight_decay, double momentum) {
+  return active->th_rmsprop(host_table, count, lr, alpha, eps, weight_decay, momentum);
 }
 
 int32_t th_clip_grad_norm(float *norm, const double *host_table, int32_t count, double max_norm) {

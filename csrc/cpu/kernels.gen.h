@@ -47,5 +47,6 @@
 #define th_permutation TH_ISA_NAME(th_permutation)
 #define th_sgd TH_ISA_NAME(th_sgd)
 #define th_adam TH_ISA_NAME(th_adam)
+#define th_rmsprop TH_ISA_NAME(th_rmsprop)
 #define th_clip_grad_norm TH_ISA_NAME(th_clip_grad_norm)
 #define th_gather_images TH_ISA_NAME(th_gather_images)

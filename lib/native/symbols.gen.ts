@@ -208,6 +208,7 @@ export const symbols = {
   th_permutation: { args: ["ptr", "i32", "i32", "i32"], returns: "i32" },
   th_sgd: { args: ["ptr", "i32", "f64", "f64", "f64", "i32"], returns: "i32" },
   th_adam: { args: ["ptr", "i32", "f64", "f64", "f64", "f64", "f64", "i32", "f64", "f64"], returns: "i32" },
+  th_rmsprop: { args: ["ptr", "i32", "f64", "f64", "f64", "f64", "f64"], returns: "i32" },
   th_clip_grad_norm: { args: ["ptr", "ptr", "i32", "f64"], returns: "i32" },
   th_gather_images: { args: ["ptr", "ptr", "ptr", "i32", "i32", "i32", "i32"], returns: "i32" },
 } as const;
@@ -279,6 +280,7 @@ export interface Backend {
   th_permutation(hostOut: Address, n: number, seed: number, stream: number): number;
   th_sgd(hostTable: Address, count: number, lr: number, momentum: number, weightDecay: number, nesterov: number): number;
   th_adam(hostTable: Address, count: number, lr: number, beta1: number, beta2: number, eps: number, weightDecay: number, decoupled: number, correction1: number, correction2: number): number;
+  th_rmsprop(hostTable: Address, count: number, lr: number, alpha: number, eps: number, weightDecay: number, momentum: number): number;
   th_clip_grad_norm(norm: Address, hostTable: Address, count: number, maxNorm: number): number;
   th_gather_images(out: Address, hostImages: Address, hostPlan: Address, count: number, channels: number, height: number, width: number): number;
 }

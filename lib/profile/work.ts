@@ -202,6 +202,10 @@ export const WORK: { readonly [Name in keyof Backend]?: (...args: Arguments[Name
     const n = tableElements(table, count, 5);
     return traffic("Adam", `${count} arrays of ${n}`, 7 * n);
   },
+  th_rmsprop(table, count, _lr, _alpha, _eps, _decay, momentum) {
+    const n = tableElements(table, count, 6);
+    return traffic("RMSprop", `${count} arrays of ${n}`, (momentum === 0 ? 5 : 7) * n);
+  },
   th_clip_grad_norm(_norm, table, count) {
     const n = tableElements(table, count, 2);
     return traffic("clip gradient norm", `${count} arrays of ${n}`, 2 * n);

@@ -56,6 +56,7 @@ const valuesOf = (model: nn.Module) =>
 for (const [name, makeOptimizer] of [
   ["Adam", (model: nn.Module) => new optim.Adam(model.parameters(), { lr: 0.02 })],
   ["SGD with momentum", (model: nn.Module) => new optim.SGD(model.parameters(), { lr: 0.02, momentum: 0.9 })],
+  ["RMSprop", (model: nn.Module) => new optim.RMSprop(model.parameters(), { momentum: 0.5, centered: true })],
   ["plain SGD", (model: nn.Module) => new optim.SGD(model.parameters(), { lr: 0.02 })],
 ] as const) {
   test(`a run with ${name} goes on bit for bit`, () => {

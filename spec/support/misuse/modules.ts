@@ -130,6 +130,7 @@ for (const params of [null, undefined, 5, [], [null], [1], "ab", [ids(1)], t23()
       ? "a tensor"
       : show(params);
   add(`SGD of ${shown}`, () => new optim.SGD(wrong(params), { lr: 0.1 }), /^SGD/);
+  add(`RMSprop of ${shown}`, () => new optim.RMSprop(wrong(params)), /^RMSprop/);
   add(`Adam of ${shown}`, () => new optim.Adam(wrong(params)), /^Adam/);
   if (!(Array.isArray(params) && params.length === 0))
     // there is nothing to clip: PyTorch's norm is 0 too
@@ -148,11 +149,18 @@ for (const rate of [-0.1, NaN, Infinity, "0.1", null]) {
     /^Adam.*weightDecay/,
   );
   add(`Adam with beta1 ${show(rate)}`, () => new optim.Adam([parameter()], { beta1: wrong(rate) }), /^Adam.*beta1/);
+  for (const option of ["lr", "alpha", "eps", "weightDecay", "momentum"])
+    add(
+      `RMSprop with ${option} ${show(rate)}`,
+      () => new optim.RMSprop([parameter()], { [option]: wrong(rate) }),
+      new RegExp(`^RMSprop.*${option}`),
+    );
   add(`Adam with eps ${show(rate)}`, () => new optim.Adam([parameter()], { eps: wrong(rate) }), /^Adam.*eps/);
   if (rate !== Infinity)
     // which only measures
     add(`clipGradNorm to ${show(rate)}`, () => optim.clipGradNorm([parameter()], wrong(rate)), /^clipGradNorm/);
 }
+add("RMSprop with alpha = 1", () => new optim.RMSprop([parameter()], { alpha: 1 }), /^RMSprop.*alpha/);
 add("Adam with beta2 = 1", () => new optim.Adam([parameter()], { beta2: 1 }), /^Adam.*beta2/);
 add("a step on a disposed parameter", () => {
   const p = parameter();
