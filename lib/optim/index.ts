@@ -1,5 +1,6 @@
 /** Optimizers. */
 export { Adam, type AdamOptions, AdamW } from "./adam.ts";
+export { AveragedModel, type AveragedModelOptions } from "./averaged-model.ts";
 export { clipGradNorm } from "./clip.ts";
 export { Optimizer, type OptimizerState, type ParameterGroup, type Trained } from "./optimizer.ts";
 export { RMSprop, type RMSpropOptions } from "./rmsprop.ts";

@@ -160,6 +160,17 @@ for (const rate of [-0.1, NaN, Infinity, "0.1", null]) {
     // which only measures
     add(`clipGradNorm to ${show(rate)}`, () => optim.clipGradNorm([parameter()], wrong(rate)), /^clipGradNorm/);
 }
+for (const decay of [-0.1, 1.5, NaN, "1", null])
+  add(
+    `AveragedModel with decay ${show(decay)}`,
+    () => new optim.AveragedModel(new nn.Linear(1, 1), { decay: wrong(decay) }),
+    /^AveragedModel.*decay/,
+  );
+for (const model of [null, 5, t23(), nn.Linear]) {
+  add(`AveragedModel of ${show(model)}`, () => new optim.AveragedModel(wrong(model)), /^AveragedModel: takes a module/);
+  const average = new optim.AveragedModel(new nn.Linear(1, 1));
+  add(`update with ${show(model)}`, () => average.update(wrong(model)), /^AveragedModel: takes a module/);
+}
 add("RMSprop with alpha = 1", () => new optim.RMSprop([parameter()], { alpha: 1 }), /^RMSprop.*alpha/);
 add("Adam with beta2 = 1", () => new optim.Adam([parameter()], { beta2: 1 }), /^Adam.*beta2/);
 add("a step on a disposed parameter", () => {

@@ -77,6 +77,7 @@ const takers: Record<string, (options: never) => unknown> = {
   ResNet9: (o) => new ResNet9(o),
   LanguageModel: (o) => new LanguageModel(2, 3, 2, o),
   SGD: (o) => new optim.SGD([parameter()], o),
+  AveragedModel: (o) => new optim.AveragedModel(new nn.Linear(1, 1), o),
   RMSprop: (o) => new optim.RMSprop([parameter()], o),
   Adam: (o) => new optim.Adam([parameter()], o),
   DataLoader: (o) => new data.DataLoader({ length: 1, get: () => [1, 1] }, o),
