@@ -1,12 +1,13 @@
 import { ArgumentError, ShapeError } from "../native/errors.ts";
-import { binary, unary } from "../ndarray/arithmetic.ts";
+import { check } from "../native/status.ts";
 import { sameShape } from "../ndarray/layout.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
 import { describe } from "../ndarray/operands.ts";
 import { checkOptions } from "../ndarray/options.ts";
+import { tidy } from "../ndarray/scope.ts";
 import { Module, type StateDict } from "../nn/module.ts";
 import { Buffer, Parameter } from "../nn/parameter.ts";
-import { checkNumber } from "../ops/support.ts";
+import { checkNumber, contiguous } from "../ops/support.ts";
 
 export interface AveragedModelOptions {
   /** How much of the average an update keeps, in [0, 1]. Default 0.999. */
@@ -58,23 +59,28 @@ export class AveragedModel<M extends Module> extends Module {
     checkSame(own, given);
     const before = this.updates.item();
     const tensors = new Map(Object.entries(own).map(([name, target]) => [target, given[name]!])); // shared ones once
+    const moving: [average: NDArray, value: NDArray][] = [];
     for (const [target, source] of tensors) {
-      const copied = before === 0 || !(target instanceof Parameter) || target.dtype !== "float32";
-      if (copied) target.set(source);
-      else follow(target.data, source.data, this.decay);
+      const moves = before > 0 && this.decay > 0 && target instanceof Parameter && target.dtype === "float32";
+      if (moves) moving.push([target.data, source.data]);
+      else target.set(source);
     }
+    follow(moving, this.decay);
     this.updates.set(before + 1);
   }
 }
 
-/** average = decay · average + (1 - decay) · value, from the nearer of both, so that a decay of 0 or 1 is exact. */
-function follow(average: NDArray, value: NDArray, decay: number): void {
-  using moved = value.to(average.device);
-  const [near, far, weight] = decay < 0.5 ? [moved, average, decay] : [average, moved, 1 - decay];
-  using distance = binary("sub", far, near);
-  using step = unary("mulScalar", distance, weight);
-  using next = binary("add", near, step);
-  average.assign("update", next);
+/** p += (1 - decay) · (value - p) for all averages in one native call: SGD's p -= lr · (g + weightDecay · p), g the value. */
+function follow(pairs: readonly [average: NDArray, value: NDArray][], decay: number): void {
+  for (const device of new Set(pairs.map(([average]) => average.device)))
+    tidy(() => {
+      const own = pairs.filter(([average]) => average.device === device);
+      const values = own.map(([, value]) => contiguous(value.to({ device, dtype: "float32" })));
+      const rows = own.flatMap(([average], i) => [average.pointer, values[i]!.pointer, 0, average.size]);
+      const status = device.backend.th_sgd(Float64Array.from(rows), own.length, decay - 1, 0, -1, 0);
+      check(status, device.backend, "AveragedModel");
+      for (const [average] of own) average.storage.version++;
+    });
 }
 
 function checkModel<M extends Module>(model: M): M {
@@ -85,9 +91,12 @@ function checkModel<M extends Module>(model: M): M {
 function checkSame(own: StateDict, given: StateDict): void {
   const [names, others] = [Object.keys(own).join(", "), Object.keys(given).join(", ")];
   if (names !== others) throw new ArgumentError("update", `the model has the tensors '${others}', not '${names}'`);
-  for (const [name, { shape }] of Object.entries(own)) {
+  for (const [name, { shape, data }] of Object.entries(own)) {
+    data.assertUsable();
     given[name]!.data.assertUsable();
-    if (sameShape(shape, given[name]!.shape)) continue;
-    throw new ShapeError("update", `'${name}' has another shape`, { shapes: [shape, given[name]!.shape] });
+    const shapes = [shape, given[name]!.shape];
+    if (!sameShape(shape, given[name]!.shape))
+      throw new ShapeError("update", `'${name}' has another shape`, { shapes });
+    if (!data.isCompact()) throw new ShapeError("update", `'${name}' of the average must be contiguous`, { shapes });
   }
 }

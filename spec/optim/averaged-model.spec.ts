@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { nn, optim, ShapeError, type Tensor, tensor, tidy } from "thimble";
+import { NDArray, nn, optim, ShapeError, type Tensor, tensor, tidy } from "thimble";
 import { loadCheckpoint, saveCheckpoint } from "thimble/checkpoint";
 
 import { recordedTensor } from "../support/check-op.ts";
@@ -110,6 +110,20 @@ onEachDevice("AveragedModel", (device) => {
       2,
     ]);
     expect(model.weight.item()).toBe(4);
+  });
+
+  test("parameters of the model may be views, of the average not", () => {
+    const model = new nn.Linear(2, 2, { device, bias: false });
+    const averaged = new optim.AveragedModel(model, { decay: 0.5 });
+    averaged.update(model);
+    averaged.module.weight.set([[1, 2], [3, 4]]); // prettier-ignore
+    model.weight.data = NDArray.from([[3, 5], [4, 6]], { device }).transpose(); // prettier-ignore
+    averaged.update(model);
+    expect(averaged.module.weight.toArray()).toEqual([[2, 3], [4, 5]]); // prettier-ignore
+    averaged.module.weight.data = averaged.module.weight.data.transpose();
+    expect(() => averaged.update(model)).toThrow(/^update: 'weight' of the average must be contiguous/);
+    averaged.module.weight.dispose();
+    expect(() => averaged.update(model)).toThrow("disposed");
   });
 
   test("backward through a use of the average before an update is refused", () => {
