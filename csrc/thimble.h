@@ -297,6 +297,22 @@ TH_KERNEL int32_t th_layer_norm(float *y, float *mean, float *istd, const float 
 TH_KERNEL int32_t th_layer_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
                                          const float *weight, const float *mean, const float *istd, int32_t rows,
                                          int32_t cols);
+/** y = x · irms · weight for each row of x (rows, cols), with irms (rows) = 1/√(mean of x² + eps), which is stored for the backward
+    pass (Zhang and Sennrich, 2019). */
+TH_KERNEL int32_t th_rms_norm(float *y, float *irms, const float *x, const float *weight, int32_t rows, int32_t cols,
+                              double eps);
+TH_KERNEL int32_t th_rms_norm_backward(float *dx, float *dweight, const float *dy, const float *x, const float *weight,
+                                       const float *irms, int32_t rows, int32_t cols);
+/** Group normalisation (Wu and He, 2018) of x (images, rows, channels): each of the `groups` that an image's channels are cut into
+    by its own mean and variance over rows and channels. groups divides channels. mean and istd (images, groups) are stored for
+    the backward pass. weight and bias (channels): NULL for ones and zeros. */
+TH_KERNEL int32_t th_group_norm(float *y, float *mean, float *istd, const float *x, const float *weight,
+                                const float *bias, int32_t images, int32_t rows, int32_t channels, int32_t groups,
+                                double eps);
+/** dx may be dy; gradients that are not needed may be NULL. */
+TH_KERNEL int32_t th_group_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
+                                         const float *weight, const float *mean, const float *istd, int32_t images,
+                                         int32_t rows, int32_t channels, int32_t groups);
 
 /* -------------------------------------------------------------------------------------------------- softmax */
 
@@ -464,6 +480,11 @@ TH_KERNEL int32_t th_sgd(const double *host_table, int32_t count, double lr, dou
     correction1 = 1 - beta1^t, correction2 = 1 - beta2^t; p -= lr · (m / correction1) / (√(v / correction2) + eps). */
 TH_KERNEL int32_t th_adam(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps,
                           double weight_decay, int32_t decoupled, double correction1, double correction2);
+/** rows {parameter, gradient, mean of squares, momentum buffer (0 when momentum is 0), mean (0 unless centered), n}. RMSprop
+    (Tieleman and Hinton, 2012): g += weight_decay · p; mean of squares s = alpha · s + (1 - alpha) · g², and the mean m of g
+    likewise; u = g / (√s + eps), centered √(s - m²) (Graves, 2013); buffer = momentum · buffer + u; p -= lr · buffer, or lr · u. */
+TH_KERNEL int32_t th_rmsprop(const double *host_table, int32_t count, double lr, double alpha, double eps,
+                             double weight_decay, double momentum);
 /** rows {gradient, n}. norm (1) = the Euclidean norm of all gradients together, which are then multiplied by
     max_norm / (norm + 1e-6) where that is below 1, or NaN. */
 TH_KERNEL int32_t th_clip_grad_norm(float *norm, const double *host_table, int32_t count, double max_norm);

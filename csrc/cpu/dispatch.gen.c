@@ -25,6 +25,10 @@
   int32_t th_batch_norm_backward_##ISA(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *bias, const float *mean, const float *istd, int32_t rows, int32_t channels, int32_t relu, int32_t fixed); \
   int32_t th_layer_norm_##ISA(float *y, float *mean, float *istd, const float *x, const float *weight, const float *bias, int32_t rows, int32_t cols, double eps); \
   int32_t th_layer_norm_backward_##ISA(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *mean, const float *istd, int32_t rows, int32_t cols); \
+  int32_t th_rms_norm_##ISA(float *y, float *irms, const float *x, const float *weight, int32_t rows, int32_t cols, double eps); \
+  int32_t th_rms_norm_backward_##ISA(float *dx, float *dweight, const float *dy, const float *x, const float *weight, const float *irms, int32_t rows, int32_t cols); \
+  int32_t th_group_norm_##ISA(float *y, float *mean, float *istd, const float *x, const float *weight, const float *bias, int32_t images, int32_t rows, int32_t channels, int32_t groups, double eps); \
+  int32_t th_group_norm_backward_##ISA(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *mean, const float *istd, int32_t images, int32_t rows, int32_t channels, int32_t groups); \
   int32_t th_softmax_##ISA(float *y, const float *x, int32_t rows, int32_t cols, int32_t log_output); \
   int32_t th_softmax_backward_##ISA(float *dx, const float *dy, const float *y, int32_t rows, int32_t cols, int32_t log_output); \
   int32_t th_cross_entropy_##ISA(float *loss, float *dx, const float *x, const int32_t *labels, int32_t rows, int32_t cols); \
@@ -51,6 +55,7 @@
   int32_t th_permutation_##ISA(int32_t *host_out, int32_t n, int32_t seed, int32_t stream); \
   int32_t th_sgd_##ISA(const double *host_table, int32_t count, double lr, double momentum, double weight_decay, int32_t nesterov); \
   int32_t th_adam_##ISA(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps, double weight_decay, int32_t decoupled, double correction1, double correction2); \
+  int32_t th_rmsprop_##ISA(const double *host_table, int32_t count, double lr, double alpha, double eps, double weight_decay, double momentum); \
   int32_t th_clip_grad_norm_##ISA(float *norm, const double *host_table, int32_t count, double max_norm); \
   int32_t th_gather_images_##ISA(float *out, const uint8_t *host_images, const int32_t *host_plan, int32_t count, int32_t channels, int32_t height, int32_t width);
 
@@ -77,6 +82,10 @@
   th_batch_norm_backward_##ISA, \
   th_layer_norm_##ISA, \
   th_layer_norm_backward_##ISA, \
+  th_rms_norm_##ISA, \
+  th_rms_norm_backward_##ISA, \
+  th_group_norm_##ISA, \
+  th_group_norm_backward_##ISA, \
   th_softmax_##ISA, \
   th_softmax_backward_##ISA, \
   th_cross_entropy_##ISA, \
@@ -103,6 +112,7 @@
   th_permutation_##ISA, \
   th_sgd_##ISA, \
   th_adam_##ISA, \
+  th_rmsprop_##ISA, \
   th_clip_grad_norm_##ISA, \
   th_gather_images_##ISA, \
   }
@@ -130,6 +140,10 @@ typedef struct {
   int32_t (*th_batch_norm_backward)(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *bias, const float *mean, const float *istd, int32_t rows, int32_t channels, int32_t relu, int32_t fixed);
   int32_t (*th_layer_norm)(float *y, float *mean, float *istd, const float *x, const float *weight, const float *bias, int32_t rows, int32_t cols, double eps);
   int32_t (*th_layer_norm_backward)(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *mean, const float *istd, int32_t rows, int32_t cols);
+  int32_t (*th_rms_norm)(float *y, float *irms, const float *x, const float *weight, int32_t rows, int32_t cols, double eps);
+  int32_t (*th_rms_norm_backward)(float *dx, float *dweight, const float *dy, const float *x, const float *weight, const float *irms, int32_t rows, int32_t cols);
+  int32_t (*th_group_norm)(float *y, float *mean, float *istd, const float *x, const float *weight, const float *bias, int32_t images, int32_t rows, int32_t channels, int32_t groups, double eps);
+  int32_t (*th_group_norm_backward)(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *mean, const float *istd, int32_t images, int32_t rows, int32_t channels, int32_t groups);
   int32_t (*th_softmax)(float *y, const float *x, int32_t rows, int32_t cols, int32_t log_output);
   int32_t (*th_softmax_backward)(float *dx, const float *dy, const float *y, int32_t rows, int32_t cols, int32_t log_output);
   int32_t (*th_cross_entropy)(float *loss, float *dx, const float *x, const int32_t *labels, int32_t rows, int32_t cols);
@@ -156,6 +170,7 @@ typedef struct {
   int32_t (*th_permutation)(int32_t *host_out, int32_t n, int32_t seed, int32_t stream);
   int32_t (*th_sgd)(const double *host_table, int32_t count, double lr, double momentum, double weight_decay, int32_t nesterov);
   int32_t (*th_adam)(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps, double weight_decay, int32_t decoupled, double correction1, double correction2);
+  int32_t (*th_rmsprop)(const double *host_table, int32_t count, double lr, double alpha, double eps, double weight_decay, double momentum);
   int32_t (*th_clip_grad_norm)(float *norm, const double *host_table, int32_t count, double max_norm);
   int32_t (*th_gather_images)(float *out, const uint8_t *host_images, const int32_t *host_plan, int32_t count, int32_t channels, int32_t height, int32_t width);
 } kernel_table;
@@ -266,6 +281,22 @@ int32_t th_layer_norm_backward(float *dx, float *dweight, float *dbias, const fl
   return active->th_layer_norm_backward(dx, dweight, dbias, dy, x, weight, mean, istd, rows, cols);
 }
 
+int32_t th_rms_norm(float *y, float *irms, const float *x, const float *weight, int32_t rows, int32_t cols, double eps) {
+  return active->th_rms_norm(y, irms, x, weight, rows, cols, eps);
+}
+
+int32_t th_rms_norm_backward(float *dx, float *dweight, const float *dy, const float *x, const float *weight, const float *irms, int32_t rows, int32_t cols) {
+  return active->th_rms_norm_backward(dx, dweight, dy, x, weight, irms, rows, cols);
+}
+
+int32_t th_group_norm(float *y, float *mean, float *istd, const float *x, const float *weight, const float *bias, int32_t images, int32_t rows, int32_t channels, int32_t groups, double eps) {
+  return active->th_group_norm(y, mean, istd, x, weight, bias, images, rows, channels, groups, eps);
+}
+
+int32_t th_group_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight, const float *mean, const float *istd, int32_t images, int32_t rows, int32_t channels, int32_t groups) {
+  return active->th_group_norm_backward(dx, dweight, dbias, dy, x, weight, mean, istd, images, rows, channels, groups);
+}
+
 int32_t th_softmax(float *y, const float *x, int32_t rows, int32_t cols, int32_t log_output) {
   return active->th_softmax(y, x, rows, cols, log_output);
 }
@@ -368,6 +399,10 @@ int32_t th_sgd(const double *host_table, int32_t count, double lr, double moment
 
 int32_t th_adam(const double *host_table, int32_t count, double lr, double beta1, double beta2, double eps, double weight_decay, int32_t decoupled, double correction1, double correction2) {
   return active->th_adam(host_table, count, lr, beta1, beta2, eps, weight_decay, decoupled, correction1, correction2);
+}
+
+int32_t th_rmsprop(const double *host_table, int32_t count, double lr, double alpha, double eps, double weight_decay, double momentum) {
+  return active->th_rmsprop(host_table, count, lr, alpha, eps, weight_decay, momentum);
 }
 
 int32_t th_clip_grad_norm(float *norm, const double *host_table, int32_t count, double max_norm) {

@@ -18,7 +18,7 @@
 
 static const double GRAIN = 16384; /* elements worth a thread */
 
-enum { MAX_ARRAYS = 4 };
+enum { MAX_ARRAYS = 5 };
 
 /** n elements at arrays[0 …]: a stretch of one row of the table. */
 typedef void (*stretch)(float *const arrays[], ptrdiff_t n, const void *context);
@@ -146,6 +146,49 @@ int32_t th_adam(const double *host_table, int32_t count, double lr, double beta1
                           (float)(lr / correction1),
                           (float)(1 / sqrt(correction2))};
   visit_all(host_table, count, 4, adam_step, &o);
+  return TH_STATUS_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------ rmsprop */
+
+typedef struct {
+  float lr, alpha, rest, eps, weight_decay, momentum;
+} rmsprop_options;
+
+/** Rounding may make the variance negative; NaN stays NaN. */
+TH_INLINE float not_negative(float variance) { return variance < 0 ? 0 : variance; }
+
+TH_INLINE void rmsprop_elements(float *const arrays[], ptrdiff_t n, rmsprop_options o, int moves, int centered) {
+  float *restrict p = arrays[0], *restrict squares = arrays[2], *restrict buffer = arrays[3],
+                  *restrict mean = arrays[4];
+  const float *restrict gradient = arrays[1];
+#pragma omp simd
+  for (ptrdiff_t i = 0; i < n; i++) {
+    const float g = gradient[i] + o.weight_decay * p[i], square = o.alpha * squares[i] + o.rest * (g * g);
+    float variance = squares[i] = square;
+    if (centered) {
+      const float m = mean[i] = o.alpha * mean[i] + o.rest * g;
+      variance = not_negative(square - m * m);
+    }
+    float moved = g / (sqrtf(variance) + o.eps);
+    if (moves) moved = buffer[i] = o.momentum * buffer[i] + moved;
+    p[i] -= o.lr * moved;
+  }
+}
+
+static void rmsprop_step(float *const arrays[], ptrdiff_t n, const void *context) {
+  const rmsprop_options o = *(const rmsprop_options *)context;
+  if (arrays[3] && arrays[4]) rmsprop_elements(arrays, n, o, 1, 1);
+  else if (arrays[3]) rmsprop_elements(arrays, n, o, 1, 0);
+  else if (arrays[4]) rmsprop_elements(arrays, n, o, 0, 1);
+  else rmsprop_elements(arrays, n, o, 0, 0);
+}
+
+int32_t th_rmsprop(const double *host_table, int32_t count, double lr, double alpha, double eps, double weight_decay,
+                   double momentum) {
+  const rmsprop_options o = {(float)lr,  (float)alpha,        (float)(1 - alpha),
+                             (float)eps, (float)weight_decay, (float)momentum};
+  visit_all(host_table, count, 5, rmsprop_step, &o);
   return TH_STATUS_OK;
 }
 

@@ -100,6 +100,9 @@ int32_t th_start_column_sums(const char *name, double *sums, const F &terms, int
   return th_sum_column_stretches(name, sums, th_by_element<F>{terms}, rows, columns);
 }
 
+/** The totals as floats (columns), each NULL where it is not needed. */
+int32_t th_store_column_sums(float *first, float *second, const th_column_shares &shares);
+
 /** out[c] = Σ x[r, c] over the rows of a contiguous matrix. */
 int32_t th_column_sum(float *out, const float *x, int32_t rows, int32_t columns);
 

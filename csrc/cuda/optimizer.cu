@@ -13,7 +13,7 @@ constexpr uint32_t CHUNK = 4096;
 
 /** One row of the caller's table; first_chunk counts the chunks before it. */
 struct row {
-  float *arrays[4];
+  float *arrays[5];
   uint32_t count, first_chunk;
 };
 
@@ -98,6 +98,26 @@ __global__ void adam_step(const row *rows, uint32_t count, adam_options o) {
   });
 }
 
+struct rmsprop_options {
+  float lr, alpha, rest, eps, weight_decay, momentum;
+};
+
+__global__ void rmsprop_step(const row *rows, uint32_t count, rmsprop_options o) {
+  for_chunk(rows, count, blockIdx.x, [&](const row &r, uint32_t i) {
+    float *p = r.arrays[0], *squares = r.arrays[2], *buffer = r.arrays[3], *mean = r.arrays[4];
+    const float g = r.arrays[1][i] + o.weight_decay * p[i];
+    float variance = squares[i] = o.alpha * squares[i] + o.rest * (g * g);
+    if (mean) {
+      const float m = mean[i] = o.alpha * mean[i] + o.rest * g;
+      variance -= m * m;
+      if (variance < 0) variance = 0; /* by rounding */
+    }
+    float moved = g / (sqrtf(variance) + o.eps);
+    if (buffer) moved = buffer[i] = o.momentum * buffer[i] + moved;
+    p[i] -= o.lr * moved;
+  });
+}
+
 /** The sum of squares of each chunk. */
 __global__ void add_squares(double *squares, const row *rows, uint32_t count) {
   float sum = 0;
@@ -147,6 +167,15 @@ int32_t th_adam(const double *host_table, int32_t count, double lr, double beta1
                           (float)(lr / correction1),
                           (float)(1 / sqrt(correction2))};
   return th_launch("adam_step", adam_step, list.chunks(), TH_BLOCK, list.rows(), list.count(), o);
+}
+
+int32_t th_rmsprop(const double *host_table, int32_t count, double lr, double alpha, double eps, double weight_decay,
+                   double momentum) {
+  const parameter_list list(host_table, count, 5);
+  TH_TRY(list.status());
+  const rmsprop_options o = {(float)lr,  (float)alpha,        (float)(1 - alpha),
+                             (float)eps, (float)weight_decay, (float)momentum};
+  return th_launch("rmsprop_step", rmsprop_step, list.chunks(), TH_BLOCK, list.rows(), list.count(), o);
 }
 
 int32_t th_clip_grad_norm(float *norm, const double *host_table, int32_t count, double max_norm) {

@@ -1,4 +1,4 @@
-/* Batch and layer normalisation against two-pass loops in double precision. */
+/* Batch, layer and RMS normalisation against two-pass loops in double precision. */
 #include "test.h"
 
 #include <math.h>
@@ -221,4 +221,56 @@ TEST_SUITE(layer_norm) {
   for (int r = 0; r < 4; r++)
     for (int c = 0; c < 8; c++) check_layer_norm(rows[r], cols[c], (r + c) % 3 ? 0 : 100);
   check_layer_norm(3, 9001, 0);
+}
+
+/* ---------------------------------------------------------------------------------------------- rms norm */
+
+static void check_rms_norm(int rows, int cols, double offset) {
+  const ptrdiff_t count = (ptrdiff_t)rows * cols, n = cols;
+  arrays a = make(count, n, rows, offset);
+  double *dweight = calloc((size_t)n, sizeof *dweight);
+  float *gradient = test_floats(count), *stats = test_floats(rows);
+  for (ptrdiff_t r = 0; r < rows; r++) {
+    const float *x = a.x + r * n, *dy = a.dy + r * n;
+    double squares = 0, dot = 0;
+    for (ptrdiff_t i = 0; i < n; i++) squares += (double)x[i] * (double)x[i];
+    const double irms = 1 / sqrt(squares / (double)n + eps);
+    stats[r] = (float)irms;
+    for (ptrdiff_t i = 0; i < n; i++) {
+      const double hat = (double)x[i] * irms;
+      a.expected[r * n + i] = (float)(hat * (double)a.weight[i]);
+      dot += (double)dy[i] * (double)a.weight[i] * hat;
+      dweight[i] += (double)dy[i] * hat;
+    }
+    for (ptrdiff_t i = 0; i < n; i++) {
+      const double hat = (double)x[i] * irms;
+      gradient[r * n + i] = (float)(irms * ((double)dy[i] * (double)a.weight[i] - hat * dot / (double)n));
+    }
+  }
+  th_rms_norm(a.y, a.istd, a.x, a.weight, rows, cols, eps);
+  check_close(a.y, a.expected, count, 1e-6, "RMS norm of %d x %d, mean %g", rows, cols, offset);
+  check_close(a.istd, stats, rows, 1e-6, "RMS norm's factor of %d x %d, mean %g", rows, cols, offset);
+  th_rms_norm_backward(a.dx, a.dweight, a.dy, a.x, a.weight, a.istd, rows, cols);
+  check_close(a.dx, gradient, count, 1e-5, "RMS norm gradient of %d x %d, mean %g", rows, cols, offset);
+  for (ptrdiff_t i = 0; i < n; i++)
+    check(fabs((double)a.dweight[i] - dweight[i]) <= 3e-6 * (1 + sqrt(rows)), "RMS norm dweight of %d x %d: %g, not %g",
+          rows, cols, (double)a.dweight[i], dweight[i]);
+  free(dweight), free(gradient), free(stats);
+  release(a);
+}
+
+TEST_SUITE(rms_norm) {
+  static const int rows[] = {1, 2, 33, 300}, cols[] = {1, 2, 3, 31, 64, 65, 200, 1000};
+  for (int r = 0; r < 4; r++)
+    for (int c = 0; c < 8; c++) check_rms_norm(rows[r], cols[c], (r + c) % 3 ? 0 : 100);
+  check_rms_norm(3, 9001, 0);
+  check_rms_norm(0, 5, 0);
+}
+
+TEST_SUITE(rms_norm_any) {
+  uint64_t state = 7;
+  for (int i = 0; i < 10 * test_draws; i++) {
+    const int rows = test_pick(&state, 1, 300), cols = test_pick(&state, 1, 700);
+    check_rms_norm(rows, cols, i % 2 ? 0 : 10);
+  }
 }

@@ -76,6 +76,54 @@ TEST_SUITE(adam) {
   check_adam(1);
 }
 
+static void check_rmsprop(double momentum, int centered) {
+  const double lr = 0.01, alpha = 0.9, eps = 1e-3, decay = 0.02;
+  enum { ARRAYS = 5 };
+  double table[LISTS * (ARRAYS + 1)];
+  float *a[LISTS][ARRAYS], *b[LISTS][ARRAYS]; /* parameter, gradient, squares, buffer, mean */
+  for (int i = 0; i < LISTS; i++) {
+    for (int k = 0; k < ARRAYS; k++) a[i][k] = test_random(sizes[i], k), b[i][k] = test_random(sizes[i], k);
+    /* A variance that is not near zero, where the rounding of its terms would be magnified. */
+    for (int j = 0; j < sizes[i]; j++) a[i][2][j] = b[i][2][j] = 0.1f + fabsf(b[i][2][j]) + b[i][4][j] * b[i][4][j];
+    for (int k = 0; k < ARRAYS; k++) table[6 * i + k] = number_of(a[i][k]);
+    if (momentum == 0) table[6 * i + 3] = 0;
+    if (!centered) table[6 * i + 4] = 0;
+    table[6 * i + ARRAYS] = sizes[i];
+  }
+  for (int step = 1; step <= 2; step++) {
+    th_rmsprop(table, LISTS, lr, alpha, eps, decay, momentum);
+    for (int i = 0; i < LISTS; i++) {
+      float *p = b[i][0], *squares = b[i][2], *buffer = b[i][3], *mean = b[i][4];
+      for (int j = 0; j < sizes[i]; j++) {
+        const double g = (double)b[i][1][j] + decay * (double)p[j];
+        squares[j] = (float)(alpha * (double)squares[j] + (1 - alpha) * g * g);
+        if (centered) mean[j] = (float)(alpha * (double)mean[j] + (1 - alpha) * g);
+        const double m = centered ? (double)mean[j] : 0;
+        double moved = g / (sqrt(fmax((double)squares[j] - m * m, 0)) + eps);
+        if (momentum != 0) moved = (double)(buffer[j] = (float)(momentum * (double)buffer[j] + moved));
+        p[j] = (float)((double)p[j] - lr * moved);
+      }
+      for (int k = 0; k < ARRAYS; k++)
+        check_close(a[i][k], b[i][k], sizes[i], 2e-6, "RMSprop array %d of %d, momentum %g, centered %d, step %d", k, i,
+                    momentum, centered, step);
+    }
+  }
+  for (int i = 0; i < LISTS; i++)
+    for (int k = 0; k < ARRAYS; k++) free(a[i][k]), free(b[i][k]);
+}
+
+TEST_SUITE(rmsprop) {
+  check_rmsprop(0, 0);
+  check_rmsprop(0.9, 0);
+  check_rmsprop(0, 1);
+  check_rmsprop(0.9, 1);
+  /* A variance that rounding would make negative. */
+  float p = 1, g = 0.3f, mean = 0.3f, squares = mean * mean * (1 - 1e-6f);
+  const double row[] = {number_of(&p), number_of(&g), number_of(&squares), 0, number_of(&mean), 1};
+  check(th_rmsprop(row, 1, 0.01, 1, 0.5, 0, 0) == TH_STATUS_OK && fabs((double)p - (1 - 0.01 * 0.3 / 0.5)) < 1e-6,
+        "a negative variance counts as zero: %g", (double)p);
+}
+
 /** Subnormal numbers are taken as zero, within the kernels only. The emulated device, like a real one, keeps them. */
 TEST_SUITE(subnormal_parameters) {
   float *p = test_floats(2), *g = test_floats(2), *m = test_floats(2), *v = test_floats(2);

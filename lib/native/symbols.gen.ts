@@ -198,6 +198,10 @@ export const symbols = {
   th_batch_norm_backward: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "i32", "i32"], returns: "i32" },
   th_layer_norm: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "f64"], returns: "i32" },
   th_layer_norm_backward: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32"], returns: "i32" },
+  th_rms_norm: { args: ["ptr", "ptr", "ptr", "ptr", "i32", "i32", "f64"], returns: "i32" },
+  th_rms_norm_backward: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32"], returns: "i32" },
+  th_group_norm: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "i32", "i32", "f64"], returns: "i32" },
+  th_group_norm_backward: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i32", "i32", "i32", "i32"], returns: "i32" },
   th_softmax: { args: ["ptr", "ptr", "i32", "i32", "i32"], returns: "i32" },
   th_softmax_backward: { args: ["ptr", "ptr", "ptr", "i32", "i32", "i32"], returns: "i32" },
   th_cross_entropy: { args: ["ptr", "ptr", "ptr", "ptr", "i32", "i32"], returns: "i32" },
@@ -224,6 +228,7 @@ export const symbols = {
   th_permutation: { args: ["ptr", "i32", "i32", "i32"], returns: "i32" },
   th_sgd: { args: ["ptr", "i32", "f64", "f64", "f64", "i32"], returns: "i32" },
   th_adam: { args: ["ptr", "i32", "f64", "f64", "f64", "f64", "f64", "i32", "f64", "f64"], returns: "i32" },
+  th_rmsprop: { args: ["ptr", "i32", "f64", "f64", "f64", "f64", "f64"], returns: "i32" },
   th_clip_grad_norm: { args: ["ptr", "ptr", "i32", "f64"], returns: "i32" },
   th_gather_images: { args: ["ptr", "ptr", "ptr", "i32", "i32", "i32", "i32"], returns: "i32" },
 } as const;
@@ -269,6 +274,10 @@ export interface Backend {
   th_batch_norm_backward(dx: Address, dweight: Address, dbias: Address, dy: Address, x: Address, weight: Address, bias: Address, mean: Address, istd: Address, rows: number, channels: number, relu: number, fixed: number): number;
   th_layer_norm(y: Address, mean: Address, istd: Address, x: Address, weight: Address, bias: Address, rows: number, cols: number, eps: number): number;
   th_layer_norm_backward(dx: Address, dweight: Address, dbias: Address, dy: Address, x: Address, weight: Address, mean: Address, istd: Address, rows: number, cols: number): number;
+  th_rms_norm(y: Address, irms: Address, x: Address, weight: Address, rows: number, cols: number, eps: number): number;
+  th_rms_norm_backward(dx: Address, dweight: Address, dy: Address, x: Address, weight: Address, irms: Address, rows: number, cols: number): number;
+  th_group_norm(y: Address, mean: Address, istd: Address, x: Address, weight: Address, bias: Address, images: number, rows: number, channels: number, groups: number, eps: number): number;
+  th_group_norm_backward(dx: Address, dweight: Address, dbias: Address, dy: Address, x: Address, weight: Address, mean: Address, istd: Address, images: number, rows: number, channels: number, groups: number): number;
   th_softmax(y: Address, x: Address, rows: number, cols: number, logOutput: number): number;
   th_softmax_backward(dx: Address, dy: Address, y: Address, rows: number, cols: number, logOutput: number): number;
   th_cross_entropy(loss: Address, dx: Address, x: Address, labels: Address, rows: number, cols: number): number;
@@ -295,6 +304,7 @@ export interface Backend {
   th_permutation(hostOut: Address, n: number, seed: number, stream: number): number;
   th_sgd(hostTable: Address, count: number, lr: number, momentum: number, weightDecay: number, nesterov: number): number;
   th_adam(hostTable: Address, count: number, lr: number, beta1: number, beta2: number, eps: number, weightDecay: number, decoupled: number, correction1: number, correction2: number): number;
+  th_rmsprop(hostTable: Address, count: number, lr: number, alpha: number, eps: number, weightDecay: number, momentum: number): number;
   th_clip_grad_norm(norm: Address, hostTable: Address, count: number, maxNorm: number): number;
   th_gather_images(out: Address, hostImages: Address, hostPlan: Address, count: number, channels: number, height: number, width: number): number;
 }

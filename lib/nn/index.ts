@@ -9,7 +9,17 @@ export { Conv, type ConvModuleOptions } from "./conv.ts";
 export { ConvTranspose, type ConvTransposeModuleOptions } from "./conv-transpose.ts";
 export { AvgPool2d, GlobalAvgPool2d, MaxPool2d, type PoolModuleOptions } from "./pool.ts";
 export { Upsample } from "./upsample.ts";
-export { BatchNorm1d, BatchNorm2d, type BatchNormModuleOptions, LayerNorm, type LayerNormOptions } from "./norm.ts";
+export {
+  BatchNorm1d,
+  BatchNorm2d,
+  type BatchNormModuleOptions,
+  GroupNorm,
+  type GroupNormOptions,
+  LayerNorm,
+  type LayerNormOptions,
+  RMSNorm,
+  type RMSNormOptions,
+} from "./norm.ts";
 export { Dropout, Flatten, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh } from "./activation.ts";
 export {
   BCEWithLogitsLoss,

@@ -15,6 +15,7 @@ import { describe } from "../ndarray/operands.ts";
 import { checkFlag, checkOptions } from "../ndarray/options.ts";
 import { untracked } from "../ndarray/scope.ts";
 import type { Chain } from "./chain.ts";
+import { copyModule } from "./clone.ts";
 import { Buffer, Parameter } from "./parameter.ts";
 
 /** The tensors of a module by name: what a checkpoint holds. */
@@ -152,6 +153,22 @@ export abstract class Module {
     }
     for (const [name, target] of own) target.set(dict[name]!);
     return { missing, unexpected };
+  }
+
+  /**
+   * A deep copy: its own parameters and buffers, of equal values on the same devices and without gradients, in the same
+   * structure of modules, in the same modes, also in lists, sets, maps and plain objects. What is in two places, such as
+   * a tied parameter, is so in the copy. Tensors and arrays that a module merely remembers are copied without their
+   * history. Constructors do not run.
+   *
+   * It cannot copy what is in `#private` fields (TypeScript's `private` ones it can), nor functions and objects of other
+   * classes, which both share: an arrow function in a property goes on using the original's `this`. Two parameters that
+   * have their memory in common, though they are not one, are independent in the copy. A class that needs more may
+   * override this, and start from `super.clone()`.
+   * @throws ArgumentError where `forward` was replaced on the object itself.
+   */
+  clone(): this {
+    return copyModule(this, (value) => value instanceof Module);
   }
 
   /** A {@link Buffer}: `readonly mean = this.buffer(NDArray.zeros([3]))`. */

@@ -2,7 +2,9 @@ import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
 import { ShapeError } from "../native/errors.ts";
 import { NDArray } from "../ndarray/ndarray.ts";
-import { batchNorm, layerNorm } from "../ops/norm.ts";
+import { checkFlag } from "../ndarray/options.ts";
+import { checkGroups, groupNorm } from "../ops/group-norm.ts";
+import { batchNorm, layerNorm, rmsNorm } from "../ops/norm.ts";
 import { checkFloat, checkNumber } from "../ops/support.ts";
 import type { Chain } from "./chain.ts";
 import { checkModuleOptions, checkSize, joins, keepsNothing, Module, type ModuleOptions } from "./module.ts";
@@ -113,5 +115,86 @@ export class LayerNorm extends Module {
 
   override forward(x: Tensor): Tensor {
     return layerNorm(x, this.weight, this.bias, { eps: this.eps });
+  }
+}
+
+export interface RMSNormOptions extends ModuleOptions {
+  /** Added to the mean square. Default 2^-23, float32's machine epsilon. */
+  eps?: number | undefined;
+}
+
+/**
+ * Normalisation by the root mean square (Zhang and Sennrich, 2019) over the last axis of x (…, features), as
+ * `torch.nn.RMSNorm`: x / √(mean(x²) + eps) · weight, without a mean and a bias.
+ */
+export class RMSNorm extends Module {
+  static readonly [keepsNothing] = true;
+
+  readonly weight: Parameter;
+  private readonly eps: number | undefined;
+
+  constructor(features: number, options: RMSNormOptions = {}) {
+    super();
+    const { eps, ...rest } = checkModuleOptions("RMSNorm", options, ["eps"]);
+    checkSize("RMSNorm", "features", features);
+    if (eps !== undefined) checkNumber("RMSNorm", "eps", eps, 0);
+    this.weight = parameter(() => init.ones([features], rest));
+    this.eps = eps;
+  }
+
+  override forward(x: Tensor): Tensor {
+    return rmsNorm(x, this.weight, { eps: this.eps });
+  }
+}
+
+export interface GroupNormOptions extends ModuleOptions {
+  /** Added to the variance. Default 1e-5. */
+  eps?: number | undefined;
+  /** Whether there are a weight and a bias for each channel. Default true. */
+  affine?: boolean | undefined;
+}
+
+/**
+ * Group normalisation (Wu and He, 2018), as `torch.nn.GroupNorm`: over images x (N, numChannels, H, W), sequences
+ * (N, numChannels, L) or rows (N, numChannels), whose channels are cut into `numGroups` groups; each group of each of
+ * the N is normalised by its own mean and biased variance, in training and inference alike. weight and bias
+ * (numChannels) are null without `affine`. With a group for each channel it is instance normalisation (Ulyanov et al.,
+ * 2016): PyTorch's InstanceNorm2d(C) is GroupNorm(C, C, { affine: false }). With one group it is layer normalisation of
+ * whole images. Images lie in memory as NHWC, as those of Conv; `ops.groupNorm` takes them so.
+ * @throws ArgumentError unless numGroups divides numChannels.
+ */
+export class GroupNorm extends Module {
+  static readonly [keepsNothing] = true;
+
+  readonly weight: Parameter | null;
+  readonly bias: Parameter | null;
+  readonly numGroups: number;
+  readonly numChannels: number;
+  private readonly eps: number;
+
+  constructor(numGroups: number, numChannels: number, options: GroupNormOptions = {}) {
+    super();
+    const { eps = 1e-5, affine = true, ...rest } = checkModuleOptions("GroupNorm", options, ["eps", "affine"]);
+    checkSize("GroupNorm", "numChannels", numChannels);
+    checkGroups("GroupNorm", numGroups, numChannels);
+    checkNumber("GroupNorm", "eps", eps, 0);
+    checkFlag("GroupNorm", "affine", affine);
+    this.weight = affine ? parameter(() => init.ones([numChannels], rest)) : null;
+    this.bias = affine ? parameter(() => init.zeros([numChannels], rest)) : null;
+    this.numGroups = numGroups;
+    this.numChannels = numChannels;
+    this.eps = eps;
+  }
+
+  override forward(x: Tensor): Tensor {
+    checkFloat("GroupNorm", x, "the input");
+    const c = this.numChannels;
+    if (x.ndim < 2 || x.ndim > 4 || x.shape[1] !== c)
+      throw new ShapeError("GroupNorm", `takes (N, ${c}, H, W), (N, ${c}, L) or (N, ${c})`, { shapes: [x.shape] });
+    return x.ndim === 2 ? this.normalize(x) : onPixels(x, (pixels) => this.normalize(pixels));
+  }
+
+  private normalize(x: Tensor): Tensor {
+    return groupNorm(x, this.numGroups, this.weight, this.bias, { eps: this.eps });
   }
 }

@@ -5,12 +5,13 @@ import { checkFloat } from "../ops/support.ts";
 
 export const TO_NHWC = [0, 2, 3, 1];
 export const TO_NCHW = [0, 3, 1, 2];
+const SWAPPED = [0, 2, 1];
 
-/** What `run` makes of NCHW images as it sees them, NHWC: as NCHW again, both ways a view. */
+/** What `run` makes of NCHW images as it sees them, NHWC: as NCHW again, both ways a view. Or of NCL sequences, as NLC. */
 export function onPixels(x: Tensor, run: (pixels: Tensor) => Tensor): Tensor {
-  const pixels = x.permute(TO_NHWC);
+  const pixels = x.permute(x.ndim === 3 ? SWAPPED : TO_NHWC);
   const y = run(pixels);
-  const images = y.permute(TO_NCHW);
+  const images = y.permute(y.ndim === 3 ? SWAPPED : TO_NCHW);
   pixels.dispose(); // both share their memory with what goes on
   y.dispose();
   return images;

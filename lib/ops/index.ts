@@ -17,6 +17,7 @@ export { avgPool, maxPool, type PoolOptions } from "./pool.ts";
 export * from "./upsample.ts";
 export * from "./norm.ts";
 export * from "./vector-norm.ts";
+export { groupNorm } from "./group-norm.ts";
 export { embedding } from "./embedding.ts";
 export { gather, indexAdd, indexSelect, scatterAdd } from "./gather.ts";
 export * from "./cum-sum.ts";

@@ -1,4 +1,7 @@
-/** Normalisation over the batch (Ioffe and Szegedy, 2015) and over the features (Ba et al., 2016). */
+/**
+ * Normalisation over the batch (Ioffe and Szegedy, 2015) and over the features (Ba et al., 2016; Zhang and Sennrich,
+ * 2019).
+ */
 import { gradEnabled } from "../autograd/mode.ts";
 import { record } from "../autograd/record.ts";
 import type { Tensor } from "../autograd/tensor.ts";
@@ -105,19 +108,25 @@ export function batchNorm(x: Tensor, weight: Tensor, bias: Tensor, options: Batc
   return result;
 }
 
-/** (x - mean) / √(var + eps) · weight + bias over the last axis of x (…, F), each row with its own statistics. */
-export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, options: { eps?: number | undefined } = {}): Tensor {
-  const name = "layerNorm";
-  const { eps = 1e-5 } = checkOptions(name, options, ["eps"]);
+/** Throws unless x has rows, the last axis, and the others a number for each column; their length. */
+function checkRows(name: string, x: Tensor, others: Record<string, Tensor>): number {
   checkFloat(name, x, "the input");
   const cols = x.shape.at(-1);
   if (cols === undefined || cols === 0)
     throw new ShapeError(name, "the last axis must not be empty", { shapes: [x.shape] });
-  for (const [what, t] of Object.entries({ weight, bias })) {
+  for (const [what, t] of Object.entries(others)) {
     checkFloat(name, t, what);
     checkShapeIs(name, what, t, [cols]);
     sameDevice(name, x.data, t.data);
   }
+  return cols;
+}
+
+/** (x - mean) / √(var + eps) · weight + bias over the last axis of x (…, F), each row with its own statistics. */
+export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, options: { eps?: number | undefined } = {}): Tensor {
+  const name = "layerNorm";
+  const { eps = 1e-5 } = checkOptions(name, options, ["eps"]);
+  const cols = checkRows(name, x, { weight, bias });
   checkNumber(name, "eps", eps, 0);
   const { backend } = x.device;
   const input = contiguous(x.data);
@@ -154,5 +163,38 @@ export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, options: { ep
   releaseCopy(b, bias.data);
   mean.dispose();
   istd.dispose();
+  return result;
+}
+
+/**
+ * x / √(mean(x²) + eps) · weight over the last axis of x (…, F), each row by its own root mean square; weight (F)
+ * (Zhang and Sennrich, 2019).
+ * @param options.eps default 2^-23, float32's machine epsilon, as PyTorch's.
+ */
+export function rmsNorm(x: Tensor, weight: Tensor, options: { eps?: number | undefined } = {}): Tensor {
+  const name = "rmsNorm";
+  const { eps = 2 ** -23 } = checkOptions(name, options, ["eps"]);
+  const cols = checkRows(name, x, { weight });
+  checkNumber(name, "eps", eps, 0);
+  const { backend } = x.device;
+  const input = contiguous(x.data);
+  const rows = input.size / cols;
+  const y = NDArray.empty(x.shape, input);
+  const irms = NDArray.empty([rows], input);
+  const w = contiguous(weight.data);
+  check(backend.th_rms_norm(y.pointer, irms.pointer, input.pointer, w.pointer, rows, cols, eps), backend, name);
+  const result = record(name, y, [x, weight], [input, w, irms], (g, { saved: [xs, scale, r] }) => {
+    const dy = contiguous(g);
+    const dx = NDArray.empty(dy.shape, dy);
+    const dw = NDArray.empty([cols], dy);
+    const code = backend.th_rms_norm_backward(
+      dx.pointer, dw.pointer, dy.pointer, xs.pointer, scale.pointer, r.pointer, rows, cols,
+    ); // prettier-ignore
+    check(code, backend, name);
+    return [dx, dw];
+  });
+  releaseCopy(input, x.data);
+  releaseCopy(w, weight.data);
+  irms.dispose();
   return result;
 }

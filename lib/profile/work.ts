@@ -169,6 +169,13 @@ export const WORK: { readonly [Name in keyof Backend]?: (...args: Arguments[Name
   th_layer_norm: (_y, _m, _s, _x, _w, _b, rows, cols) => traffic("layer norm", times([rows, cols]), 2 * rows * cols),
   th_layer_norm_backward: (_dx, _dw, _db, _dy, _x, _w, _m, _s, rows, cols) =>
     traffic("layer norm backward", times([rows, cols]), 3 * rows * cols),
+  th_rms_norm: (_y, _r, _x, _w, rows, cols) => traffic("RMS norm", times([rows, cols]), 2 * rows * cols),
+  th_rms_norm_backward: (_dx, _dw, _dy, _x, _w, _r, rows, cols) =>
+    traffic("RMS norm backward", times([rows, cols]), 3 * rows * cols),
+  th_group_norm: (_y, _m, _s, _x, _w, _b, images, rows, channels) =>
+    traffic("group norm", times([images, rows, channels]), 2 * images * rows * channels),
+  th_group_norm_backward: (_dx, _dw, _db, _dy, _x, _w, _m, _s, images, rows, channels) =>
+    traffic("group norm backward", times([images, rows, channels]), 3 * images * rows * channels),
   th_softmax: (_y, _x, rows, cols) => traffic("softmax", times([rows, cols]), 2 * rows * cols),
   th_softmax_backward: (_dx, _dy, _y, rows, cols) => traffic("softmax backward", times([rows, cols]), 3 * rows * cols),
   th_cross_entropy: (_loss, dx, _x, _labels, rows, cols) =>
@@ -212,6 +219,10 @@ export const WORK: { readonly [Name in keyof Backend]?: (...args: Arguments[Name
   th_adam(table, count) {
     const n = tableElements(table, count, 5);
     return traffic("Adam", `${count} arrays of ${n}`, 7 * n);
+  },
+  th_rmsprop(table, count, _lr, _alpha, _eps, _decay, momentum) {
+    const n = tableElements(table, count, 6);
+    return traffic("RMSprop", `${count} arrays of ${n}`, (momentum === 0 ? 5 : 7) * n);
   },
   th_clip_grad_norm(_norm, table, count) {
     const n = tableElements(table, count, 2);

@@ -46,6 +46,7 @@ function steps(model: nn.Sequential, opt: optim.Optimizer, count: number): void 
 for (const [name, makeOptimizer] of [
   ["Adam", (model: nn.Module) => new optim.Adam(model.parameters(), { lr: 0.02 })],
   ["SGD with momentum", (model: nn.Module) => new optim.SGD(model.parameters(), { lr: 0.02, momentum: 0.9 })],
+  ["RMSprop", (model: nn.Module) => new optim.RMSprop(model.parameters(), { momentum: 0.5, centered: true })],
   ["plain SGD", (model: nn.Module) => new optim.SGD(model.parameters(), { lr: 0.02 })],
 ] as const) {
   test(`a run with ${name} goes on bit for bit`, () => {

@@ -56,7 +56,8 @@ onEachDevice("memory", (device) => {
   test("a training loop holds the same number of bytes after every step", () => {
     const model = new nn.Sequential(
       new nn.Conv(3, 8, 3, { device }), new nn.BatchNorm2d(8, { device }), new nn.ReLU(), new nn.Residual(new nn.Conv(8, 8, 3, { device })),
-      new nn.Flatten(), new nn.Dropout(0.2), new nn.Linear(8 * 36, 5, { device }),
+      new nn.GroupNorm(2, 8, { device }), new nn.Flatten(), new nn.Dropout(0.2), new nn.RMSNorm(8 * 36, { device }),
+      new nn.Linear(8 * 36, 5, { device }),
     ); // prettier-ignore
     const opt = new optim.Adam(model.parameters(), { lr: 1e-3 });
     live(); // so that nothing else is found later on

@@ -25,6 +25,43 @@ onEachDevice("normalisation", (device) => {
     close(y, { shape: [rows, cols], values: expected }, { rtol: 1e-5, atol: 1e-5 });
   });
 
+  test("RMSNorm's default eps is float32's machine epsilon: it keeps rows of tiny numbers and of zeros finite", () => {
+    const rms = Math.sqrt(2 ** -30 + 2 ** -23);
+    const x = tensor([[2 ** -15, -(2 ** -15)], [0, 0]], { device, requiresGrad: true }); // prettier-ignore
+    const y = new nn.RMSNorm(2, { device }).forward(x);
+    close(y, { shape: [2, 2], values: [2 ** -15 / rms, -(2 ** -15) / rms, 0, 0] }, { rtol: 1e-6, atol: 0 });
+    y.backward(tensor([[0, 0], [1, 2]], { device })); // prettier-ignore
+    close(x.grad!, { shape: [2, 2], values: [0, 0, 2 ** 11.5, 2 ** 12.5] }, { rtol: 1e-6 });
+  });
+
+  test("RMSNorm of no rows, of rows of one, and of views with weights that are views", () => {
+    const empty = tensor([], { shape: [0, 3], device, requiresGrad: true });
+    const norm = new nn.RMSNorm(3, { device });
+    norm.forward(empty).sum().backward();
+    expect([empty.grad!.shape, norm.weight.grad!.toArray()]).toEqual([[0, 3], [0, 0, 0]]); // prettier-ignore
+    const one = new nn.RMSNorm(1, { device }).forward(tensor([[4], [-0.5]], { device }));
+    close(one, { shape: [2, 1], values: [1, -1] }, { rtol: 1e-5 });
+    const [x, w] = [input(3, 5, 2), input(5)];
+    const view = x.permute([2, 0, 1]).flip([1]);
+    const expected = ops.rmsNorm(tensor(view.toTypedArray(), { shape: [2, 3, 5], device }), tensor(w.toTypedArray(), { device })); // prettier-ignore
+    const flipped = tensor(w.data.flip([0]), { device }).flip([0]);
+    expect(ops.rmsNorm(view, flipped).toTypedArray()).toEqual(expected.toTypedArray());
+  });
+
+  test("GroupNorm with a group a channel is instance normalisation, and takes what Conv gives without a copy", () => {
+    const model = new nn.Sequential(
+      new nn.Conv(2, 6, 3, { device }),
+      new nn.GroupNorm(6, 6, { device, affine: false }),
+    );
+    expect(Object.keys(model.namedParameters())).toEqual(["0.weight", "0.bias"]);
+    const y = model.forward(input(3, 2, 5, 4));
+    expect([y.shape, y.data.strides]).toEqual([[3, 6, 5, 4], [120, 1, 24, 6]]); // prettier-ignore
+    const zeros = { shape: [3, 6], values: Array<number>(18).fill(0) };
+    close(ops.mean(y, { axes: [2, 3] }), zeros, { atol: 1e-5 });
+    const ones = { shape: [3, 6], values: Array<number>(18).fill(1) };
+    close(ops.mean(ops.mul(y, y), { axes: [2, 3] }), ones, { rtol: 1e-2 });
+  });
+
   test("one norm in evaluation and then in training: both are differentiated", () => {
     const norm = new nn.BatchNorm1d(3, { device });
     const x = tensor(random.uniform(12), { shape: [4, 3], device, requiresGrad: true });
@@ -106,5 +143,6 @@ onEachDevice("normalisation", (device) => {
     const buffers = { runningMean: init.zeros([3], { device }), runningVar: init.ones([3], { device }) };
     checkGradients((x, w, b) => ops.batchNorm(x, w, b, { ...buffers, training: true }), inputs, { device, step: 2e-3 });
     checkGradients((x, w, b) => ops.layerNorm(x, w, b), inputs, { device, step: 2e-3 });
+    checkGradients((x, w) => ops.rmsNorm(x, w), inputs.slice(0, 2), { device, step: 2e-3 });
   });
 });

@@ -27,6 +27,7 @@ interface Options {
   outputPadding?: number;
   eps?: number;
   momentum?: number;
+  affine?: boolean;
 }
 
 interface ModuleCase {
@@ -40,7 +41,9 @@ interface ModuleCase {
     | "Upsample"
     | "BatchNorm1d"
     | "BatchNorm2d"
-    | "LayerNorm";
+    | "LayerNorm"
+    | "RMSNorm"
+    | "GroupNorm";
   arguments: [number, number, number];
   options: Options;
   parameters: Named;
@@ -50,6 +53,7 @@ interface ModuleCase {
 onEachDevice("modules", (device) => {
   const build = ({ op, arguments: [a, b, c], options }: ModuleCase): nn.Layer => {
     const all = { ...options, device };
+    if (op === "GroupNorm") return new nn.GroupNorm(a, b, all);
     if (op === "Linear") return new nn.Linear(a, b, all);
     if (op === "Conv" || op === "ConvTranspose") return new nn[op](a, b, c, all);
     if (op === "GlobalAvgPool2d") return new nn.GlobalAvgPool2d(all);

@@ -7,15 +7,17 @@ import { onEachDevice } from "../support/devices.ts";
 import { load, numbers, type Recorded } from "../support/fixtures.ts";
 
 interface OptimizerCase {
-  op: "SGD" | "Adam" | "AdamW" | "clipGradNorm";
+  op: "SGD" | "Adam" | "AdamW" | "RMSprop" | "clipGradNorm";
   options: {
-    lr: number;
+    lr?: number;
     momentum?: number;
     weightDecay?: number;
     beta1?: number;
     beta2?: number;
     eps?: number;
     nesterov?: boolean;
+    alpha?: number;
+    centered?: boolean;
     maxNorm?: number;
     /** Options of each parameter, in a group of its own. */
     groups?: { lr?: number; weightDecay?: number }[];
@@ -47,7 +49,10 @@ onEachDevice("optimizers", (device) => {
       const own = parameters.map((p) => recordedTensor(p, device, true));
       const { groups, ...rest } = options;
       const trained = groups?.map(({ lr, weightDecay }, i) => ({ params: [own[i]!], lr, weightDecay })) ?? own;
-      const optimizer = op === "SGD" ? new optim.SGD(trained, rest) : new optim[op as "Adam" | "AdamW"](trained, rest);
+      const optimizer =
+        op === "SGD"
+          ? new optim.SGD(trained, { ...rest, lr: rest.lr ?? NaN })
+          : new optim[op as "Adam" | "AdamW" | "RMSprop"](trained, rest);
       gradients.forEach((step, at) => {
         optimizer.zeroGrad();
         differentiate(own, step);
@@ -82,6 +87,7 @@ onEachDevice("optimizers", (device) => {
     for (const optimizer of [
       new optim.SGD([a, b], { lr: 0.5, momentum: 0.9, weightDecay: 0.1 }),
       new optim.Adam([a, b], { lr: 0.5, weightDecay: 0.1 }),
+      new optim.RMSprop([a, b], { lr: 0.5, weightDecay: 0.1, momentum: 0.9, centered: true }),
     ]) {
       optimizer.zeroGrad();
       ops.sum(a).backward();
@@ -155,7 +161,7 @@ onEachDevice("optimizers", (device) => {
     expect([a, b, c].map((p) => p.item())).toEqual([0.25, 0.625, 1]);
   });
 
-  test.each(["SGD", "Adam", "AdamW"] as const)("%s refuses groups that are none", (name) => {
+  test.each(["SGD", "Adam", "AdamW", "RMSprop"] as const)("%s refuses groups that are none", (name) => {
     const make =
       (groups: unknown, options = { lr: 0.1 }) =>
       () =>
@@ -190,6 +196,17 @@ onEachDevice("optimizers", (device) => {
     expect(settled({ weightDecay: 0 })).toBe(1);
     expect(() => settled(3 as optim.AdamOptions)).toThrow("AdamW: options must be an object");
     expect(() => new optim.SGD([leaf([1])], { lr: 1, nesterov: true })).toThrow("nesterov needs momentum");
+  });
+
+  test("centered RMSprop of a gradient that never changes: its variance, which rounding may make negative, is no NaN", () => {
+    const a = leaf([1, 2, 3]);
+    const optimizer = new optim.RMSprop([a], { lr: 1e-6, alpha: 0.5, eps: 1, centered: true });
+    a.grad = tensor([0.1, 0.7, 1.3], { device });
+    for (let i = 0; i < 40; i++) optimizer.step();
+    expect(a.toTypedArray().every(Number.isFinite)).toBe(true);
+    a.grad = tensor([NaN, 1, 1], { device });
+    optimizer.step();
+    expect(Array.from(a.toTypedArray(), Number.isNaN)).toEqual([true, false, false]);
   });
 
   test("gradients whose norm is NaN become NaN, as PyTorch's, and none is left unclipped", () => {

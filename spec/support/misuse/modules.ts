@@ -21,7 +21,29 @@ add(
   () => new nn.LayerNorm(4).forward(t23()),
   /^(layerNorm|LayerNorm).*\(4,\)|^(layerNorm|LayerNorm).*\(2, 3\)/,
 );
+add("RMSNorm of other features", () => new nn.RMSNorm(4).forward(t23()), /^rmsNorm.*\(3\).*\(4,\)/);
+add("rmsNorm with an int32 weight", () => ops.rmsNorm(t23(), ids(1, 2, 3)), /^rmsNorm.*weight.*int32/);
+add("rmsNorm of empty rows", () => ops.rmsNorm(t(2, 0), t(0)), /^rmsNorm.*\(2, 0\)/);
+add("rmsNorm of a scalar", () => ops.rmsNorm(t(), t(1)), /^rmsNorm.*last axis/);
+add("GroupNorm of other channels", () => new nn.GroupNorm(2, 4).forward(t23()), /^GroupNorm.*\(N, 4\).*\(2, 3\)/);
+add("GroupNorm of five axes", () => new nn.GroupNorm(1, 2).forward(t(1, 2, 1, 1, 1)), /^GroupNorm.*\(1, 2, 1, 1, 1\)/);
+add(
+  "GroupNorm of groups that do not divide the channels",
+  () => new nn.GroupNorm(3, 4),
+  /^GroupNorm.*3 does not divide 4/,
+);
+add("GroupNorm with affine 1", () => new nn.GroupNorm(1, 4, { affine: wrong(1) }), /^GroupNorm.*affine/);
+add(
+  "groupNorm of groups that do not divide the channels",
+  () => ops.groupNorm(t23(), 2),
+  /^groupNorm.*2 does not divide 3/,
+);
+add("groupNorm of no channels", () => ops.groupNorm(t(2, 0), 1), /^groupNorm.*does not divide 0/);
+add("groupNorm of one axis", () => ops.groupNorm(t(4), 1), /^groupNorm.*\(4,\)/);
+add("groupNorm with another weight", () => ops.groupNorm(t23(), 1, t(2)), /^groupNorm.*weight.*\(3\).*\(2,\)/);
+add("groupNorm with an int32 bias", () => ops.groupNorm(t23(), 1, null, ids(1, 2, 3)), /^groupNorm.*bias.*int32/);
 for (const value of [-1, NaN, "1", null]) {
+  add(`GroupNorm with eps ${show(value)}`, () => new nn.GroupNorm(1, 3, { eps: wrong(value) }), /^GroupNorm.*eps/);
   add(`BatchNorm1d with eps ${show(value)}`, () => new nn.BatchNorm1d(3, { eps: wrong(value) }).forward(t23()), /eps/);
   add(
     `BatchNorm1d with momentum ${show(value)}`,
@@ -29,6 +51,7 @@ for (const value of [-1, NaN, "1", null]) {
     /momentum/,
   );
   add(`LayerNorm with eps ${show(value)}`, () => new nn.LayerNorm(3, { eps: wrong(value) }).forward(t23()), /eps/);
+  add(`RMSNorm with eps ${show(value)}`, () => new nn.RMSNorm(3, { eps: wrong(value) }), /^RMSNorm.*eps/);
 }
 for (const [i, state] of [5, {}, "hc", [t(1, 2, 2)], [null, null], [t(1, 2, 2), t(1, 2, 2), t(1, 2, 2)]].entries()) {
   add(`LSTM from state ${i}`, () => new nn.LSTM(3, 2).forward(t(4, 2, 3), wrong(state)), /^(LSTM|lstm)/);
@@ -51,7 +74,7 @@ add("SoftmaxLoss of no rows", () => loss.forward(t(0, 3), ids()), /\(0, 3\)/);
 for (const operand of notTensors) {
   for (const [name, module] of Object.entries({
     Linear: new nn.Linear(2, 2), Conv: new nn.Conv(2, 2, 3), BatchNorm1d: new nn.BatchNorm1d(2), BatchNorm2d: new nn.BatchNorm2d(2),
-    LayerNorm: new nn.LayerNorm(2), RNN: new nn.RNN(2, 2), LSTM: new nn.LSTM(2, 2), RNNCell: new nn.RNNCell(2, 2), LSTMCell: new nn.LSTMCell(2, 2), GRU: new nn.GRU(2, 2), GRUCell: new nn.GRUCell(2, 2), Flatten: new nn.Flatten(), ReLU: new nn.ReLU(), Dropout: new nn.Dropout(0.5),
+    LayerNorm: new nn.LayerNorm(2), RMSNorm: new nn.RMSNorm(2), GroupNorm: new nn.GroupNorm(1, 2), RNN: new nn.RNN(2, 2), LSTM: new nn.LSTM(2, 2), RNNCell: new nn.RNNCell(2, 2), LSTMCell: new nn.LSTMCell(2, 2), GRU: new nn.GRU(2, 2), GRUCell: new nn.GRUCell(2, 2), Flatten: new nn.Flatten(), ReLU: new nn.ReLU(), Dropout: new nn.Dropout(0.5),
     MaxPool2d: new nn.MaxPool2d(2), AvgPool2d: new nn.AvgPool2d(2),
     GlobalAvgPool2d: new nn.GlobalAvgPool2d(), Upsample: new nn.Upsample(2), ConvTranspose: new nn.ConvTranspose(2, 2, 3),
     Residual: new nn.Residual(new nn.ReLU()), Sequential: new nn.Sequential(new nn.Tanh()),
@@ -117,6 +140,7 @@ for (const params of [null, undefined, 5, [], [null], [1], "ab", [ids(1)], t23()
       ? "a tensor"
       : show(params);
   add(`SGD of ${shown}`, () => new optim.SGD(wrong(params), { lr: 0.1 }), /^SGD/);
+  add(`RMSprop of ${shown}`, () => new optim.RMSprop(wrong(params)), /^RMSprop/);
   add(`Adam of ${shown}`, () => new optim.Adam(wrong(params)), /^Adam/);
   if (!(Array.isArray(params) && params.length === 0))
     // there is nothing to clip: PyTorch's norm is 0 too
@@ -135,11 +159,29 @@ for (const rate of [-0.1, NaN, Infinity, "0.1", null]) {
     /^Adam.*weightDecay/,
   );
   add(`Adam with beta1 ${show(rate)}`, () => new optim.Adam([parameter()], { beta1: wrong(rate) }), /^Adam.*beta1/);
+  for (const option of ["lr", "alpha", "eps", "weightDecay", "momentum"])
+    add(
+      `RMSprop with ${option} ${show(rate)}`,
+      () => new optim.RMSprop([parameter()], { [option]: wrong(rate) }),
+      new RegExp(`^RMSprop.*${option}`),
+    );
   add(`Adam with eps ${show(rate)}`, () => new optim.Adam([parameter()], { eps: wrong(rate) }), /^Adam.*eps/);
   if (rate !== Infinity)
     // which only measures
     add(`clipGradNorm to ${show(rate)}`, () => optim.clipGradNorm([parameter()], wrong(rate)), /^clipGradNorm/);
 }
+for (const decay of [-0.1, 1.5, NaN, "1", null])
+  add(
+    `AveragedModel with decay ${show(decay)}`,
+    () => new optim.AveragedModel(new nn.Linear(1, 1), { decay: wrong(decay) }),
+    /^AveragedModel.*decay/,
+  );
+for (const model of [null, 5, t23(), nn.Linear]) {
+  add(`AveragedModel of ${show(model)}`, () => new optim.AveragedModel(wrong(model)), /^AveragedModel: takes a module/);
+  const average = new optim.AveragedModel(new nn.Linear(1, 1));
+  add(`update with ${show(model)}`, () => average.update(wrong(model)), /^AveragedModel: takes a module/);
+}
+add("RMSprop with alpha = 1", () => new optim.RMSprop([parameter()], { alpha: 1 }), /^RMSprop.*alpha/);
 add("Adam with beta2 = 1", () => new optim.Adam([parameter()], { beta2: 1 }), /^Adam.*beta2/);
 add("a step on a disposed parameter", () => {
   const p = parameter();

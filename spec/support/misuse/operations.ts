@@ -134,6 +134,10 @@ for (const value of [0, -1, 0.5, NaN, Infinity, 2 ** 31, "1", null, {}]) {
   add(`BatchNorm1d of ${show(value)} features`, () => new nn.BatchNorm1d(wrong(value)), /^BatchNorm1d/);
   add(`BatchNorm2d of ${show(value)} features`, () => new nn.BatchNorm2d(wrong(value)), /^BatchNorm2d/);
   add(`LayerNorm of ${show(value)} features`, () => new nn.LayerNorm(wrong(value)), /^LayerNorm/);
+  add(`GroupNorm of ${show(value)} groups`, () => new nn.GroupNorm(wrong(value), 4), /^GroupNorm.*numGroups/);
+  add(`GroupNorm of ${show(value)} channels`, () => new nn.GroupNorm(1, wrong(value)), /^GroupNorm.*numChannels/);
+  add(`groupNorm of ${show(value)} groups`, () => ops.groupNorm(t23(), wrong(value)), /^groupNorm.*numGroups/);
+  add(`RMSNorm of ${show(value)} features`, () => new nn.RMSNorm(wrong(value)), /^RMSNorm/);
 }
 for (const padding of [2 ** 20, 2 ** 30, 2 ** 31 - 1]) {
   add(`conv with padding ${padding}`, () => ops.conv(image(), kernel(), { padding }), /^conv/);
