@@ -1,6 +1,6 @@
 /**
  * The numbers that all contestants compute with, and the checksums of what they computed: the ratio of two times means
- * something only if both did the same work. torch_peer.py and peer.h have the same in their languages.
+ * something only if both did the same work. torch_common.py and peer.h have the same in their languages.
  */
 
 /** Element i of the filling `seed`: in [-0.5, 0.5), by a hash of both. */

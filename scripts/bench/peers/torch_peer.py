@@ -5,36 +5,12 @@ import json
 import sys
 import time
 
-import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-CHANNELS_LAST = sys.argv[2] == "channels-last"
-DEVICE = sys.argv[3] if len(sys.argv) > 3 else "cpu"
-if DEVICE != "cpu":
-    torch.set_default_device(DEVICE)  # PyTorch 2; it fails here where there is no such device
-    torch.zeros(1)
-FORMAT = torch.channels_last if CHANNELS_LAST else torch.contiguous_format
-
-
-def fill(shape, seed, offset=0.0, scale=1.0):
-    """The numbers of fill.ts, in row-major order."""
-    x = np.arange(int(np.prod(shape)), dtype=np.uint32) * np.uint32(2654435761) + np.uint32(seed * 374761393 % 2**32)
-    x = (x ^ (x >> np.uint32(15))) * np.uint32(0x2C1B3C6D)
-    x ^= x >> np.uint32(12)
-    values = (x / 2**32 - 0.5).astype(np.float32)
-    return torch.from_numpy((values * np.float32(scale) + np.float32(offset)).reshape(shape)).to(DEVICE)
-
-
-def checksum(y):
-    y = y.detach().contiguous().cpu().numpy().ravel().astype(np.float64)
-    return [float(np.abs(y).mean()), float((y * fill(y.shape, 99).cpu().numpy()).mean())]
-
-
-def images(n, h, w, c, seed):
-    """Images filled in the order N, H, W, C, in this process's memory format."""
-    return fill((n, h, w, c), seed).permute(0, 3, 1, 2).contiguous(memory_format=FORMAT)
+from torch_common import DEVICE, FORMAT, checksum, fill, images, set_parameters
+from torch_sequence import attention, lm, recurrent
 
 
 def matmul(batch, m, n, k, ta, tb):
@@ -160,42 +136,6 @@ def pool(op, n, h, w, c, k, stride, padding):
     return run, lambda: checksum(forward().permute(0, 2, 3, 1)) + checksum(run().permute(0, 2, 3, 1))
 
 
-def attention(n, length, heads, features, causal):
-    q, k, v = (fill((n, length, heads, features), seed).requires_grad_() for seed in (1, 2, 3))
-    dy = fill((n, length, heads, features), 4).transpose(1, 2)
-    future = torch.full((length, length), -torch.inf).triu(1)
-
-    def composed(q, k, v):  # before PyTorch 2
-        scores = q * features**-0.5 @ k.transpose(-2, -1)
-        return torch.softmax(scores + future if causal else scores, -1) @ v
-
-    fused = getattr(F, "scaled_dot_product_attention", None)
-    function = (lambda *qkv: fused(*qkv, is_causal=bool(causal))) if fused else composed
-    forward = lambda: function(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
-
-    def run():
-        q.grad = k.grad = v.grad = None
-        forward().backward(dy)
-
-    def values():
-        run()
-        return [mean for x in (forward().transpose(1, 2), q.grad, k.grad, v.grad) for mean in checksum(x)]
-    return run, values
-
-
-def recurrent(kind, length, batch, hidden):
-    layer = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}[kind](hidden, hidden)
-    set_parameters(layer.parameters())
-    x, dy = fill((length, batch, hidden), 100).requires_grad_(), fill((length, batch, hidden), 101)
-
-    def run():
-        layer.zero_grad()
-        x.grad = None
-        layer(x)[0].backward(dy)
-        return x.grad
-    return run, lambda: checksum(layer(x)[0]) + checksum(run())
-
-
 def small(name):
     a, b, g = fill((4,), 1).requires_grad_(), fill((4,), 2).requires_grad_(), torch.ones(4)
 
@@ -206,19 +146,6 @@ def small(name):
         return y
     run = both if name == "backward" else lambda: a + b
     return run, lambda: checksum(run())
-
-
-def set_parameters(parameters):
-    """The numbers of parameters.ts: weights there are (k, k, in, out) and (in, out)."""
-    with torch.no_grad():
-        for i, p in enumerate(parameters):
-            if p.ndim == 4:
-                o, c, kh, kw = p.shape
-                p.copy_(fill((kh, kw, c, o), i, 0, 2 / (c * kh * kw) ** 0.5).permute(3, 2, 0, 1))
-            elif p.ndim == 2:
-                p.copy_(fill((p.shape[1], p.shape[0]), i, 0, 2 / p.shape[1] ** 0.5).t())
-            else:
-                p.copy_(fill(p.shape, i, 0, 0.2))
 
 
 def conv_bn(a, b, k, s):
@@ -261,41 +188,6 @@ def resnet9(name, batch):
         optimizer.zero_grad()
         y = loss_function(model(x), labels)
         y.backward()
-        optimizer.step()
-        return y.item()
-    return train, lambda: [train()]
-
-
-class LanguageModel(nn.Module):
-    def __init__(self, kind, vocabulary, embed, hidden):
-        super().__init__()
-        self.embedding = nn.Embedding(vocabulary, embed)
-        self.recurrent = (nn.LSTM if kind == "lstm" else nn.RNN)(embed, hidden, 2)
-        self.output = nn.Linear(hidden, vocabulary)
-
-    def forward(self, x, state):
-        y, state = self.recurrent(self.embedding(x), state)
-        return self.output(y.reshape(-1, y.shape[-1])), state
-
-
-def lm(kind, embed, hidden, bptt, batch, vocabulary):
-    model = LanguageModel(kind, vocabulary, embed, hidden)
-    set_parameters(list(model.parameters())[1:])
-    with torch.no_grad():
-        model.embedding.weight.copy_(fill((vocabulary, embed), 500))
-    optimizer, loss_function = torch.optim.SGD(model.parameters(), lr=1.0), nn.CrossEntropyLoss()
-    ids = torch.arange(bptt * batch)
-    x, labels = (ids * 7919 % vocabulary).reshape(bptt, batch), (ids * 104729 + 1) % vocabulary
-    state = None
-
-    def train():
-        nonlocal state
-        optimizer.zero_grad()
-        logits, state = model(x, state)
-        state = tuple(h.detach() for h in state) if kind == "lstm" else state.detach()
-        y = loss_function(logits, labels)
-        y.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 0.25)
         optimizer.step()
         return y.item()
     return train, lambda: [train()]

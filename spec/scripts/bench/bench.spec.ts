@@ -39,7 +39,7 @@ describe("statistics", () => {
 });
 
 describe("the numbers that contestants share", () => {
-  test("are the ones that torch_peer.py and peer.h make", () => {
+  test("are the ones that torch_common.py and peer.h make", () => {
     // numpy's, of fill((4,), 3)
     expect(Array.from(fill(4, 3))).toEqual([
       0.18458016216754913, -0.14902040362358093, 0.019671300426125526, -0.1878100484609604,
