@@ -5,7 +5,16 @@ import { NDArray } from "../ndarray/ndarray.ts";
 import { batchNorm, layerNorm } from "../ops/norm.ts";
 import { checkFloat, checkNumber } from "../ops/support.ts";
 import type { Chain } from "./chain.ts";
-import { checkModuleOptions, checkSize, joins, keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import {
+  checkModuleOptions,
+  checkSize,
+  type InPyTorch,
+  inPyTorch,
+  joins,
+  keepsNothing,
+  Module,
+  type ModuleOptions,
+} from "./module.ts";
 import { Buffer, type Parameter, parameter } from "./parameter.ts";
 import { checkImages, onPixels } from "./pixels.ts";
 
@@ -54,6 +63,10 @@ abstract class BatchNorm extends Module {
   normalize(x: Tensor): Tensor {
     const { weight, bias, runningMean, runningVar, training, momentum, eps, relu } = this;
     return batchNorm(x, weight, bias, { runningMean, runningVar, training, momentum, eps, relu });
+  }
+
+  override [inPyTorch](name: string): InPyTorch {
+    return { name: name.replace(/^runningMean$/, "running_mean").replace(/^runningVar$/, "running_var") };
   }
 }
 
