@@ -111,7 +111,7 @@ type Optimizers = ReadonlyMap<string, Optimizer>;
 /** The prefix of an optimizer's arrays. */
 const prefixOf = (optimizer: string): string => (optimizer === "" ? "optimizer." : `optimizer.${optimizer}.`);
 
-function checkPath(operation: string, file: string): void {
+export function checkPath(operation: string, file: string): void {
   if (typeof file !== "string") throw new ArgumentError(operation, `the file must be a path, not ${describe(file)}`);
 }
 
@@ -177,7 +177,7 @@ function part(arrays: ReadonlyMap<string, SavedArray>, prefix: string): Record<s
   );
 }
 
-function saved(array: NDArray): SavedArray {
+export function saved(array: NDArray): SavedArray {
   const data = array.toTypedArray();
   const { shape } = array;
   return data instanceof Float32Array ? { dtype: "float32", shape, data } : { dtype: "int32", shape, data };

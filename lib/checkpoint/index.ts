@@ -9,4 +9,5 @@ export {
   type Training,
 } from "./checkpoint.ts";
 export type { Json } from "./content.ts";
+export { loadPyTorch, type LoadPyTorchOptions, savePyTorch, type SavePyTorchOptions } from "./pytorch.ts";
 export { readSafetensors, type SavedArray, type Safetensors, writeSafetensors } from "./safetensors.ts";

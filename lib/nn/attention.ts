@@ -8,7 +8,15 @@ import { linear } from "../ops/matmul.ts";
 import { reshape, slice, split, transpose } from "../ops/shape.ts";
 import { checkFloat, checkNumber } from "../ops/support.ts";
 import { Linear } from "./linear.ts";
-import { checkModuleOptions, checkSize, keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import {
+  checkModuleOptions,
+  checkSize,
+  type InPyTorch,
+  inPyTorch,
+  keepsNothing,
+  Module,
+  type ModuleOptions,
+} from "./module.ts";
 
 export interface MultiheadAttentionOptions extends ModuleOptions {
   /** Default true. */
@@ -98,6 +106,10 @@ export class MultiheadAttention extends Module {
       const heads = scaledDotProductAttention(q!, k!, v!, { mask, causal, dropout });
       return this.outProj.forward(reshape(transpose(heads, 1, 2), query.shape));
     });
+  }
+
+  override [inPyTorch](name: string): InPyTorch {
+    return { name: name.replace(/^inProj\./, "in_proj_").replace(/^outProj\./, "out_proj.") };
   }
 
   /** Queries, keys and values, each (N, heads, length, features), with one product for those of one tensor. */

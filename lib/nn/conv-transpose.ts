@@ -2,7 +2,15 @@
 import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
 import { checkTransposed, convTranspose } from "../ops/conv-transpose.ts";
-import { checkModuleOptions, checkSize, keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import {
+  checkModuleOptions,
+  checkSize,
+  type InPyTorch,
+  inPyTorch,
+  keepsNothing,
+  Module,
+  type ModuleOptions,
+} from "./module.ts";
 import { type Parameter, parameter } from "./parameter.ts";
 import { checkImages, onPixels } from "./pixels.ts";
 
@@ -56,5 +64,9 @@ export class ConvTranspose extends Module {
     checkImages("ConvTranspose", x, this.weight.shape[3]);
     const { stride, padding, outputPadding, bias } = this;
     return onPixels(x, (pixels) => convTranspose(pixels, this.weight, { stride, padding, outputPadding, bias }));
+  }
+
+  override [inPyTorch](name: string): InPyTorch {
+    return name === "weight" ? { name, axes: [3, 2, 0, 1] } : { name };
   }
 }

@@ -5,7 +5,16 @@ import { ShapeError } from "../native/errors.ts";
 import { conv, type ConvOptions } from "../ops/conv.ts";
 import { checkFloat, checkInteger } from "../ops/support.ts";
 import type { Chain } from "./chain.ts";
-import { checkModuleOptions, checkSize, joins, keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import {
+  checkModuleOptions,
+  checkSize,
+  type InPyTorch,
+  inPyTorch,
+  joins,
+  keepsNothing,
+  Module,
+  type ModuleOptions,
+} from "./module.ts";
 import { type Parameter, parameter } from "./parameter.ts";
 import type { BatchNorm2d } from "./norm.ts";
 import { onPixels } from "./pixels.ts";
@@ -59,6 +68,10 @@ export class Conv extends Module {
 
   override [joins](chain: Chain): boolean {
     return chain.conv(this);
+  }
+
+  override [inPyTorch](name: string): InPyTorch {
+    return name === "weight" ? { name, axes: [3, 2, 0, 1] } : { name };
   }
 
   /**

@@ -4,7 +4,16 @@ import * as init from "../init/index.ts";
 import { linearCrossEntropy, type LinearLoss } from "../ops/linear-cross-entropy.ts";
 import { linear } from "../ops/matmul.ts";
 import type { Chain } from "./chain.ts";
-import { checkModuleOptions, checkSize, joins, keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import {
+  checkModuleOptions,
+  checkSize,
+  type InPyTorch,
+  inPyTorch,
+  joins,
+  keepsNothing,
+  Module,
+  type ModuleOptions,
+} from "./module.ts";
 import { type Parameter, parameter } from "./parameter.ts";
 
 export interface LinearOptions extends ModuleOptions {
@@ -39,6 +48,10 @@ export class Linear extends Module {
 
   override [joins](chain: Chain): boolean {
     return chain.linear(this);
+  }
+
+  override [inPyTorch](name: string): InPyTorch {
+    return name === "weight" ? { name, axes: [1, 0] } : { name };
   }
 
   /** The cross-entropy of `forward(x)`, x (N, in), against labels (N) int32, without making all logits at once. */

@@ -69,6 +69,19 @@ export const joins: unique symbol = Symbol("thimble.joins");
 /** @internal Method of a module class that names what its objects hold: by default their properties. */
 export const members: unique symbol = Symbol("thimble.members");
 
+/**
+ * @internal Method of a module class that says how PyTorch has the tensor of this name: one of its own, or one of a
+ * submodule, by the name that it has there. By default just so.
+ */
+export const inPyTorch: unique symbol = Symbol("thimble.inPyTorch");
+
+/** How PyTorch has a tensor. */
+export interface InPyTorch {
+  name: string;
+  /** The tensor's own axes in the order in which PyTorch has them, where it is another. */
+  axes?: readonly number[] | undefined;
+}
+
 /** A layer or a model: parameters, buffers and submodules are its properties; `forward` is what it computes. */
 export abstract class Module {
   /** Whether layers such as Dropout and BatchNorm behave as in training; see {@link train} and {@link eval}. */
@@ -82,6 +95,11 @@ export abstract class Module {
   /** @internal */
   [members](): [name: string, value: unknown][] {
     return Object.entries(this);
+  }
+
+  /** @internal */
+  [inPyTorch](name: string): InPyTorch {
+    return { name };
   }
 
   /** All parameters, of submodules too, each once. */
@@ -228,14 +246,16 @@ export function checkSize(module: string, name: string, value: number): void {
   }
 }
 
-/** A dictionary of PyTorch's under the names that thimble has. Nothing here counts the batches that a norm has seen. */
+/** Whether it is PyTorch's name for the number of batches that a norm has seen, which nothing here counts. */
+export const isBatchCount = (name: string): boolean => /(^|\.)num_batches_tracked$/.test(name);
+
+/** A dictionary of PyTorch's under the names that thimble has. */
 function withOwnNames<T>(dict: Readonly<Record<string, T>>, own: Readonly<Record<string, unknown>>): Record<string, T> {
   const named = Object.entries(dict).map(([name, value]): [string, T] => {
     const renamed = name.replace(/(^|\.)running_mean$/, "$1runningMean").replace(/(^|\.)running_var$/, "$1runningVar");
     return [Object.hasOwn(own, renamed) ? renamed : name, value];
   });
-  const isCount = (name: string) => /(^|\.)num_batches_tracked$/.test(name) && !Object.hasOwn(own, name);
-  return Object.fromEntries(named.filter(([name]) => !isCount(name)));
+  return Object.fromEntries(named.filter(([name]) => !isBatchCount(name) || Object.hasOwn(own, name)));
 }
 
 /** A hint where `source` is the target as PyTorch has it. */

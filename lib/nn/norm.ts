@@ -7,7 +7,16 @@ import { checkGroups, groupNorm } from "../ops/group-norm.ts";
 import { batchNorm, layerNorm, rmsNorm } from "../ops/norm.ts";
 import { checkFloat, checkNumber } from "../ops/support.ts";
 import type { Chain } from "./chain.ts";
-import { checkModuleOptions, checkSize, joins, keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import {
+  checkModuleOptions,
+  checkSize,
+  type InPyTorch,
+  inPyTorch,
+  joins,
+  keepsNothing,
+  Module,
+  type ModuleOptions,
+} from "./module.ts";
 import { Buffer, type Parameter, parameter } from "./parameter.ts";
 import { checkImages, onPixels } from "./pixels.ts";
 
@@ -56,6 +65,10 @@ abstract class BatchNorm extends Module {
   normalize(x: Tensor): Tensor {
     const { weight, bias, runningMean, runningVar, training, momentum, eps, relu } = this;
     return batchNorm(x, weight, bias, { runningMean, runningVar, training, momentum, eps, relu });
+  }
+
+  override [inPyTorch](name: string): InPyTorch {
+    return { name: name.replace(/^runningMean$/, "running_mean").replace(/^runningVar$/, "running_var") };
   }
 }
 

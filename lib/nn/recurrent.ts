@@ -10,7 +10,15 @@ import { dropout } from "../ops/dropout.ts";
 import { checkNonlinearity, checkState, gru, lstm, type LSTMState, type Nonlinearity, rnn } from "../ops/recurrent.ts";
 import { concat, flip, reshape, slice, split, stack, transpose } from "../ops/shape.ts";
 import { checkFloat, checkNumber, checkShapeIs } from "../ops/support.ts";
-import { checkModuleOptions, checkSize, keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import {
+  checkModuleOptions,
+  checkSize,
+  type InPyTorch,
+  inPyTorch,
+  keepsNothing,
+  Module,
+  type ModuleOptions,
+} from "./module.ts";
 import { type Parameter, parameter } from "./parameter.ts";
 
 export interface CellOptions extends ModuleOptions {
@@ -71,6 +79,11 @@ abstract class Cell extends Module {
     this.W_hh = make(hiddenSize, columns);
     this.bias_ih = bias ? make(columns) : null;
     this.bias_hh = bias ? make(columns) : null;
+  }
+
+  override [inPyTorch](name: string): InPyTorch {
+    const [, which] = /^W_(ih|hh)$/.exec(name) ?? [];
+    return which === undefined ? { name } : { name: `weight_${which}`, axes: [1, 0] };
   }
 
   /** x (N, in) as a sequence of one step. */
@@ -182,6 +195,11 @@ abstract class Recurrent extends Module {
     this.dropout = p;
     this.bidirectional = bidirectional;
     this.batchFirst = batchFirst;
+  }
+
+  override [inPyTorch](name: string): InPyTorch {
+    const [, reverse, layer, own] = /^(?:rnn|lstm|gru)Cells(Reverse)?\.(\d+)\.(\w+)$/.exec(name) ?? [];
+    return { name: own === undefined ? name : `${own}_l${layer}${reverse === undefined ? "" : "_reverse"}` };
   }
 
   /** A cell for each layer. All but the first see the outputs of both directions. */

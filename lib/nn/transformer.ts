@@ -9,7 +9,15 @@ import { dropout } from "../ops/dropout.ts";
 import { checkNumber } from "../ops/support.ts";
 import { MultiheadAttention, type MultiheadAttentionCall } from "./attention.ts";
 import { Linear } from "./linear.ts";
-import { checkModuleOptions, checkSize, keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import {
+  checkModuleOptions,
+  checkSize,
+  type InPyTorch,
+  inPyTorch,
+  keepsNothing,
+  Module,
+  type ModuleOptions,
+} from "./module.ts";
 import { LayerNorm } from "./norm.ts";
 
 const ACTIVATIONS = { relu, gelu } as const;
@@ -86,6 +94,10 @@ export class TransformerEncoderLayer extends Module {
       const y = this.norm1.forward(add(x, attend(x)));
       return this.norm2.forward(add(y, this.feedForward(y)));
     });
+  }
+
+  override [inPyTorch](name: string): InPyTorch {
+    return { name: name.replace(/^attention\./, "self_attn.") };
   }
 
   private feedForward(x: Tensor): Tensor {
