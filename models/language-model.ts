@@ -1,5 +1,5 @@
 import { ArgumentError, init, NDArray, nn, ops, ShapeError, Tensor } from "../lib/index.ts";
-import { checkModuleOptions } from "../lib/nn/module.ts";
+import { checkModuleOptions } from "../lib/nn/options.ts";
 import type { HiddenState, SequenceLoss } from "../lib/training/index.ts";
 
 const { Dropout, Embedding, GRU, Linear, LSTM, Module, Parameter, RNN } = nn;

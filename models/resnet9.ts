@@ -1,5 +1,5 @@
 import { nn, type Tensor } from "../lib/index.ts";
-import { checkModuleOptions } from "../lib/nn/module.ts";
+import { checkModuleOptions } from "../lib/nn/options.ts";
 
 const { BatchNorm2d, Conv, Flatten, Linear, Module, ReLU, Residual, Sequential } = nn;
 

@@ -9,7 +9,8 @@ import { NDArray } from "../ndarray/ndarray.ts";
 import { describe } from "../ndarray/operands.ts";
 import { checkFlag, checkOptions } from "../ndarray/options.ts";
 import { tidy } from "../ndarray/scope.ts";
-import { type InPyTorch, inPyTorch, isBatchCount, type LeftAlone, Module, partsOf } from "../nn/module.ts";
+import { type InPyTorch, inPyTorch, Module, partsOf } from "../nn/module.ts";
+import { isBatchCount, type LeftAlone, misfit } from "../nn/state-dict.ts";
 import { checkPath, saved } from "./checkpoint.ts";
 import { readSafetensors, type SavedArray, writeSafetensors } from "./safetensors.ts";
 
@@ -61,13 +62,9 @@ export function loadPyTorch(
   const filled = new Set(found.map(({ part }) => part?.tensor));
   const missing = parts.filter(({ tensor }) => !filled.has(tensor)).map(({ name }) => name);
   const unexpected = found.flatMap(({ name, part }) => (part !== undefined || isBatchCount(name) ? [] : [name]));
-  if (strict && (missing.length > 0 || unexpected.length > 0)) {
-    const problems = [
-      missing.length > 0 ? `missing ${missing.join(", ")}` : "",
-      unexpected.length > 0 ? `unknown ${unexpected.join(", ")}` : "",
-    ];
-    const problem = `does not fit ${model.constructor.name}: ${problems.filter(Boolean).join("; ")}`;
-    throw new CheckpointError(file, problem, {
+  const misfits = strict ? misfit(model.constructor.name, { missing, unexpected }) : null;
+  if (misfits !== null) {
+    throw new CheckpointError(file, misfits, {
       hint: "The option rename maps names, strict: false leaves these alone",
     });
   }

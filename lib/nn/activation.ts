@@ -6,7 +6,8 @@ import { gelu, leakyRelu, relu, sigmoid, silu, softplus, tanh } from "../ops/ele
 import { reshape } from "../ops/shape.ts";
 import { checkNumber, checkTensor } from "../ops/support.ts";
 import type { Chain } from "./chain.ts";
-import { checkModuleOptions, joins, keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import { joins, keepsNothing, Module } from "./module.ts";
+import { checkModuleOptions, type ModuleOptions } from "./options.ts";
 
 /** A module without parameters. It takes the options that all modules take, and needs none. */
 export abstract class Stateless extends Module {

@@ -8,15 +8,8 @@ import { linear } from "../ops/matmul.ts";
 import { reshape, slice, split, transpose } from "../ops/shape.ts";
 import { checkFloat, checkNumber } from "../ops/support.ts";
 import { Linear } from "./linear.ts";
-import {
-  checkModuleOptions,
-  checkSize,
-  type InPyTorch,
-  inPyTorch,
-  keepsNothing,
-  Module,
-  type ModuleOptions,
-} from "./module.ts";
+import { type InPyTorch, inPyTorch, keepsNothing, Module } from "./module.ts";
+import { checkModuleOptions, checkSize, type ModuleOptions } from "./options.ts";
 
 export interface MultiheadAttentionOptions extends ModuleOptions {
   /** Default true. */

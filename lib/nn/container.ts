@@ -6,7 +6,8 @@ import { describe } from "../ndarray/operands.ts";
 import { add } from "../ops/elementwise.ts";
 import { Chain } from "./chain.ts";
 import { Conv } from "./conv.ts";
-import { checkModuleOptions, joins, keepsNothing, members, Module, type ModuleOptions } from "./module.ts";
+import { joins, keepsNothing, members, Module } from "./module.ts";
+import { checkModuleOptions, type ModuleOptions } from "./options.ts";
 import { BatchNorm2d } from "./norm.ts";
 
 /** A module that turns one tensor into one. */

@@ -2,15 +2,8 @@
 import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
 import { checkTransposed, convTranspose } from "../ops/conv-transpose.ts";
-import {
-  checkModuleOptions,
-  checkSize,
-  type InPyTorch,
-  inPyTorch,
-  keepsNothing,
-  Module,
-  type ModuleOptions,
-} from "./module.ts";
+import { type InPyTorch, inPyTorch, keepsNothing, Module } from "./module.ts";
+import { checkModuleOptions, checkSize, type ModuleOptions } from "./options.ts";
 import { type Parameter, parameter } from "./parameter.ts";
 import { checkImages, onPixels } from "./pixels.ts";
 

@@ -5,16 +5,8 @@ import { ShapeError } from "../native/errors.ts";
 import { conv, type ConvOptions } from "../ops/conv.ts";
 import { checkFloat, checkInteger } from "../ops/support.ts";
 import type { Chain } from "./chain.ts";
-import {
-  checkModuleOptions,
-  checkSize,
-  type InPyTorch,
-  inPyTorch,
-  joins,
-  keepsNothing,
-  Module,
-  type ModuleOptions,
-} from "./module.ts";
+import { type InPyTorch, inPyTorch, joins, keepsNothing, Module } from "./module.ts";
+import { checkModuleOptions, checkSize, type ModuleOptions } from "./options.ts";
 import { type Parameter, parameter } from "./parameter.ts";
 import type { BatchNorm2d } from "./norm.ts";
 import { onPixels } from "./pixels.ts";

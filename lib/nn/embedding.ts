@@ -1,7 +1,8 @@
 import type { Tensor } from "../autograd/tensor.ts";
 import * as init from "../init/index.ts";
 import { embedding } from "../ops/embedding.ts";
-import { checkModuleOptions, checkSize, keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import { keepsNothing, Module } from "./module.ts";
+import { checkModuleOptions, checkSize, type ModuleOptions } from "./options.ts";
 import { type Parameter, parameter } from "./parameter.ts";
 
 /** A vector for each of `count` ids: ids (…) int32 give (…, dim). weight (count, dim) starts from N(0, 1). */

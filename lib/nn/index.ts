@@ -1,5 +1,7 @@
 /** Modules. */
-export { keepsNothing, type LeftAlone, type ModuleOptions, Module, type StateDict } from "./module.ts";
+export { keepsNothing, Module } from "./module.ts";
+export { type ModuleOptions } from "./options.ts";
+export { type LeftAlone, type StateDict } from "./state-dict.ts";
 export { Buffer, Parameter } from "./parameter.ts";
 export { MultiheadAttention, type MultiheadAttentionCall, type MultiheadAttentionOptions } from "./attention.ts";
 export { TransformerEncoderLayer, type TransformerEncoderLayerOptions } from "./transformer.ts";
@@ -36,17 +38,12 @@ export {
 } from "./loss.ts";
 export {
   type CellOptions,
-  GRU,
   GRUCell,
-  type GRUOptions,
-  LSTM,
   LSTMCell,
   type LSTMCellOptions,
-  type LSTMOptions,
-  RNN,
   RNNCell,
   type RNNCellOptions,
-  type RNNOptions,
-} from "./recurrent.ts";
+} from "./recurrent-cell.ts";
+export { GRU, type GRUOptions, LSTM, type LSTMOptions, RNN, type RNNOptions } from "./recurrent.ts";
 export type { LSTMState } from "../ops/recurrent.ts";
 export { type Layer, Residual, Sequential } from "./container.ts";

@@ -4,16 +4,8 @@ import * as init from "../init/index.ts";
 import { linearCrossEntropy, type LinearLoss } from "../ops/linear-cross-entropy.ts";
 import { linear } from "../ops/matmul.ts";
 import type { Chain } from "./chain.ts";
-import {
-  checkModuleOptions,
-  checkSize,
-  type InPyTorch,
-  inPyTorch,
-  joins,
-  keepsNothing,
-  Module,
-  type ModuleOptions,
-} from "./module.ts";
+import { type InPyTorch, inPyTorch, joins, keepsNothing, Module } from "./module.ts";
+import { checkModuleOptions, checkSize, type ModuleOptions } from "./options.ts";
 import { type Parameter, parameter } from "./parameter.ts";
 
 export interface LinearOptions extends ModuleOptions {

@@ -17,7 +17,8 @@ import {
 } from "../ops/loss.ts";
 import { checkCrossEntropy, crossEntropy, type CrossEntropyOptions } from "../ops/softmax.ts";
 import { checkFloat, checkNumber } from "../ops/support.ts";
-import { checkModuleOptions, keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import { keepsNothing, Module } from "./module.ts";
+import { checkModuleOptions, type ModuleOptions } from "./options.ts";
 import { Buffer } from "./parameter.ts";
 
 export interface LossOptions extends ModuleOptions {

@@ -5,53 +5,16 @@
  * the module's own business, and so is what it has in `#private` fields, which nobody else can see.
  */
 import { Tensor } from "../autograd/tensor.ts";
-import { ArgumentError, CheckpointError, DTypeError, ShapeError } from "../native/errors.ts";
+import { ArgumentError } from "../native/errors.ts";
 import type { Device } from "../ndarray/device.ts";
-import { isInt32 } from "../ndarray/dtype.ts";
-import { MAX_SIZE, sameShape } from "../ndarray/layout.ts";
-import { NDArray } from "../ndarray/ndarray.ts";
+import type { NDArray } from "../ndarray/ndarray.ts";
 import { checkDevice } from "../ndarray/array-options.ts";
-import { describe } from "../ndarray/operands.ts";
 import { checkFlag, checkOptions } from "../ndarray/options.ts";
 import { untracked } from "../ndarray/scope.ts";
 import type { Chain } from "./chain.ts";
 import { copyModule } from "./clone.ts";
 import { Buffer, Parameter } from "./parameter.ts";
-
-/** The tensors of a module by name: what a checkpoint holds. */
-export type StateDict = Record<string, Tensor>;
-
-/** What {@link Module.loadStateDict} left alone. */
-export interface LeftAlone {
-  /** Names of the module's that were not given. */
-  missing: string[];
-  /** Given names that the module does not have. */
-  unexpected: string[];
-}
-
-/** What every module's options take. */
-export interface ModuleOptions {
-  /** Of its parameters. Default cpu(). */
-  device?: Device | undefined;
-  /** Default, and all there is: "float32". */
-  dtype?: "float32" | undefined;
-}
-
-/**
- * The options of a module that has those named `own` besides {@link ModuleOptions}. @throws ArgumentError,
- * DTypeError.
- */
-export function checkModuleOptions<O extends ModuleOptions>(
-  module: string,
-  options: O,
-  own: readonly (keyof O & string)[] = [],
-): O {
-  const { dtype } = checkOptions(module, options, [...own, "device", "dtype"]);
-  if (dtype !== undefined && dtype !== "float32")
-    throw new DTypeError(module, `dtype must be "float32", not ${describe(dtype)}`);
-  if ("bias" in options) checkFlag(module, "bias", options.bias);
-  return options;
-}
+import { type LeftAlone, load, type StateDict } from "./state-dict.ts";
 
 /**
  * Own static property of a module class whose objects keep no tensor that passes through them. A container frees what
@@ -140,37 +103,7 @@ export abstract class Module {
     }
     const { strict = true } = checkOptions("loadStateDict", options, ["strict"]);
     checkFlag("loadStateDict", "strict", strict);
-    const state = this.stateDict();
-    const dict = withOwnNames(given, state);
-    const missing = Object.keys(state).filter((name) => !Object.hasOwn(dict, name));
-    const unexpected = Object.keys(dict).filter((name) => !Object.hasOwn(state, name));
-    if (strict && (missing.length > 0 || unexpected.length > 0)) {
-      const parts = [
-        missing.length > 0 ? `missing ${missing.join(", ")}` : "",
-        unexpected.length > 0 ? `unknown ${unexpected.join(", ")}` : "",
-      ];
-      const problem = `does not fit ${this.constructor.name}: ${parts.filter(Boolean).join("; ")}`;
-      throw new CheckpointError("loadStateDict", problem);
-    }
-    const own = Object.entries(state).filter(([name]) => Object.hasOwn(dict, name));
-    for (const [name, target] of own) {
-      const source = dict[name];
-      if (!(source instanceof Tensor || source instanceof NDArray)) {
-        throw new ArgumentError("loadStateDict", `${name} must be a tensor or an array, not ${String(source)}`);
-      }
-      if (!sameShape(source.shape, target.shape)) {
-        const problem = `${name} of ${this.constructor.name} has the first of these shapes, and what is loaded the second`;
-        throw new ShapeError("loadStateDict", problem, {
-          shapes: [target.shape, source.shape],
-          ...turned(source, target),
-        });
-      }
-      (source instanceof Tensor ? source.data : source).assertUsable();
-      if (target.dtype === "int32" && !source.toTypedArray().every(isInt32))
-        throw new DTypeError("loadStateDict", `${name} is int32, and not all its values are such integers`);
-    }
-    for (const [name, target] of own) target.set(dict[name]!);
-    return { missing, unexpected };
+    return load(this.constructor.name, this.stateDict(), given, strict);
   }
 
   /**
@@ -237,37 +170,6 @@ export abstract class Module {
     }
     return this;
   }
-}
-
-/** Throws unless a module's size is a positive integer. */
-export function checkSize(module: string, name: string, value: number): void {
-  if (!Number.isInteger(value) || value < 1 || value > MAX_SIZE) {
-    throw new ArgumentError(module, `${name} must be a positive integer, not ${describe(value)}`);
-  }
-}
-
-/** Whether it is PyTorch's name for the number of batches that a norm has seen, which nothing here counts. */
-export const isBatchCount = (name: string): boolean => /(^|\.)num_batches_tracked$/.test(name);
-
-/** A dictionary of PyTorch's under the names that thimble has. */
-function withOwnNames<T>(dict: Readonly<Record<string, T>>, own: Readonly<Record<string, unknown>>): Record<string, T> {
-  const named = Object.entries(dict).map(([name, value]): [string, T] => {
-    const renamed = name.replace(/(^|\.)running_mean$/, "$1runningMean").replace(/(^|\.)running_var$/, "$1runningVar");
-    return [Object.hasOwn(own, renamed) ? renamed : name, value];
-  });
-  return Object.fromEntries(named.filter(([name]) => !isBatchCount(name) || Object.hasOwn(own, name)));
-}
-
-/** A hint where `source` is the target as PyTorch has it. */
-function turned({ shape }: Tensor | NDArray, target: Tensor): { hint?: string } {
-  for (const axes of [
-    [1, 0],
-    [2, 3, 1, 0],
-  ])
-    // prettier-ignore
-    if (axes.length === shape.length && sameShape(axes.map((axis) => shape[axis]!), target.shape))
-      return { hint: `PyTorch's weights lie the other way round: permute([${axes.join(", ")}]) turns this one` };
-  return {};
 }
 
 interface Parts {

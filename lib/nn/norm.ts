@@ -7,16 +7,8 @@ import { checkGroups, groupNorm } from "../ops/group-norm.ts";
 import { batchNorm, layerNorm, rmsNorm } from "../ops/norm.ts";
 import { checkFloat, checkNumber } from "../ops/support.ts";
 import type { Chain } from "./chain.ts";
-import {
-  checkModuleOptions,
-  checkSize,
-  type InPyTorch,
-  inPyTorch,
-  joins,
-  keepsNothing,
-  Module,
-  type ModuleOptions,
-} from "./module.ts";
+import { type InPyTorch, inPyTorch, joins, keepsNothing, Module } from "./module.ts";
+import { checkModuleOptions, checkSize, type ModuleOptions } from "./options.ts";
 import { Buffer, type Parameter, parameter } from "./parameter.ts";
 import { checkImages, onPixels } from "./pixels.ts";
 

@@ -4,7 +4,8 @@ import { ShapeError } from "../native/errors.ts";
 import { avgPool, checkWindow, maxPool, type PoolOptions } from "../ops/pool.ts";
 import { mean } from "../ops/reduce.ts";
 import { Stateless } from "./activation.ts";
-import { checkModuleOptions, keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import { keepsNothing, Module } from "./module.ts";
+import { checkModuleOptions, type ModuleOptions } from "./options.ts";
 import { checkImages, onPixels } from "./pixels.ts";
 
 export interface PoolModuleOptions extends ModuleOptions, PoolOptions {}

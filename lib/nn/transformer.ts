@@ -9,15 +9,8 @@ import { dropout } from "../ops/dropout.ts";
 import { checkNumber } from "../ops/support.ts";
 import { MultiheadAttention, type MultiheadAttentionCall } from "./attention.ts";
 import { Linear } from "./linear.ts";
-import {
-  checkModuleOptions,
-  checkSize,
-  type InPyTorch,
-  inPyTorch,
-  keepsNothing,
-  Module,
-  type ModuleOptions,
-} from "./module.ts";
+import { type InPyTorch, inPyTorch, keepsNothing, Module } from "./module.ts";
+import { checkModuleOptions, checkSize, type ModuleOptions } from "./options.ts";
 import { LayerNorm } from "./norm.ts";
 
 const ACTIVATIONS = { relu, gelu } as const;

@@ -1,6 +1,7 @@
 import type { Tensor } from "../autograd/tensor.ts";
 import { upsample } from "../ops/upsample.ts";
-import { checkModuleOptions, checkSize, keepsNothing, Module, type ModuleOptions } from "./module.ts";
+import { keepsNothing, Module } from "./module.ts";
+import { checkModuleOptions, checkSize, type ModuleOptions } from "./options.ts";
 import { checkImages, onPixels } from "./pixels.ts";
 
 /**

@@ -5,7 +5,8 @@ import { NDArray } from "../ndarray/ndarray.ts";
 import { describe } from "../ndarray/operands.ts";
 import { checkOptions } from "../ndarray/options.ts";
 import { tidy } from "../ndarray/scope.ts";
-import { Module, type StateDict } from "../nn/module.ts";
+import { Module } from "../nn/module.ts";
+import type { StateDict } from "../nn/state-dict.ts";
 import { Buffer, Parameter } from "../nn/parameter.ts";
 import { checkNumber, contiguous } from "../ops/support.ts";
 
