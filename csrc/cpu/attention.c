@@ -8,10 +8,10 @@
 static const double GRAIN = 2e5; /* multiplications worth a thread */
 
 enum {
-  SCORES = 64 * 1024,            /* of a block, 256 KB: they stay in L2 beside what is packed, … */
-  MOST_TILES = VL < 16 ? 16 : 6, /* … with no more tiles of rows, … */
-  CAUSAL_TILES = VL < 16 ? 4 : 2, /* … nor, as a causal block has scores that nobody needs, with more than these, … */
-  TASKS_A_THREAD = 4,             /* … and enough tasks that threads end together */
+  SCORES = 64 * 1024,             /* of a block, 256 KB: they stay in L2 beside what is packed, … */
+  MOST_TILES = VL < 16 ? 16 : 6,  /* … with no more tiles of rows, … */
+  CAUSAL_TILES = VL < 16 ? 4 : 2, /* … nor more than these where it is causal, and has scores that nobody needs */
+  FEW_PARTS = 4, /* of the queries of one of the batch, so that threads end together: backward, each has a dk and dv */
 };
 
 attention attention_read(const int32_t *shape, double scale, double p, int32_t seed, int32_t stream) {
@@ -38,8 +38,9 @@ attention attention_read(const int32_t *shape, double scale, double p, int32_t s
 
 int attention_share(attention *a, ptrdiff_t products) {
   const int threads = th_threads_for((double)a->batch * (double)a->length * (double)a->keys * (double)products, GRAIN);
-  const ptrdiff_t wanted =
-      threads == 1 || a->batch % threads == 0 ? 1 : th_ceil_div(TASKS_A_THREAD * threads, a->batch);
+  ptrdiff_t wanted = 1;
+  if (a->batch < threads) wanted = th_ceil_div(threads, a->batch);
+  else if (a->batch % threads != 0) wanted = FEW_PARTS;
   a->parts = th_max(1, th_min(wanted, a->blocks));
   return (int)th_min(threads, a->batch * a->parts);
 }
