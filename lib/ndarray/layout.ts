@@ -91,7 +91,9 @@ export function isContiguous(shape: Shape, strides: Shape): boolean {
 /** An axis of an array with `ndim` axes, counted from the end when negative. */
 export function checkAxis(operation: string, axis: number, ndim: number, shape?: Shape): number {
   if (!Number.isInteger(axis) || axis < -ndim || axis >= ndim) {
-    const problem = `axis ${describe(axis)} is out of range for ${ndim} axes`;
+    const problem = Number.isInteger(axis)
+      ? `axis ${axis} is out of range for ${ndim} axes`
+      : `an axis must be an integer, not ${describe(axis)}`;
     throw new ShapeError(operation, problem, shape ? { shapes: [shape] } : {});
   }
   return axis < 0 ? axis + ndim : axis;

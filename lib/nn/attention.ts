@@ -1,12 +1,14 @@
 /** Attention with several heads. */
 import type { Tensor } from "../autograd/tensor.ts";
-import { ArgumentError, ShapeError } from "../native/errors.ts";
+import { ArgumentError, DTypeError, ShapeError } from "../native/errors.ts";
+import { sameShape } from "../ndarray/layout.ts";
 import { checkOptions } from "../ndarray/options.ts";
 import { tidy } from "../ndarray/scope.ts";
 import { scaledDotProductAttention } from "../ops/attention.ts";
+import { where } from "../ops/compare.ts";
 import { linear } from "../ops/matmul.ts";
 import { reshape, slice, split, transpose } from "../ops/shape.ts";
-import { checkFloat, checkNumber } from "../ops/support.ts";
+import { checkFloat, checkNumber, checkTensor } from "../ops/support.ts";
 import { Linear } from "./linear.ts";
 import { type InPyTorch, inPyTorch, keepsNothing, Module } from "./module.ts";
 import { checkModuleOptions, checkSize, type ModuleOptions } from "./options.ts";
@@ -22,7 +24,15 @@ export interface MultiheadAttentionOptions extends ModuleOptions {
 export interface MultiheadAttentionCall {
   /** Broadcasts to (N, numHeads, L, S). int32: a query attends to the keys where it is not 0; float32: added to the scores. */
   mask?: Tensor | null | undefined;
-  /** Query i attends to keys 0 to i alone. Default false. */
+  /**
+   * (N, S) int32: no query attends to the keys where it is 0, such as those that only fill up a batch. PyTorch's
+   * `key_padding_mask` the other way round. With a mask too, both hold.
+   */
+  keyMask?: Tensor | null | undefined;
+  /**
+   * Query i attends to keys 0 to i alone, counted from the first: leave it off for one new query and the keys before it.
+   * Default false.
+   */
   causal?: boolean | undefined;
 }
 
@@ -47,10 +57,6 @@ export interface MultiheadAttentionCall {
  *     return y.add(this.mlp.forward(this.norms[1].forward(y)));
  *   }
  * }
- * ```
- * @example Keys that are only there to fill up a batch: `padded` (N, S) int32 is 1 for real ones.
- * ```ts
- * attention.forward(x, x, x, { mask: padded.reshape([N, 1, 1, S]) });
  * ```
  */
 export class MultiheadAttention extends Module {
@@ -81,12 +87,12 @@ export class MultiheadAttention extends Module {
 
   /** @throws ShapeError for a mask of three axes, which could be one for each batch or for each head. */
   override forward(query: Tensor, key = query, value = key, options: MultiheadAttentionCall = {}): Tensor {
-    const { mask, causal } = checkOptions("MultiheadAttention", options, ["mask", "causal"]);
+    const { mask, keyMask, causal } = checkOptions("MultiheadAttention", options, ["mask", "keyMask", "causal"]);
     this.checkInputs(query, key, value);
     if (mask?.ndim === 2 && ![1, query.shape[1]].includes(mask.shape[0]))
       throw new ShapeError("MultiheadAttention", "takes a mask (L, S) or (N or 1, heads or 1, L or 1, S)", {
         shapes: [mask.shape],
-        hint: "One of keys, (N, S), is reshape([N, 1, 1, S])",
+        hint: "One of keys, (N, S), is the option keyMask",
       });
     if (mask?.ndim === 3)
       throw new ShapeError("MultiheadAttention", "takes a mask (L, S) or (N or 1, heads or 1, L, S)", {
@@ -96,7 +102,8 @@ export class MultiheadAttention extends Module {
     return tidy(() => {
       const [q, k, v] = this.project(query, key, value);
       const dropout = this.training ? this.dropout : 0;
-      const heads = scaledDotProductAttention(q!, k!, v!, { mask, causal, dropout });
+      const both = keyMask ? withKeys(checkKeyMask(keyMask, key), mask ?? null) : mask;
+      const heads = scaledDotProductAttention(q!, k!, v!, { mask: both, causal, dropout });
       return this.outProj.forward(reshape(transpose(heads, 1, 2), query.shape));
     });
   }
@@ -136,4 +143,21 @@ export class MultiheadAttention extends Module {
     if (query.shape[0] !== key.shape[0] || key.shape[0] !== value.shape[0] || key.shape[1] !== value.shape[1])
       throw new ShapeError("MultiheadAttention", "takes query (N, L, E), key and value (N, S, E)", { shapes });
   }
+}
+
+/** As a mask (N, 1, 1, S). */
+function checkKeyMask(keyMask: Tensor, key: Tensor): Tensor {
+  checkTensor("MultiheadAttention", keyMask, "keyMask");
+  const [n, count] = [key.shape[0]!, key.shape[1]!];
+  const shapes = [keyMask.shape, key.shape];
+  if (keyMask.dtype !== "int32")
+    throw new DTypeError("MultiheadAttention", `keyMask must be int32, not ${keyMask.dtype}`, { shapes });
+  if (!sameShape(keyMask.shape, [n, count]))
+    throw new ShapeError("MultiheadAttention", `takes a keyMask (N, S), here (${n}, ${count})`, { shapes });
+  return reshape(keyMask, [n, 1, 1, count]);
+}
+
+/** A mask that also hides the keys that `keys` hides. */
+function withKeys(keys: Tensor, mask: Tensor | null): Tensor {
+  return mask === null ? keys : where(keys, mask, mask.dtype === "int32" ? 0 : -Infinity);
 }

@@ -5,10 +5,11 @@
  * the module's own business, and so is what it has in `#private` fields, which nobody else can see.
  */
 import { Tensor } from "../autograd/tensor.ts";
-import { ArgumentError } from "../native/errors.ts";
+import { ArgumentError, formatShape } from "../native/errors.ts";
 import type { Device } from "../ndarray/device.ts";
 import type { NDArray } from "../ndarray/ndarray.ts";
 import { checkDevice } from "../ndarray/array-options.ts";
+import { inspect } from "../ndarray/format.ts";
 import { checkFlag, checkOptions } from "../ndarray/options.ts";
 import { untracked } from "../ndarray/scope.ts";
 import type { Chain } from "./chain.ts";
@@ -122,6 +123,16 @@ export abstract class Module {
     return copyModule(this, (value) => value instanceof Module);
   }
 
+  /** The modules inside, each on a line of its own, with the shapes of their parameters and buffers. */
+  toString(): string {
+    return describeModule(this, []);
+  }
+
+  /** @internal For console.log. */
+  [inspect](): string {
+    return this.toString();
+  }
+
   /** A {@link Buffer}: `readonly mean = this.buffer(NDArray.zeros([3]))`. */
   protected buffer(values: NDArray | Tensor): Buffer {
     return new Buffer(values);
@@ -170,6 +181,17 @@ export abstract class Module {
     }
     return this;
   }
+}
+
+/** A child that knows its parent (`above`) is there by its name alone. */
+function describeModule(module: Module, above: readonly Module[]): string {
+  const { name } = module.constructor;
+  if (above.includes(module)) return `${name}(…)`;
+  const { tensors, modules } = partsOf(module);
+  const own = tensors.map(([key, { shape }]) => `${key} ${formatShape(shape)}`);
+  if (modules.length === 0) return `${name}(${own.join(", ")})`;
+  const inside = modules.map(([key, child]) => `(${key}): ${describeModule(child, [...above, module])}`);
+  return `${name}(\n${[...own, ...inside].join("\n").replaceAll(/^/gm, "  ")}\n)`;
 }
 
 interface Parts {

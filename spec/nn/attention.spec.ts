@@ -65,7 +65,12 @@ onEachDevice("MultiheadAttention", (device) => {
       new nn.Linear(4, 4, { device }),
       new nn.MultiheadAttention(4, 2, { dropout: 0.5, device }),
     );
-    const x = tensor(NDArray.from(new Float32Array(24).map(Math.sin), { shape: [2, 3, 4], device }));
+    const x = tensor(
+      NDArray.from(
+        new Float32Array(24).map((_, i) => Math.sin(i)),
+        { shape: [2, 3, 4], device },
+      ),
+    );
     expect(model.forward(x).toArray()).not.toEqual(model.forward(x).toArray());
     model.eval();
     expect(model.forward(x).toArray()).toEqual(model.forward(x).toArray());
@@ -79,6 +84,29 @@ onEachDevice("MultiheadAttention", (device) => {
     const before = liveBytes(device);
     step();
     expect(liveBytes(device)).toBeLessThanOrEqual(before);
+  });
+
+  test("keyMask hides keys of each batch, together with a mask of either type and with causal", () => {
+    const module = new nn.MultiheadAttention(4, 2, { device });
+    const x = tensor(
+      NDArray.from(
+        new Float32Array(36).map((_, i) => Math.sin(i)),
+        { shape: [3, 3, 4], device },
+      ),
+    );
+    const keyMask = tensor([[1, 0, 1], [1, 1, 0], [1, 1, 1]], { dtype: "int32", device }); // prettier-ignore
+    const pairs = [[1, 1, 0], [0, 1, 1], [1, 0, 1]]; // prettier-ignore
+    const keys = keyMask.toArray() as number[][];
+    const both = keys.map((row) => [pairs.map((pair) => pair.map((p, j) => p * row[j]!))]);
+    const by = (options: nn.MultiheadAttentionCall) => module.forward(x, x, x, options).toArray();
+    expect(by({ keyMask })).toEqual(by({ mask: keyMask.reshape([3, 1, 1, 3]) }));
+    expect(by({ keyMask, causal: true })).toEqual(by({ mask: keyMask.reshape([3, 1, 1, 3]), causal: true }));
+    const expected = by({ mask: tensor(both, { dtype: "int32", device }) });
+    expect(expected).not.toEqual(by({ keyMask }));
+    expect(by({ keyMask, mask: tensor(pairs, { dtype: "int32", device }) })).toEqual(expected);
+    const added = tensor(pairs.map((row) => row.map((p) => (p === 1 ? 0 : -Infinity))), { device }); // prettier-ignore
+    expect(by({ keyMask, mask: added })).toEqual(expected);
+    expect(by({ keyMask: null })).toEqual(by({}));
   });
 
   test("errors say what is wrong", () => {
@@ -95,8 +123,16 @@ onEachDevice("MultiheadAttention", (device) => {
     expect(() => module.forward(x, x.reshape([3, 2, 4]))).toThrow("key and value (N, S, E)");
     expect(() => module.forward(x, x, x, { mask: tensor(NDArray.ones([2, 3, 3], { device })) })).toThrow(ShapeError);
     expect(() => module.forward(x, x, x, { mask: tensor(NDArray.ones([4, 3], { device })) })).toThrow(
-      "(N, S), is reshape([N, 1, 1, S])",
+      "(N, S), is the option keyMask",
     );
+    const keys = (shape: number[]) => tensor(NDArray.ones(shape, { dtype: "int32", device }));
+    expect(() => module.forward(x, x, x, { keyMask: keys([3, 2]) })).toThrow("takes a keyMask (N, S), here (2, 3)");
+    expect(() => module.forward(x, x, x, { keyMask: keys([3]) })).toThrow(ShapeError);
+    expect(() => module.forward(x, x, x, { keyMask: tensor(NDArray.ones([2, 3], { device })) })).toThrow(
+      "keyMask must be int32",
+    );
+    // @ts-expect-error: no tensor
+    expect(() => module.forward(x, x, x, { keyMask: [[1, 1, 1]] })).toThrow("keyMask must be a Tensor");
   });
 });
 

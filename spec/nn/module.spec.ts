@@ -31,6 +31,29 @@ describe("Module", () => {
     );
   });
 
+  test("prints as a tree of modules with the shapes of their tensors", () => {
+    const tree = `Nested(
+  scale (1,)
+  (first): Linear(weight (3, 2), bias (2,))
+  (blocks.0): Linear(weight (2, 2))
+  (blocks.1): BatchNorm1d(weight (2,), bias (2,), runningMean (2,), runningVar (2,))
+  (again): Linear(weight (3, 2), bias (2,))
+)`;
+    expect(String(new Nested())).toBe(tree);
+    expect(Bun.inspect(new Nested())).toBe(tree);
+    expect(String(new nn.Tanh())).toBe("Tanh()");
+    class Child extends nn.Module {
+      parent: nn.Module | null = null;
+
+      override forward(x: Tensor): Tensor {
+        return x;
+      }
+    }
+    const child = new Child();
+    child.parent = new nn.Sequential(child);
+    expect(String(child)).toBe("Child(\n  (parent): Sequential(\n    (0): Child(…)\n  )\n)");
+  });
+
   test("train and eval reach everything inside", () => {
     const module = new Nested();
     expect(module.training).toBe(true);

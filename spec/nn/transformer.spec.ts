@@ -39,7 +39,13 @@ onEachDevice("TransformerEncoderLayer", (device) => {
     });
   }
 
-  const x = () => tensor(NDArray.from(new Float32Array(24).map(Math.sin), { shape: [2, 3, 4], device }));
+  const x = () =>
+    tensor(
+      NDArray.from(
+        new Float32Array(24).map((_, i) => Math.sin(i)),
+        { shape: [2, 3, 4], device },
+      ),
+    );
 
   test("dropout is for training, and a step's memory comes back", () => {
     const layer = new nn.TransformerEncoderLayer(4, 2, { dimFeedforward: 8, dropout: 0.5, device });

@@ -196,5 +196,9 @@ for (const [name, take] of Object.entries(switches)) {
 add("a reduction of 5n", () => new nn.MSELoss({ reduction: wrong(5n) }), /reduction must be .* not 5n/);
 add("a gain of 5n", () => new nn.ConvTranspose(1, 1, 1, { gain: wrong(5n) }), /gain must be a finite number/);
 add("a gain in lists", () => new nn.Linear(1, 1, { gain: wrong([[1]]) }), /gain must be a finite number/);
-add("an axis that is a bare object", () => ops.cumSum(t23(), wrong(Object.create(null))), /axis an object is out/);
+add(
+  "an axis that is a bare object",
+  () => ops.cumSum(t23(), wrong(Object.create(null))),
+  /an axis must be an integer, not an object/,
+);
 add("upsample beyond the largest axis", () => ops.upsample(t(0, 2, 2, 1), 2 ** 31 - 1), /upsample: scale .* too large/);
