@@ -125,9 +125,9 @@ function checkMask(mask: Tensor, q: Tensor, { batch, length, keys }: Sizes): voi
     throw new ShapeError(NAME, "the mask must broadcast to the scores (…, L, S), and has more", { shapes });
 }
 
-/** `x` itself where the elements of a row are adjacent, or the same, else a copy. */
+/** `x` itself where the elements of a row are adjacent, else a copy. */
 function rowsOf(x: NDArray): NDArray {
-  const adjacent = x.shape.at(-1)! <= 1 || x.strides.at(-1) === 1;
+  const adjacent = (x.shape.at(-1) ?? 1) <= 1 || x.strides.at(-1) === 1;
   return adjacent ? x : x.copy();
 }
 
@@ -153,7 +153,7 @@ const header = new Int32Array(new ArrayBuffer(4 * (7 + MAX_NDIM * (1 + OPERANDS.
 /** Sizes and strides as the kernels take them; what is null or left out they do not read. */
 function pack(sizes: Sizes, causal: boolean, operands: Partial<Record<Operand, NDArray | null>>): Int32Array {
   const { batch, length, keys, features, values } = sizes;
-  const step = operands.bias?.shape.at(-1) === 1 ? 0 : 1;
+  const step = (operands.bias?.shape.at(-1) ?? 1) === 1 ? 0 : 1;
   header.set([length, keys, features, values, Number(causal), step, batch.length, ...batch]);
   let at = 7 + batch.length;
   for (const name of OPERANDS) {

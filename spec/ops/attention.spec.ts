@@ -101,6 +101,32 @@ onEachDevice("attention", (device) => {
     ]);
   });
 
+  test("masks of fewer axes, of one element, and broadcast ones are what they stand for", () => {
+    const [q, k, v] = [make([2, 3, 4], true), make([2, 40, 4]), make([2, 40, 5])];
+    const plain = attend(q, k, v).toArray();
+    const zero = (shape: number[]) => tensor(NDArray.zeros(shape, { device }), { requiresGrad: true });
+    for (const shape of [[], [1], [1, 1], [3, 1], [2, 1, 1]]) {
+      const mask = zero(shape);
+      const y = attend(q, k, v, { mask });
+      expect(y.toArray()).toEqual(plain);
+      y.mul(make([2, 3, 5]))
+        .sum()
+        .backward();
+      expect(mask.grad!.shape).toEqual(shape);
+      for (const g of mask.grad!.toTypedArray()) expect(Math.abs(g)).toBeLessThan(1e-6); // it moves a whole row
+    }
+    expect(attend(q, k, v, { mask: ints([1], []) }).toArray()).toEqual(plain);
+    expect(attend(q, k, v, { mask: ints([0], []) }).sum().item()).toBe(0); // prettier-ignore
+    const row = make([40]);
+    close(
+      attend(q, k, v, { mask: row.broadcastTo([2, 3, 40]) }),
+      { shape: [2, 3, 5], values: attend(q, k, v, { mask: row }).toTypedArray() },
+      { atol: 1e-6 },
+    );
+    const last = make([3, 1]);
+    expect(attend(q, k, v, { mask: last.broadcastTo([3, 40]) }).shape).toEqual([2, 3, 5]);
+  });
+
   test("dropout zeroes weights and scales the others; backward drops the same ones", () => {
     const n = 64;
     const v = tensor(NDArray.ones([n, 1], { device }), { requiresGrad: true });
