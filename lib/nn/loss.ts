@@ -111,7 +111,7 @@ export class SmoothL1Loss extends ElementwiseLoss {
     super(checkModuleOptions("SmoothL1Loss", options, ["reduction", "beta"]));
     const { beta = 1 } = options;
     checkNumber("SmoothL1Loss", "beta", beta, 0);
-    this.beta = beta;
+    this.beta = beta < 2 ** -126 ? 0 : beta; // float32 cannot divide by less
   }
 
   override forward(prediction: Tensor, target: Tensor): Tensor {

@@ -171,7 +171,7 @@ export function lerp(a: Tensor, b: Tensor, weight: Operand): Tensor {
   checkFloat("lerp", b);
   if (typeof weight !== "number") {
     checkFloat("lerp", weight, "the weight");
-    return tidy(() => add(a, mul(sub(b, a), weight)));
+    return tidy(() => add(mul(a, sub(1, weight)), mul(b, weight))); // exact at both ends, however large the other is
   }
   checkNumber("lerp", "the weight", weight);
   const [m, n] = [a.shape, b.shape];

@@ -146,7 +146,8 @@ export function sample(logits: Tensor, options: SampleOptions = {}): Tensor {
       const [kept, ids] = firstOf(scaled, Math.min(topK ?? classes, classes));
       const p = softmax(kept);
       const before = sub(cumSum(p, -1), p); // the probability of all that are likelier
-      return reshape(gather(ids, -1, one(topP < 1 ? where(less(before, topP), p, 0) : p)), rows);
+      const mass = Math.max(topP, 2 ** -126); // float32 has no less, and the likeliest is always there
+      return reshape(gather(ids, -1, one(topP < 1 ? where(less(before, mass), p, 0) : p)), rows);
     }),
   );
 }

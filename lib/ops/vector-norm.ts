@@ -23,10 +23,11 @@ export interface NormOptions extends ReduceOptions {
 export function norm(a: Tensor, options: Axes | NormOptions = {}): Tensor {
   checkFloat("norm", a);
   const given: NormOptions = isAxes(options) ? { axes: options } : options;
-  const { p = 2, ...reduction } = checkOptions("norm", given, ["p", "axes", "keepDims"]);
+  const { p: order = 2, ...reduction } = checkOptions("norm", given, ["p", "axes", "keepDims"]);
   checkFlag("norm", "keepDims", reduction.keepDims);
-  if (typeof p !== "number" || !(p > 0))
-    throw new ArgumentError("norm", `p must be a number above 0, or Infinity, not ${describe(p)}`);
+  if (typeof order !== "number" || !(order >= 2 ** -126))
+    throw new ArgumentError("norm", `p must be a number above 0 of float32, or Infinity, not ${describe(order)}`);
+  const p = Math.fround(order) === Infinity ? Infinity : order;
   const axes = reducedAxes("norm", reduction.axes, a.shape);
   if (
     p === Infinity &&

@@ -182,6 +182,7 @@ onEachDevice("the gradient of a divisor", (device) => {
     const [a, b] = [tensor([[1e8], [-3]], { device }), tensor([1, 0.1], { device })]; // prettier-ignore
     expect(ops.lerp(a, b, 0).toArray()).toEqual([[1e8, 1e8], [-3, -3]]); // prettier-ignore
     expect(ops.lerp(a, b, 1).toArray()).toEqual([b.toArray(), b.toArray()] as number[][]);
+    expect(ops.lerp(a, b, a.mul(0).add(1)).toArray()).toEqual([b.toArray(), b.toArray()] as number[][]);
     close(ops.lerp(a, b, a.mul(0)), { shape: [2, 2], values: [1e8, 1e8, -3, -3] });
     const inputs = [{ shape: [3, 1], values: new Random(6).uniform(3) }, { shape: [4], values: new Random(7).uniform(4) }]; // prettier-ignore
     checkGradients((x, y) => ops.lerp(ops.mul(x, x), y, 0.7), inputs, { device });

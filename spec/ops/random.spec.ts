@@ -240,6 +240,7 @@ onEachDevice("sample", (device) => {
     const p = among([0, 1, 2, 3, 5, 6]); // 3: 0.506, 5: 0.307, 0: 0.069, 2: 0.042, 6: 0.025, 1: 0.003
     expect(found({ topP: p[3]! - 1e-4 })[3]).toBe(n);
     expect(found({ topP: 1e-9 })[3]).toBe(n);
+    expect(found({ topP: 1e-46 })[3]).toBe(n);
     expect(chiSquared(found({ topP: p[3]! + 1e-4 }), among([3, 5]))).toBeLessThan(limit(1));
     expect(chiSquared(found({ topP: p[3]! + p[5]! + 1e-4 }), among([3, 5, 0]))).toBeLessThan(limit(2));
     const top = among([3, 5, 0]); // of which 3 and 5 have 0.92 after topK

@@ -70,7 +70,12 @@ onEachDevice("norms", (device) => {
   test("what does not fit is refused", () => {
     const whole = tensor([[1, 2, 3]], { dtype: "int32", device });
     const wrong: [run: () => unknown, type: new (...args: never[]) => Error, message: RegExp][] = [
-      [() => ops.norm(x(), { p: 0 }), ArgumentError, /^norm: p must be a number above 0, or Infinity, not 0/],
+      [
+        () => ops.norm(x(), { p: 0 }),
+        ArgumentError,
+        /^norm: p must be a number above 0 of float32, or Infinity, not 0/,
+      ],
+      [() => ops.norm(x(), { p: 5e-324 }), ArgumentError, /^norm: p must be a number above 0/],
       [() => ops.norm(x(), { p: NaN }), ArgumentError, /^norm: p must be .*not NaN/],
       // @ts-expect-error: the Frobenius norm is p = 2
       [() => ops.norm(x(), { p: "fro" }), ArgumentError, /^norm: p must be .*not "fro"/],
