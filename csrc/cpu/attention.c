@@ -123,7 +123,7 @@ static void plan_space(forward *f) {
   a->own_floats = th_own_floats(f->factors + a->score_row);
 }
 
-/** A query's scores become e^(score - largest), dropped ones and those it does not see 0, and its statistics are kept. */
+/** A query's scores become its weights, dropped ones and those of keys that it does not see 0, and its statistics are kept. */
 static void make_weights(const forward *f, const attention_block *b, ptrdiff_t r, float *x, float *factors) {
   const attention *const a = &f->a;
   const ptrdiff_t i = b->first + r, row = b->index * a->length + i, n = attention_keys(a, i);
@@ -132,12 +132,18 @@ static void make_weights(const forward *f, const attention_block *b, ptrdiff_t r
   const float shift = sees ? largest : 0;
   const double sum = th_row_exp(x, x, n, shift);
   zero_floats(x + n, b->keys - n);
+  const float factor = sees ? (float)(1 / sum) : 0;
   f->statistics[row] = shift;
-  f->statistics[a->batch * a->length + row] = sees ? (float)(1 / sum) : 0;
-  if (!a->dropout.threshold) return;
-  attention_drop(a, row, factors, n);
+  f->statistics[a->batch * a->length + row] = factor;
+  /* Before they are used, though y is shorter: large values would overflow. */
+  if (a->dropout.threshold) {
+    attention_drop(a, row, factors, n);
 #pragma omp simd
-  for (ptrdiff_t j = 0; j < n; j++) x[j] *= factors[j];
+    for (ptrdiff_t j = 0; j < n; j++) x[j] = factors[j] * (factor * x[j]);
+  } else {
+#pragma omp simd
+    for (ptrdiff_t j = 0; j < n; j++) x[j] *= factor;
+  }
 }
 
 static void attend(const forward *f, const attention_block *b, float *own) {
@@ -148,8 +154,6 @@ static void attend(const forward *f, const attention_block *b, float *own) {
   attention_scores(a, b, scores, own + f->queries, own, f->keys);
   for (ptrdiff_t r = 0; r < b->rows; r++) make_weights(f, b, r, scores + r * a->score_row, own + f->factors);
   multiply_panels(y, y_row, scores, a->score_row, TH_ROWS, own, f->values, b->rows, a->values, b->keys, 0);
-  const float *const factors = f->statistics + (a->batch + b->index) * a->length + b->first;
-  for (ptrdiff_t r = 0; r < b->rows; r++) copy_rows(y + r * y_row, 0, y + r * y_row, 0, 1, a->values, factors[r]);
 }
 
 static void run(int thread, int threads, void *context) {

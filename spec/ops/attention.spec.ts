@@ -106,6 +106,12 @@ onEachDevice("attention", (device) => {
     ]);
   });
 
+  test("is as large as its values can be", () => {
+    const v = tensor(NDArray.full([3, 2], 3e38, { device }));
+    for (const y of attend(make([2, 4]), tensor(NDArray.zeros([3, 4], { device })), v).toTypedArray())
+      expect(y / 3e38).toBeCloseTo(1, 5);
+  });
+
   test("masks of fewer axes, of one element, and broadcast ones are what they stand for", () => {
     const [q, k, v] = [make([2, 3, 4], true), make([2, 40, 4]), make([2, 40, 5])];
     const plain = attend(q, k, v).toArray();
