@@ -13,6 +13,8 @@
 #include "philox.h"
 #include "rows.h"
 
+#include "../common/dropout.h"
+
 typedef struct {
   ptrdiff_t length, keys, features, values;
   int causal;

@@ -101,14 +101,14 @@ static void differentiate_block(const backward *w, const attention_block *b, tar
   for (ptrdiff_t r = 0; r < b->rows; r++) differentiate(w, b, r, own);
 
   if (w->dv) {
-    pack_panels(own, (th_panels){b->rows, a->values, w->dy_as_rows.at}, dy, a->value_row, 0);
-    multiply_panels(dv.data, dv.row, scores, a->score_row, TH_COLUMNS, own,
-                    (th_panels){b->rows, a->values, w->dy_as_rows.at}, b->keys, a->values, b->rows, 1);
+    const th_panels rows = {b->rows, a->values, w->dy_as_rows.at};
+    pack_panels(own, rows, dy, a->value_row, 0);
+    multiply_panels(dv.data, dv.row, scores, a->score_row, TH_COLUMNS, own, rows, b->keys, a->values, b->rows, 1);
   }
   if (w->dk) {
-    const th_panels queries = {b->rows, a->features, w->queries_as_rows.at};
-    pack_panels(own, queries, own + w->queries, a->q_row, 0);
-    multiply_panels(dk.data, dk.row, given, a->score_row, TH_COLUMNS, own, queries, b->keys, a->features, b->rows, 1);
+    const th_panels rows = {b->rows, a->features, w->queries_as_rows.at};
+    pack_panels(own, rows, own + w->queries, a->q_row, 0);
+    multiply_panels(dk.data, dk.row, given, a->score_row, TH_COLUMNS, own, rows, b->keys, a->features, b->rows, 1);
   }
   if (w->dq) {
     float *const dq = w->dq + attention_offset(a, TH_OPERAND_DQ, b->index) + b->first * dq_row;

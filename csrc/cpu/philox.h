@@ -4,8 +4,6 @@
 
 #include "kernel.h"
 
-#include <math.h>
-
 /* Counters in lanes of 64 bits, of which the low halves count: so one instruction multiplies 32 bits to 64. */
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -44,18 +42,5 @@ TH_INLINE void th_philox_lanes(uint32_t *words, uint32_t first, uint32_t seed, u
     words[4 * i + 3] = (uint32_t)x3[i];
   }
 }
-
-/** What dropout with probability p does to an element whose random word is given: see th_dropout. */
-typedef struct {
-  int32_t threshold; /* dropped below, of 2^24 */
-  float scale;
-  uint32_t seed, stream;
-} th_dropout_rule;
-
-TH_INLINE th_dropout_rule th_make_dropout_rule(double p, int32_t seed, int32_t stream) {
-  return (th_dropout_rule){(int32_t)ceil(p * 0x1p24), (float)(1 / (1 - p)), (uint32_t)seed, (uint32_t)stream};
-}
-
-TH_INLINE int th_is_dropped(th_dropout_rule rule, uint32_t word) { return (int32_t)(word >> 8) < rule.threshold; }
 
 #endif

@@ -11,6 +11,7 @@
 #include "strided.h"
 
 #include "../common/draw.h"
+#include "../common/dropout.h"
 #include "../common/vmath.h"
 
 enum { WORDS = 256 };             /* made at a time, in a buffer of 1 KB */

@@ -7,6 +7,8 @@
 #include "gemm.h"
 #include "philox.h"
 
+#include "../common/dropout.h"
+
 namespace {
 
 /* Scores at a time: 128 MB. Small enough in the emulator for tests to have several blocks. */

@@ -10,6 +10,7 @@
 #include <cmath>
 
 #include "../common/draw.h"
+#include "../common/dropout.h"
 #include "../common/vmath.h"
 
 namespace {
